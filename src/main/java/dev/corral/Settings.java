@@ -1,0 +1,283 @@
+package dev.corral;
+
+import dev.corral.coalesce.Timing;
+import dev.corral.http.Policy;
+import java.net.URI;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+import org.springframework.util.unit.DataSize;
+import org.springframework.web.util.pattern.PathPatternParser;
+import org.springframework.web.util.pattern.PatternParseException;
+
+/**
+ * All settings of Corral itself; those of Redis, the server and the circuit breakers are Spring's own. A value that makes no
+ * sense, or a name that is not here, stops the start with a message that names it.
+ *
+ * @param routes    which paths go to which origin; at least one, the first that matches wins
+ * @param lease     the right to fill a key
+ * @param replicaId names this replica in the fleet; random when empty
+ * @param coalesce  false lets every miss go to the origin, for comparison only
+ * @param waiters   how many requests may wait for somebody else's fetch
+ * @param near      the memory in this process
+ */
+@ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
+public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
+        @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near) {
+
+    /** Rejects a start that could serve nothing. */
+    public Settings {
+        if (routes.isEmpty()) {
+            throw new IllegalArgumentException("corral.routes is empty: there is nothing to serve. Set at least "
+                    + "corral.routes[0].id (a name, such as shop) and corral.routes[0].origin (a base URL, such as "
+                    + "http://shop.internal:8080); corral.routes[0].path is /** unless set");
+        }
+        var ids = new HashSet<String>();
+        for (Route route : routes) {
+            if (!ids.add(route.id())) {
+                throw new IllegalArgumentException(
+                        "corral.routes has the id " + route.id() + " twice: each route needs its own");
+            }
+        }
+        require(replicaId.isEmpty() || NAME.matcher(replicaId).matches(), "corral.replica-id",
+                "must be 1 to 40 letters, digits, '.', '_' or '-', and unique in the fleet", replicaId);
+        // Checked here, where the settings have their names.
+        Timing.of(lease.ttl(), waiters.perKey(), waiters.perReplica());
+    }
+
+    /** Short enough for a channel name and a metric tag. */
+    private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._-]{1,40}");
+
+    /**
+     * One route.
+     *
+     * @param id          names it in metrics, logs and answers
+     * @param path        a Spring PathPattern
+     * @param origin      where its requests go: scheme, host, port, and a path put before the request's own
+     * @param timeout     the most an origin may take for a whole answer; for a streamed one, between two reads
+     * @param maxBody     a larger answer is passed through, not stored
+     * @param concurrency requests to the origin at the same time, from this replica; more are refused with 503
+     * @param hitForMiss  how long to remember that a resource must not be waited for
+     * @param host        the Host the origin sees: {@code origin} (that of the base URL), {@code client}, or a literal. With
+     *                    {@code client} the host is part of the cache key
+     * @param query       which query parameters are part of the cache key
+     * @param key         what else is part of it
+     * @param forward     which of the client's fields the origin sees
+     * @param cache       what the route chooses where the RFCs leave a choice
+     */
+    public record Route(String id, @DefaultValue("/**") String path, URI origin, @DefaultValue("5s") Duration timeout,
+            @DefaultValue("2MB") DataSize maxBody, @DefaultValue("200") int concurrency,
+            @DefaultValue("2m") Duration hitForMiss, @DefaultValue("origin") String host, @DefaultValue Query query,
+            @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue Cache cache) {
+
+        /** Rejects what cannot work. */
+        public Route {
+            require(id != null, "corral.routes[n].id", "must be set to 1 to 40 letters, digits, '.', '_' or '-'",
+                    "not set");
+            require(NAME.matcher(id).matches(), "corral.routes[n].id",
+                    "must be 1 to 40 letters, digits, '.', '_' or '-'", id);
+            String name = "corral.routes[" + id + "]";
+            require(origin != null, name + ".origin", "must be set to a base URL such as http://shop.internal:8080",
+                    "not set");
+            require(("http".equals(origin.getScheme()) || "https".equals(origin.getScheme()))
+                    && origin.getHost() != null,
+                    name + ".origin", "must be an http or https URL with a host", origin.toString());
+            require(origin.getRawUserInfo() == null && origin.getRawQuery() == null && origin.getRawFragment() == null,
+                    name + ".origin", "must have no user, query or fragment",
+                    origin.getScheme() + "://" + origin.getHost());
+            require(origin.getPort() != 0 && origin.getPort() <= 65_535, name + ".origin",
+                    "must have a port from 1 to 65535, or none", origin.toString());
+            require(timeout.compareTo(Duration.ofMillis(1)) >= 0 && timeout.compareTo(Duration.ofMinutes(10)) <= 0,
+                    name + ".timeout", "must be from 1ms to 10m", timeout.toString());
+            require(maxBody.toBytes() >= 0 && maxBody.toBytes() <= DataSize.ofMegabytes(256).toBytes(),
+                    name + ".max-body",
+                    "must be from 0 to 256MB: it is held in memory", maxBody.toString());
+            require(concurrency >= 1 && concurrency <= 10_000, name + ".concurrency", "must be from 1 to 10000",
+                    String.valueOf(concurrency));
+            require(hitForMiss.compareTo(Duration.ofSeconds(1)) >= 0 && hitForMiss.compareTo(Duration.ofDays(1)) <= 0,
+                    name + ".hit-for-miss", "must be from 1s to 1d", hitForMiss.toString());
+            require(HOST.matcher(host).matches(), name + ".host",
+                    "must be origin, client, or a host name, with or without a port", host);
+            for (String parameter : query.include()) {
+                parameter(name + ".query.include", parameter);
+            }
+            for (String parameter : query.exclude()) {
+                parameter(name + ".query.exclude", parameter);
+            }
+            pattern(name, path);
+            cache.check(name + ".cache");
+        }
+
+        /** A name or an address in brackets; nothing that could end the Host field or begin something else. */
+        private static final Pattern HOST = Pattern
+                .compile("([A-Za-z0-9._~-]+|\\[[0-9A-Fa-f:.]+])(:[0-9]{1,5})?");
+
+        private static void parameter(String setting, String parameter) {
+            int star = parameter.indexOf('*');
+            require(!parameter.isBlank() && (star < 0 || star == parameter.length() - 1), setting,
+                    "must be the name of a parameter, or a prefix with * at its end", parameter);
+        }
+
+        private static void pattern(String name, String path) {
+            try {
+                require(path.startsWith("/"), name + ".path", "must begin with /", path);
+                PathPatternParser.defaultInstance.parse(path);
+            } catch (PatternParseException broken) {
+                throw new IllegalArgumentException(
+                        name + ".path (" + path + ") is not a path pattern: " + broken.getMessage(),
+                        broken);
+            }
+        }
+    }
+
+    /**
+     * Which query parameters are part of the cache key; all unless set. Their order does not matter.
+     *
+     * @param include only these; all when empty. A name, or a prefix with {@code *} at its end
+     * @param exclude not these
+     */
+    public record Query(@DefaultValue Set<String> include, @DefaultValue Set<String> exclude) {}
+
+    /**
+     * What else is part of the cache key.
+     *
+     * @param fields request fields whose values make another resource, such as one that names a device class
+     */
+    public record Keyed(@DefaultValue List<String> fields) {}
+
+    /**
+     * Which of the client's fields reach the origin on a fetch whose answer is shared.
+     *
+     * @param trust whether what the client says in Forwarded and X-Forwarded-* is true: only behind a proxy that sets them
+     * @param drop  fields not to forward, besides those that origins are known to reflect or obey
+     * @param keep  fields to forward although origins are known to reflect or obey them: an answer that depends on one of them
+     *              is given to everybody
+     */
+    public record Forward(@DefaultValue("false") boolean trust, @DefaultValue Set<String> drop,
+            @DefaultValue Set<String> keep) {}
+
+    /**
+     * What a route chooses where the RFCs leave a choice.
+     *
+     * @param maxLife                 the longest anything is kept
+     * @param heuristics              an answer without stated freshness is fresh for 10 % of the time since Last-Modified
+     * @param heuristicCap            the most that gives
+     * @param honourReload            a client's no-cache, no-store, max-age, min-fresh and Pragma count
+     * @param shareSetCookie          answers with Set-Cookie are given to others: a leaked session costs more than a fetch
+     * @param shareWithCookies        answers that state no freshness serve those who wait, even if a Cookie was sent
+     * @param targetedFields          fields of RFC 9213 that are for this cache; the first that is there wins
+     * @param surrogateControl        Surrogate-Control counts too
+     * @param staleWhileRevalidate    when the origin says nothing; none unless set
+     * @param staleIfError            when the origin says nothing; none unless set
+     * @param staleIfUnreachable      how long stale is served while the origin cannot be reached
+     * @param staleWithSharedMaxAge   s-maxage alone does not forbid the stale use that the same answer asks for
+     * @param earlyRefresh            beta of XFetch: refresh before expiry, with a probability; off unless set, 1 is usual
+     * @param normaliseAcceptEncoding equivalent Accept-Encoding share a variant
+     * @param normaliseAcceptLanguage equivalent Accept-Language share a variant
+     * @param tagFields               fields that carry the origin's tags
+     * @param hideTags                they do not reach clients
+     */
+    public record Cache(@DefaultValue("24h") Duration maxLife, @DefaultValue("true") boolean heuristics,
+            @DefaultValue("24h") Duration heuristicCap, @DefaultValue("true") boolean honourReload,
+            @DefaultValue("false") boolean shareSetCookie, @DefaultValue("false") boolean shareWithCookies,
+            @DefaultValue("CDN-Cache-Control") List<String> targetedFields,
+            @DefaultValue("false") boolean surrogateControl, @Nullable Duration staleWhileRevalidate,
+            @Nullable Duration staleIfError, @DefaultValue("10m") Duration staleIfUnreachable,
+            @DefaultValue("false") boolean staleWithSharedMaxAge, @Nullable Double earlyRefresh,
+            @DefaultValue("true") boolean normaliseAcceptEncoding,
+            @DefaultValue("true") boolean normaliseAcceptLanguage,
+            @DefaultValue( {
+                    "Cache-Tag", "Surrogate-Key"}) List<String> tagFields,
+            @DefaultValue("true") boolean hideTags){
+
+        private void check(String name) {
+            // Purges are remembered for a day and an hour: what lived longer could outlive the purge that removed it.
+            between(name + ".max-life", maxLife, Duration.ofSeconds(1), Duration.ofHours(24));
+            between(name + ".heuristic-cap", heuristicCap, Duration.ZERO, Duration.ofHours(24));
+            between(name + ".stale-if-unreachable", staleIfUnreachable, Duration.ZERO, Duration.ofHours(24));
+            if (staleWhileRevalidate != null) {
+                between(name + ".stale-while-revalidate", staleWhileRevalidate, Duration.ZERO, Duration.ofHours(24));
+            }
+            if (staleIfError != null) {
+                between(name + ".stale-if-error", staleIfError, Duration.ZERO, Duration.ofHours(24));
+            }
+            require(earlyRefresh == null || (earlyRefresh >= 0 && earlyRefresh <= 100), name + ".early-refresh",
+                    "must be from 0 to 100; 1 is usual", String.valueOf(earlyRefresh));
+        }
+
+        private static void between(String setting, Duration value, Duration least, Duration most) {
+            require(value.compareTo(least) >= 0 && value.compareTo(most) <= 0, setting,
+                    "must be from " + least.toSeconds() + "s to " + most.toHours() + "h", value.toString());
+        }
+
+        /** These choices as the rules take them. */
+        Policy policy(Duration hitForMiss) {
+            Policy.Builder policy = Policy.builder()
+                    .hitForMiss(hitForMiss)
+                    .maxLife(maxLife)
+                    .heuristics(heuristics)
+                    .heuristicCap(heuristicCap)
+                    .honourReload(honourReload)
+                    .shareSetCookie(shareSetCookie)
+                    .shareWithCookies(shareWithCookies)
+                    .targetedFields(targetedFields)
+                    .surrogateControl(surrogateControl)
+                    .staleIfUnreachable(staleIfUnreachable)
+                    .staleWithSharedMaxAge(staleWithSharedMaxAge)
+                    .normaliseAcceptEncoding(normaliseAcceptEncoding)
+                    .normaliseAcceptLanguage(normaliseAcceptLanguage)
+                    .tagFields(tagFields)
+                    .hideTags(hideTags);
+            if (staleWhileRevalidate != null) {
+                policy.staleWhileRevalidate(staleWhileRevalidate);
+            }
+            if (staleIfError != null) {
+                policy.staleIfError(staleIfError);
+            }
+            if (earlyRefresh != null) {
+                policy.earlyRefreshBeta(earlyRefresh);
+            }
+            return policy.build();
+        }
+    }
+
+    /**
+     * The right to fill a key.
+     *
+     * @param ttl how long a leader may be silent before another replica takes over
+     */
+    public record Lease(@DefaultValue("2s") Duration ttl) {}
+
+    /**
+     * How many requests may wait for somebody else's fetch; more are refused with 503. A waiting request costs some kilobytes.
+     *
+     * @param perKey     of one key in this replica
+     * @param perReplica of all keys in this replica
+     */
+    public record Waiters(@DefaultValue("10000") int perKey, @DefaultValue("20000") int perReplica) {}
+
+    /**
+     * The near cache.
+     *
+     * @param size its limit; a tenth of the heap when not set
+     */
+    public record Near(@Nullable DataSize size) {
+
+        /** Rejects a limit below nothing. */
+        public Near {
+            require(size == null || !size.isNegative(), "corral.near.size",
+                    "must be 0 or more; with 0 nothing is kept in this process", String.valueOf(size));
+        }
+    }
+
+    private static void require(boolean holds, String setting, String what, String value) {
+        if (!holds) {
+            throw new IllegalArgumentException(setting + " (" + value + ") " + what);
+        }
+    }
+}

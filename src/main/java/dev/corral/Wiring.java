@@ -1,0 +1,296 @@
+package dev.corral;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.github.benmanes.caffeine.cache.Ticker;
+import dev.corral.coalesce.Coalescer;
+import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Timing;
+import dev.corral.edge.Edge;
+import dev.corral.edge.EdgeController;
+import dev.corral.edge.Responder;
+import dev.corral.edge.Route;
+import dev.corral.edge.Traffic;
+import dev.corral.edge.Unmapped;
+import dev.corral.http.Ailing;
+import dev.corral.http.CacheKey;
+import dev.corral.http.Entry;
+import dev.corral.http.EntryFormat;
+import dev.corral.http.Failure;
+import dev.corral.http.Forwarding;
+import dev.corral.http.HitForMiss;
+import dev.corral.http.Policy;
+import dev.corral.http.Stored;
+import dev.corral.http.Varies;
+import dev.corral.ops.GracefulLanding;
+import dev.corral.ops.Meters;
+import dev.corral.ops.RedisHealth;
+import dev.corral.origin.Origin;
+import dev.corral.origin.Upstream;
+import dev.corral.tier.Codec;
+import dev.corral.tier.NearCache;
+import dev.corral.tier.RedisConnections;
+import dev.corral.tier.RedisGate;
+import dev.corral.tier.RedisPurges;
+import dev.corral.tier.RedisTier;
+import io.github.resilience4j.bulkhead.BulkheadConfig;
+import io.github.resilience4j.bulkhead.BulkheadRegistry;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerRegistry;
+import io.micrometer.core.instrument.MeterRegistry;
+import java.nio.ByteBuffer;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.UUID;
+import java.util.random.RandomGenerator;
+import org.springframework.boot.autoconfigure.data.redis.ClientResourcesBuilderCustomizer;
+import org.springframework.boot.autoconfigure.data.redis.LettuceClientConfigurationBuilderCustomizer;
+import org.springframework.boot.autoconfigure.data.redis.LettuceClientOptionsBuilderCustomizer;
+import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
+import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
+import org.springframework.util.unit.DataSize;
+import org.springframework.web.util.pattern.PathPatternParser;
+import reactor.core.scheduler.Schedulers;
+
+/** How the rooms are put together: the only place that sees all of them. */
+@Configuration(proxyBeanMethods = false)
+@EnableConfigurationProperties(Settings.class)
+final class Wiring {
+
+    /** How long flights may take to land after the web server has stopped: an origin's default time. */
+    private static final Duration LANDING = Duration.ofSeconds(5);
+
+    /** How long memory answers without asking Redis: the price of a hot key is one command a second and replica. */
+    private static final Duration RECENCY = Duration.ofSeconds(1);
+
+    /** How long a marker or a pointer that was found in Redis is kept for the case that Redis goes away. */
+    private static final Duration SIGNPOST = Duration.ofSeconds(10);
+
+    @Bean
+    static KnownNames knownNames() {
+        return new KnownNames();
+    }
+
+    // ---- what operators see
+
+    @Bean
+    Meters meters(MeterRegistry registry) {
+        return new Meters(registry);
+    }
+
+    @Bean
+    RedisHealth redisHealthIndicator(RedisGate gate) {
+        return new RedisHealth(() -> switch (gate.state()) {
+            case RedisGate.State.Up(Instant since) -> new RedisHealth.Tier(true, since, "");
+            case RedisGate.State.Degraded(Instant since, String reason) -> new RedisHealth.Tier(false, since, reason);
+        });
+    }
+
+    @Bean
+    GracefulLanding gracefulLanding(Coalescer<Key, Entry> coalescer, Routes routes) {
+        return new GracefulLanding(coalescer, LANDING, routes::close);
+    }
+
+    // ---- Redis
+
+    @Bean
+    static ClientResourcesBuilderCustomizer redisResources() {
+        return RedisConnections.resources();
+    }
+
+    @Bean
+    static LettuceClientOptionsBuilderCustomizer redisOptions(RedisProperties properties) {
+        return RedisConnections.options(properties);
+    }
+
+    @Bean
+    static LettuceClientConfigurationBuilderCustomizer redisConfiguration(RedisProperties properties) {
+        return RedisConnections.configuration(properties);
+    }
+
+    @Bean(destroyMethod = "")
+    RedisConnections redisConnections(LettuceConnectionFactory factory, RedisConnectionDetails details,
+            RedisProperties properties) {
+        return new RedisConnections(factory, details, properties);
+    }
+
+    @Bean
+    RedisGate redisGate(CircuitBreakerRegistry breakers, RedisProperties properties) {
+        return new RedisGate(breakers, RedisConnections.timeout(properties), Clock.systemUTC());
+    }
+
+    @Bean(destroyMethod = "")
+    RedisPurges purges(RedisConnections connections, RedisGate gate) {
+        return new RedisPurges(connections, gate, Policy.DEFAULT.maxLife(), Schedulers.parallel(),
+                Ticker.systemTicker(),
+                Clock.systemUTC());
+    }
+
+    @Bean
+    NearCache<Entry> tier(RedisConnections connections, RedisGate gate, RedisPurges purges, Timing timing,
+            Settings settings) {
+        String replica = settings.replicaId().isEmpty() ? UUID.randomUUID().toString() : settings.replicaId();
+        var redis = new RedisTier<>(connections, gate, new Codec<Entry>() {
+            @Override
+            public byte[] encode(Entry entry) {
+                return EntryFormat.encode(entry);
+            }
+
+            @Override
+            public Optional<Entry> decode(ByteBuffer bytes) {
+                return EntryFormat.decode(bytes);
+            }
+        }, timing, replica);
+        Clock clock = purges.fleetClock();
+        long size = Optional.ofNullable(settings.near().size())
+                .map(DataSize::toBytes)
+                .orElse(Runtime.getRuntime().maxMemory() / 10);
+        return new NearCache<>(redis, purges, size, Wiring::weight, entry -> left(entry, clock.instant()), RECENCY,
+                Ticker.systemTicker());
+    }
+
+    /** Bytes of an entry in memory, roughly: what is not body are short strings and small objects. */
+    private static int weight(Entry entry) {
+        return 512 + switch (entry) {
+            case Stored stored -> weight(stored);
+            case Ailing ailing -> weight(ailing.stored());
+            case Varies pointer -> 0;
+            case HitForMiss marker -> 0;
+            case Failure failure -> failure.answer().map(answer -> answer.body().length()).orElse(0);
+        };
+    }
+
+    private static int weight(Stored stored) {
+        return stored.body().length() + 160 * stored.head().fields().lines().size();
+    }
+
+    private static Duration left(Entry entry, Instant now) {
+        return switch (entry) {
+            case Stored stored -> stored.left(now);
+            case Ailing ailing -> ailing.stored().left(now);
+            case Varies pointer -> SIGNPOST;
+            case HitForMiss marker -> SIGNPOST;
+            case Failure failure -> Duration.ZERO;
+        };
+    }
+
+    /** Made after everybody who listens. */
+    @Bean
+    FleetLink fleetLink(RedisConnections connections, RedisPurges purges, NearCache<Entry> tier) {
+        return new FleetLink(connections, purges);
+    }
+
+    // ---- the fleet
+
+    @Bean
+    Timing timing(Settings settings) {
+        return Timing.of(settings.lease().ttl(), settings.waiters().perKey(), settings.waiters().perReplica());
+    }
+
+    @Bean
+    Coalescer<Key, Entry> coalescer(NearCache<Entry> tier, Timing timing, RedisPurges purges, Meters meters,
+            RedisGate gate) {
+        var coalescer = new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(),
+                RandomGenerator.getDefault(),
+                meters);
+        meters.watch(coalescer::inFlight, coalescer::waiting, () -> gate.state() instanceof RedisGate.State.Up);
+        return coalescer;
+    }
+
+    // ---- routes
+
+    @Bean
+    Routes routes(Settings settings, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads, RedisPurges purges) {
+        return new Routes(
+                settings.routes().stream().map(route -> route(settings, route, breakers, bulkheads, purges)).toList());
+    }
+
+    /** The routes in their order; closes their connections at the end. */
+    record Routes(List<Route> list) implements AutoCloseable {
+
+        @Override
+        public void close() {
+            list.forEach(route -> route.origin().close());
+        }
+    }
+
+    /** As the settings have it, save that it counts without a lock, which they cannot say: it counts on event loops. */
+    private static CircuitBreaker breaker(CircuitBreakerRegistry breakers, String id) {
+        CircuitBreakerConfig config = breakers.remove(id)
+                .map(CircuitBreaker::getCircuitBreakerConfig)
+                .orElseGet(breakers::getDefaultConfig);
+        return breakers.circuitBreaker(id, CircuitBreakerConfig.from(config)
+                .slidingWindowSynchronizationStrategy(SlidingWindowSynchronizationStrategy.LOCK_FREE)
+                .build());
+    }
+
+    private static Route route(Settings settings, Settings.Route route, CircuitBreakerRegistry breakers,
+            BulkheadRegistry bulkheads, RedisPurges purges) {
+        var upstream = new Upstream(route.id(), route.origin(), route.timeout(), route.maxBody(), route.concurrency(),
+                Optional.empty());
+        var limit = BulkheadConfig.custom()
+                .maxConcurrentCalls(route.concurrency())
+                .maxWaitDuration(Duration.ZERO)
+                .build();
+        var origin = new Origin(upstream, breaker(breakers, route.id()), bulkheads.bulkhead(route.id(), limit),
+                purges.fleetClock());
+        var host = Route.HostRule.of(route.host());
+        boolean keyed = host instanceof Route.HostRule.OfClient;
+        var rules = new Forwarding.Rules("corral", route.forward().trust(), keyed, unkeyed(route));
+        var query = new CacheKey.QueryRule(List.copyOf(route.query().include()), List.copyOf(route.query().exclude()));
+        Policy policy = route.cache().policy(route.hitForMiss());
+        // A leader may die at the end of its time, and the next one may need all of its own.
+        Duration patience = route.timeout().multipliedBy(2).plus(settings.lease().ttl());
+        return new Route(route.id(), PathPatternParser.defaultInstance.parse(route.path()), upstream, origin, host,
+                rules, query,
+                route.key().fields(), policy, patience);
+    }
+
+    /** What does not go to the origin with a fetch for everybody: what it might reflect, unless the key tells it apart. */
+    private static Set<String> unkeyed(Settings.Route route) {
+        var names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
+        names.addAll(Forwarding.Rules.REFLECTED);
+        names.addAll(route.forward().drop());
+        route.forward().keep().forEach(names::remove);
+        route.key().fields().forEach(names::remove);
+        return names;
+    }
+
+    // ---- in and out
+
+    @Bean
+    Edge edge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
+            Settings settings) {
+        return new Edge(coalescer, tier::peek, purges, purges.fleetClock(), new Traffic() {
+            @Override
+            public void answered(String route, Outcome outcome, Duration time) {
+                meters.answered(route, outcome.tag(), time);
+            }
+
+            @Override
+            public void fetched(String route, String result, Duration time) {
+                meters.fetched(route, result, time);
+            }
+        }, settings.coalesce());
+    }
+
+    @Bean
+    EdgeController edgeController(Edge edge, Routes routes, RedisPurges purges, ObjectMapper json) {
+        return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json));
+    }
+
+    @Bean
+    Unmapped unmapped(EdgeController controller) {
+        return new Unmapped(controller);
+    }
+}

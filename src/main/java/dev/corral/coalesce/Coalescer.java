@@ -1,0 +1,385 @@
+package dev.corral.coalesce;
+
+import dev.corral.coalesce.Filled.Fail;
+import dev.corral.coalesce.Filled.Share;
+import dev.corral.coalesce.Filled.Withhold;
+import dev.corral.coalesce.Flights.Landing;
+import dev.corral.coalesce.Outcome.Role;
+import dev.corral.coalesce.SharedTier.Attempt;
+import dev.corral.coalesce.SharedTier.Ground;
+import dev.corral.coalesce.SharedTier.Latch;
+import dev.corral.coalesce.SharedTier.Lease;
+import dev.corral.coalesce.SharedTier.Published;
+import dev.corral.coalesce.SharedTier.Ring;
+import dev.corral.coalesce.SharedTier.Seen;
+import dev.corral.coalesce.SharedTier.Sight;
+import dev.corral.coalesce.SharedTier.Write;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import java.util.random.RandomGenerator;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+
+/**
+ * At most one fetch per key in flight in the whole fleet; everybody else waits for its answer. Thread-safe.
+ *
+ * <h2>The algorithm</h2>
+ *
+ * Look; join the flight of the key in this process. In the flight look again and try to lead. Who leads looks once more, fills,
+ * publishes. Who does not, follows: on each ring or tick it looks, or tries to lead. After its patience it fills alone.
+ *
+ * <h2>Why look again with the lease in hand</h2>
+ *
+ * <ol>
+ * <li>B looks: absent.
+ * <li>A, which leads, publishes and gives its lease back.
+ * <li>B takes the lease: it is free.
+ * <li>Without a second look B would now fetch what A has just stored.
+ * </ol>
+ *
+ * <h2>What is promised when things go wrong</h2>
+ *
+ * The lease makes a second fetch rare; it does not make it impossible. What makes it harmless is that publish is fenced: it
+ * stores only while the lease is still this flight's own.
+ * <ul>
+ * <li>The leader dies: its lease lapses, a follower finds the key free and takes over.
+ * <li>The leader is paused past its lease: likewise; when it wakes its publish is refused. Its own waiters get its answer.
+ * <li>Rings are lost: followers look again at every poll.
+ * <li>The tier is away: the flight is still one per process, and fills without a lease. The answer is kept in this process.
+ * <li>The fetch fails: everybody who waited is told, once. The flight is gone before anybody hears of it, and the failure is
+ * handed to nobody who comes later.
+ * <li>The answer is for one request only: all others, in all replicas, are released at once, to fetch in parallel.
+ * <li>A caller leaves: nothing happens. The flight ends by its own bounds.
+ * </ul>
+ *
+ * <p>What is not promised: that the one who opened the flight gets a different treatment from those who boarded, or that a
+ * value still serves a caller when it lands. Callers judge what they get, and may ask again.
+ */
+public final class Coalescer<K, V> {
+
+    private final SharedTier<K, V> tier;
+    private final Flights<K, V> flights;
+    private final Timing timing;
+    private final LongSupplier purgePosition;
+    private final Scheduler scheduler;
+    private final RandomGenerator random;
+    private final Events events;
+    private final Set<Lease<K>> leases = ConcurrentHashMap.newKeySet();
+
+    /**
+     * @param purgePosition the last purge position this replica knows of, for fills while the tier is away; one too old is safe
+     * @param scheduler     where waits are timed
+     * @param random        spreads the polls of the replicas
+     */
+    public Coalescer(SharedTier<K, V> tier, Timing timing, LongSupplier purgePosition, Scheduler scheduler,
+            RandomGenerator random, Events events) {
+        this.tier = tier;
+        this.flights = new Flights<>(timing, events);
+        this.timing = timing;
+        this.purgePosition = purgePosition;
+        this.scheduler = scheduler;
+        this.random = random;
+        this.events = events;
+    }
+
+    /**
+     * Boards the flight for the key, or opens it. Emits exactly one outcome. Cancelling leaves the flight in the air. Errors only
+     * when a fill broke its contract.
+     */
+    public Mono<Outcome<V>> join(Ask<K, V> ask) {
+        return flights.join(ask.key(), there -> ask.accepts(there, false), () -> new Course(ask).fly());
+    }
+
+    /**
+     * Gives back every lease this process holds, so that others take over at once. For a process that ends: its flights still in
+     * the air go on, fenced out.
+     */
+    public Mono<Void> resign() {
+        return Flux.fromIterable(leases).flatMap(lease -> giveBack(lease, Ring.LANDED)).then();
+    }
+
+    /** Spares the others the wait for the lease to lapse; when the tier is away, that wait is the bound. */
+    private Mono<Void> giveBack(Lease<K> lease, Ring ring) {
+        return tier.release(lease, ring).onErrorComplete(TierUnavailable.class);
+    }
+
+    /** What is stored, without a flight; empty when the key is absent or the tier is away. */
+    public Mono<V> find(K key) {
+        return tier.find(key).map(Seen::value).onErrorComplete(TierUnavailable.class);
+    }
+
+    /**
+     * Publishes what was fetched outside a flight, in place of the value of that version: not if anything newer is there, nor if
+     * somebody fills the key now. Never errors for want of the tier.
+     */
+    public Mono<Void> offer(K key, String version, List<Write<K, V>> writes) {
+        return tier.tryLead(key, timing.lease()).flatMap(attempt -> switch (attempt) {
+            case Attempt.Led<K>(Lease<K> lease) -> replace(lease, version, writes);
+            case Attempt.Lost<K> lost -> Mono.<Void>empty();
+        }).onErrorComplete(TierUnavailable.class);
+    }
+
+    private Mono<Void> replace(Lease<K> lease, String version, List<Write<K, V>> writes) {
+        return tier.stand(lease)
+                .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
+                        ? tier.publish(lease, writes).doOnNext(this::tell).then()
+                        : tier.release(lease, Ring.LANDED));
+    }
+
+    private void tell(Published published) {
+        switch (published) {
+            case STORED -> events.filled();
+            case FENCED -> events.fenced();
+            case FULL -> events.released(Events.Reason.FULL);
+        }
+    }
+
+    /** Whether a flight for the key is in the air in this process. */
+    public boolean flies(K key) {
+        return flights.flies(key);
+    }
+
+    /** Flights in the air in this process. */
+    public int inFlight() {
+        return flights.size();
+    }
+
+    /** Callers who wait in this process. */
+    public int waiting() {
+        return flights.aboard();
+    }
+
+    /** One flight from look to landing. Its steps run one after the other, so its state needs no guard. */
+    private final class Course {
+
+        private final Ask<K, V> ask;
+        private final long start = scheduler.now(TimeUnit.NANOSECONDS);
+        private Optional<Seen<V>> seen = Optional.empty();
+        /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
+        private boolean looked;
+        private Optional<Lease<K>> held = Optional.empty();
+        private boolean follows;
+
+        Course(Ask<K, V> ask) {
+            this.ask = ask;
+        }
+
+        Mono<Landing<V>> fly() {
+            return look()
+                    .doOnError(broken -> forgetLease())
+                    .map(landing -> new Landing<>(landing.outcome(), landing.after().doFinally(end -> forgetLease())));
+        }
+
+        private void forgetLease() {
+            held.ifPresent(leases::remove);
+        }
+
+        private Mono<Landing<V>> look() {
+            return tier.find(ask.key())
+                    .map(Optional::of)
+                    .defaultIfEmpty(Optional.empty())
+                    .flatMap(this::landOrLead)
+                    // The one place where a missing tier shows: this process goes on by itself.
+                    .onErrorResume(TierUnavailable.class, away -> degraded());
+        }
+
+        private Mono<Landing<V>> landOrLead(Optional<Seen<V>> found) {
+            seen = found;
+            looked = found.isEmpty() || !found.get().remembered();
+            if (found.isPresent() && ask.accepts(found.get().value(), false)) {
+                return Mono.just(landed(found.get(), Role.LOOKED, false));
+            }
+            return lead();
+        }
+
+        private Mono<Landing<V>> lead() {
+            return tier.tryLead(ask.key(), timing.lease()).flatMap(attempt -> switch (attempt) {
+                case Attempt.Led<K>(Lease<K> lease) -> asLeader(lease);
+                case Attempt.Lost<K>(long since) -> follow(since);
+            });
+        }
+
+        private Mono<Landing<V>> asLeader(Lease<K> lease) {
+            held = Optional.of(lease);
+            leases.add(lease);
+            if (follows) {
+                events.tookOver();
+                endWait();
+            }
+            return tier.stand(lease).flatMap(ground -> landOrFill(lease, ground));
+        }
+
+        private Mono<Landing<V>> landOrFill(Lease<K> lease, Ground<V> ground) {
+            boolean changed = looked && ground.seen().isPresent()
+                    && !ground.seen().map(Seen::version).equals(seen.map(Seen::version));
+            seen = ground.seen();
+            if (seen.isPresent() && ask.accepts(seen.get().value(), changed)) {
+                Landing<V> landing = landed(seen.get(), changed ? Role.FOLLOWED : Role.LOOKED, changed);
+                return Mono.just(new Landing<>(landing.outcome(), giveBack(lease, Ring.LANDED)));
+            }
+            return fill(lease, ground.position());
+        }
+
+        private Mono<Landing<V>> fill(Lease<K> lease, long position) {
+            Mono<Filled<K, V>> fill = Mono.defer(() -> ask.fill(seen.map(Seen::value), position));
+            return Mono.firstWithSignal(fill, renewals(lease))
+                    .onErrorResume(broken -> giveBack(lease, Ring.DISMISSED).then(Mono.error(broken)))
+                    .flatMap(filled -> settle(lease, filled));
+        }
+
+        /** Keeps the lease until cancelled. Never emits: a lost lease does not end the fetch, it only makes the publish void. */
+        private <T> Mono<T> renewals(Lease<K> lease) {
+            return Flux.interval(timing.lease().dividedBy(3), scheduler)
+                    .onBackpressureDrop()
+                    .concatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true))
+                    .takeWhile(stillHeld -> stillHeld)
+                    .then(Mono.never());
+        }
+
+        private Mono<Landing<V>> settle(Lease<K> lease, Filled<K, V> filled) {
+            return switch (filled) {
+                case Share<K, V>(V value, List<Write<K, V>> writes) -> Mono.just(new Landing<>(
+                        new Outcome.Landed<>(value, lease.holder(), Role.LED, true), publish(lease, writes)));
+                case Withhold<K, V>(List<Write<K, V>> writes) -> {
+                    events.released(Events.Reason.WITHHELD);
+                    yield Mono.just(new Landing<>(new Outcome.Released<>(), writes.isEmpty()
+                            ? giveBack(lease, Ring.DISMISSED)
+                            : publish(lease, writes)));
+                }
+                // Told to the fleet first, so that whoever is told here and comes back at once starts afresh.
+                case Fail<K, V>(V failure) -> tier.fail(lease, failure)
+                        .onErrorComplete(TierUnavailable.class)
+                        .thenReturn(failed(failure));
+            };
+        }
+
+        private Mono<Void> publish(Lease<K> lease, List<Write<K, V>> writes) {
+            return tier.publish(lease, writes)
+                    .doOnNext(Coalescer.this::tell)
+                    .then()
+                    .onErrorResume(TierUnavailable.class, away -> {
+                        // Written or not, nobody here can tell: this process remembers it, the others will look.
+                        writes.forEach(tier::keep);
+                        return Mono.empty();
+                    });
+        }
+
+        private Mono<Landing<V>> follow(long since) {
+            follows = true;
+            if (patienceLeft().isNegative()) {
+                return impatient();
+            }
+            // Listen, then look: a ring that comes before the answer to this look is kept by the latch.
+            return Mono.using(() -> tier.listen(ask.key()), latch -> sight(since, latch), Latch::close)
+                    .flatMap(step -> step);
+        }
+
+        /** One look of a follower. Emits the step to take when the latch is closed, so that waits do not pile up. */
+        private Mono<Mono<Landing<V>>> sight(long since, Latch latch) {
+            return tier.follow(ask.key(), seen.map(Seen::version), since).flatMap(sight -> {
+                boolean awaited = looked;
+                looked = true;
+                return switch (sight) {
+                    case Sight.Changed<V>(Seen<V> now) -> Mono.just(changed(now, awaited));
+                    case Sight.Failed<V>(V failure) -> Mono.just(Mono.just(endWait(failed(failure))));
+                    case Sight.Free<V> free -> Mono.just(Mono.defer(this::lead));
+                    case Sight.Waiting<V>(Duration left) -> waitForRing(since, latch, left);
+                };
+            });
+        }
+
+        private Mono<Landing<V>> changed(Seen<V> now, boolean awaited) {
+            seen = Optional.of(now);
+            return ask.accepts(now.value(), awaited)
+                    ? Mono.just(endWait(landed(now, awaited ? Role.FOLLOWED : Role.LOOKED, awaited)))
+                    : Mono.defer(this::lead);
+        }
+
+        private Mono<Mono<Landing<V>>> waitForRing(long since, Latch latch, Duration left) {
+            Mono<Landing<V>> again = Mono.defer(() -> follow(since));
+            return latch.rung()
+                    .map(ring -> switch (ring) {
+                        case LANDED -> again;
+                        case DISMISSED -> Mono.defer(this::dismissed);
+                    })
+                    .timeout(nextLook(left), Mono.just(again), scheduler);
+        }
+
+        /** When to look again unrung: soon after the lease would lapse, at each poll, at the end of patience. */
+        private Duration nextLook(Duration left) {
+            Duration look = left.compareTo(timing.poll()) < 0 ? left : timing.poll();
+            Duration spread = look.plusNanos((long) (timing.jitter().toNanos() * random.nextDouble()));
+            Duration patience = patienceLeft();
+            return spread.compareTo(patience) < 0
+                    ? spread
+                    : patience.isNegative() ? Duration.ZERO : patience.plusNanos(1);
+        }
+
+        private Mono<Landing<V>> dismissed() {
+            events.released(Events.Reason.DISMISSED);
+            return Mono.just(endWait(Landing.of(new Outcome.Released<>())));
+        }
+
+        private Mono<Landing<V>> impatient() {
+            events.released(Events.Reason.IMPATIENT);
+            endWait();
+            return alone(false);
+        }
+
+        private Mono<Landing<V>> degraded() {
+            events.degraded();
+            endWait();
+            return alone(true);
+        }
+
+        /** Fills without a lease. Without one nothing is published; kept here only if nobody else could have published either. */
+        private Mono<Landing<V>> alone(boolean keep) {
+            Mono<Void> after = held
+                    .map(lease -> tier.release(lease, Ring.LANDED).onErrorComplete(TierUnavailable.class))
+                    .orElse(Mono.empty());
+            return ask.fill(seen.map(Seen::value), purgePosition.getAsLong()).map(filled -> switch (filled) {
+                case Share<K, V>(V value, List<Write<K, V>> writes) -> {
+                    if (keep) {
+                        writes.forEach(tier::keep);
+                    }
+                    yield new Landing<>(new Outcome.Landed<>(value, "", Role.ALONE, true), after);
+                }
+                case Withhold<K, V> withhold -> {
+                    events.released(Events.Reason.WITHHELD);
+                    yield new Landing<>(new Outcome.Released<>(), after);
+                }
+                case Fail<K, V>(V failure) -> new Landing<>(failed(failure).outcome(), after);
+            });
+        }
+
+        private Landing<V> landed(Seen<V> found, Role role, boolean awaited) {
+            return Landing.of(new Outcome.Landed<>(found.value(), found.version(), role, awaited));
+        }
+
+        private Landing<V> failed(V failure) {
+            return Landing.of(new Outcome.Failed<>(failure, seen.map(Seen::value)));
+        }
+
+        private Landing<V> endWait(Landing<V> landing) {
+            endWait();
+            return landing;
+        }
+
+        private void endWait() {
+            if (follows) {
+                follows = false;
+                events.waited(Duration.ofNanos(scheduler.now(TimeUnit.NANOSECONDS) - start));
+            }
+        }
+
+        private Duration patienceLeft() {
+            return ask.patience().minusNanos(scheduler.now(TimeUnit.NANOSECONDS) - start);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+package dev.corral.coalesce;
+
+import java.util.List;
+
+/** What one fetch from the origin gave, and who may have it. */
+public sealed interface Filled<K, V> {
+
+    /**
+     * Everybody who waits may have it.
+     *
+     * @param value  for the waiters of this replica
+     * @param writes for all others; the one under the flight's own key must be among them, for they look there
+     */
+    record Share<K, V>(V value, List<SharedTier.Write<K, V>> writes) implements Filled<K, V> {}
+
+    /**
+     * Exactly the request that fetched it may have it, and has it by now; everybody else is released, each to a fetch of its
+     * own.
+     *
+     * @param writes the hit-for-miss marker; empty when none is to be left
+     */
+    record Withhold<K, V>(List<SharedTier.Write<K, V>> writes) implements Filled<K, V> {}
+
+    /** The fetch failed; everybody who waits is told, and nobody later. */
+    record Fail<K, V>(V failure) implements Filled<K, V> {}
+}

@@ -1,0 +1,156 @@
+package dev.corral.coalesce;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+import reactor.core.publisher.Mono;
+
+/**
+ * What all replicas share: values, and the right to fill them. The tier is the truth; a {@link Ring} is only a hint.
+ *
+ * <p>No method waits for another replica, and nothing is written without a lease in hand. Every method may fail with
+ * {@link TierUnavailable} within the tier's own command timeout. Thread-safe.
+ *
+ * @param <K> a key; all keys of one {@link #publish} belong to the same resource
+ * @param <V> a value
+ */
+public interface SharedTier<K, V> {
+
+    /**
+     * A value and the write that made it.
+     *
+     * @param version    unique for each write, so that "changed since I looked" is a comparison
+     * @param remembered true when it comes from this process's memory: the tier may have had another one for a while, and
+     *                   "changed since I looked" would be said of what was there before
+     */
+    record Seen<V>(V value, String version, boolean remembered) {
+
+        /** As the tier has it. */
+        public Seen(V value, String version) {
+            this(value, version, false);
+        }
+
+        /** The same, from memory. */
+        public Seen<V> asRemembered() {
+            return new Seen<>(value, version, true);
+        }
+    }
+
+    /**
+     * The right to fill {@code key}. Whoever takes it next fences this one out.
+     *
+     * @param holder unique for each lease ever given
+     */
+    record Lease<K>(K key, String holder) {}
+
+    /**
+     * A value to store.
+     *
+     * @param life how long to keep it; at least a millisecond
+     */
+    record Write<K, V>(K key, V value, Duration life) {}
+
+    /** The answer to {@link #tryLead}. */
+    sealed interface Attempt<K> {
+
+        /** The caller leads until the lease lapses. */
+        record Led<K>(Lease<K> lease) implements Attempt<K> {}
+
+        /**
+         * Somebody else leads.
+         *
+         * @param since the tier's own time of this answer, for {@link #follow}; opaque
+         */
+        record Lost<K>(long since) implements Attempt<K> {}
+    }
+
+    /**
+     * What a leader stands on when it starts to fill: the second look, and the purge position read before the origin is asked.
+     *
+     * @param seen empty when the key is absent
+     */
+    record Ground<V>(Optional<Seen<V>> seen, long position) {}
+
+    /** The answer to {@link #follow}. */
+    sealed interface Sight<V> {
+
+        /** Another value is there than the one seen before. */
+        record Changed<V>(Seen<V> seen) implements Sight<V> {}
+
+        /** The fill that was awaited has failed, after the wait began. */
+        record Failed<V>(V failure) implements Sight<V> {}
+
+        /** Nobody leads. */
+        record Free<V>() implements Sight<V> {}
+
+        /** Somebody leads and this replica will be rung; the lease lapses after {@code left} unless renewed. */
+        record Waiting<V>(Duration left) implements Sight<V> {}
+    }
+
+    /** What became of a {@link #publish}. */
+    enum Published {
+        /** All values are stored, the lease is gone, the waiting replicas are rung. */
+        STORED,
+        /** The lease had been lost: nothing was written and nobody rung. */
+        FENCED,
+        /** The tier has no room: nothing was stored, the lease is gone, the waiting replicas are {@link Ring#DISMISSED}. */
+        FULL
+    }
+
+    /** What a waiting replica is told about a key. */
+    enum Ring {
+        /** Look again. */
+        LANDED,
+        /** Do not wait any more: each request is on its own. */
+        DISMISSED
+    }
+
+    /** An ear for one key, open from its creation. To be closed. */
+    interface Latch extends AutoCloseable {
+
+        /** The first ring since the creation; never completes without one. */
+        Mono<Ring> rung();
+
+        @Override
+        void close();
+    }
+
+    /** The value of the key; empty when absent. */
+    Mono<Seen<V>> find(K key);
+
+    /** Takes the lease of the key if nobody has it. It lapses after {@code ttl}, released or not. */
+    Mono<Attempt<K>> tryLead(K key, Duration ttl);
+
+    /** Looks again, and reads the purge position no later than this answer. */
+    Mono<Ground<V>> stand(Lease<K> lease);
+
+    /** Extends the lease to {@code ttl} from now; false when it is lost. */
+    Mono<Boolean> renew(Lease<K> lease, Duration ttl);
+
+    /**
+     * Stores the values, gives the lease back and rings: all of it if the lease is still held, else nothing. Repeating it is
+     * harmless.
+     */
+    Mono<Published> publish(Lease<K> lease, List<Write<K, V>> writes);
+
+    /** Gives the lease back without a value and rings; no effect once lost. */
+    Mono<Void> release(Lease<K> lease, Ring ring);
+
+    /** Gives the lease back and hands the failure to whoever waits now, and to nobody later; no effect once lost. */
+    Mono<Void> fail(Lease<K> lease, V failure);
+
+    /**
+     * Compares, and if there is nothing to tell registers this replica to be rung: one step, so that nothing is missed between.
+     *
+     * @param version what was seen before; empty when the key was absent
+     * @param since   from {@link Attempt.Lost}
+     */
+    Mono<Sight<V>> follow(K key, Optional<String> version, long since);
+
+    /** Opens an ear for the key. To be called before {@link #follow}. */
+    Latch listen(K key);
+
+    /** Remembers a value that could not be published, for this replica only. A tier without room of its own ignores it. */
+    default void keep(Write<K, V> write) {}
+}

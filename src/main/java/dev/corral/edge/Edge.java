@@ -1,0 +1,20 @@
+package dev.corral.edge;
+
+import dev.corral.coalesce.Coalescer;
+import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Purges;
+import dev.corral.http.Entry;
+import java.time.InstantSource;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * What every visit needs of the rooms below.
+ *
+ * @param near      the memory in this process: a value that may be used without asking anybody; else empty
+ * @param clock     the fleet's clock: ages are judged by it, on every replica alike
+ * @param coalesces false sends every miss to the origin, for comparison only
+ */
+public record Edge(Coalescer<Key, Entry> coalescer, Function<Key, Optional<Entry>> near, Purges purges,
+        InstantSource clock,
+        Traffic traffic, boolean coalesces) {}

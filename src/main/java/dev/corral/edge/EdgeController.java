@@ -1,0 +1,172 @@
+package dev.corral.edge;
+
+import dev.corral.http.Asked;
+import dev.corral.http.CacheStatus;
+import dev.corral.http.Fields;
+import dev.corral.http.Forwarding;
+import dev.corral.origin.OriginFailed;
+import io.netty.handler.codec.http.HttpVersion;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.http.server.RequestPath;
+import org.springframework.http.server.reactive.ServerHttpRequest;
+import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
+import org.springframework.http.server.reactive.ServerHttpResponse;
+import org.springframework.http.server.reactive.ServerHttpResponseDecorator;
+import org.springframework.web.bind.annotation.RequestMapping;
+import org.springframework.web.bind.annotation.RestController;
+import org.springframework.web.server.ServerWebExchange;
+import org.springframework.web.util.DisconnectedClientHelper;
+import reactor.core.publisher.Mono;
+import reactor.netty.DisposableChannel;
+import reactor.netty.http.server.HttpServerRequest;
+import reactor.netty.http.server.HttpServerResponse;
+
+/** The data port: every path, every method. Finds the route, lets the request be answered, counts. Thread-safe. */
+@RestController
+public final class EdgeController {
+
+    private static final Logger log = LoggerFactory.getLogger(EdgeController.class);
+
+    private final Edge edge;
+    private final List<Route> routes;
+    private final Responder responder;
+
+    /** @param routes in their order: the first that matches wins */
+    public EdgeController(Edge edge, List<Route> routes, Responder responder) {
+        this.edge = edge;
+        this.routes = List.copyOf(routes);
+        this.responder = responder;
+    }
+
+    /** Answers one request. Completes when the answer is written, or cannot be. */
+    @RequestMapping("/**")
+    public Mono<Void> handle(ServerWebExchange exchange) {
+        String method = exchange.getRequest().getMethod().name();
+        if (method.equals("TRACE") || method.equals("CONNECT")) {
+            return refuse(exchange, "none", Problem.METHOD_REFUSED, CacheStatus.Forward.METHOD);
+        }
+        Optional<Route> route = route(exchange.getRequest().getPath());
+        if (route.isEmpty()) {
+            return refuse(exchange, "none", Problem.NO_ROUTE, CacheStatus.Forward.BYPASS);
+        }
+        HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(exchange.getRequest());
+        if (received.requestHeaders().containsValue("Upgrade", "websocket", true)) {
+            return refuse(exchange, route.get().id(), Problem.UPGRADE_REFUSED, CacheStatus.Forward.BYPASS);
+        }
+        Request request = request(exchange, received, method, route.get());
+        return request.asked().bypass().isPresent() ? pass(exchange, request) : visit(exchange, request);
+    }
+
+    private Optional<Route> route(RequestPath path) {
+        for (Route route : routes) {
+            if (route.pattern().matches(path.pathWithinApplication())) {
+                return Optional.of(route);
+            }
+        }
+        return Optional.empty();
+    }
+
+    /** Reads the fields past Spring, which groups them by name. */
+    private static Request request(ServerWebExchange exchange, HttpServerRequest received, String method, Route route) {
+        ServerHttpRequest spring = exchange.getRequest();
+        var lines = new ArrayList<Fields.Field>();
+        for (Map.Entry<String, String> line : received.requestHeaders()) {
+            lines.add(new Fields.Field(line.getKey(), line.getValue()));
+        }
+        Fields fields = Fields.of(lines);
+        InetSocketAddress peer = spring.getRemoteAddress();
+        String address = peer == null || peer.getAddress() == null ? "unknown" : peer.getAddress().getHostAddress();
+        URI uri = spring.getURI();
+        HttpVersion version = received.version();
+        var connection = new Forwarding.From(address, uri.getScheme(), fields.first("Host").orElse(""),
+                version.majorVersion() + "." + version.minorVersion());
+        String path = uri.getRawPath().isEmpty() ? "/" : uri.getRawPath();
+        return Request.of(route, Asked.parse(method, fields), path, Optional.ofNullable(uri.getRawQuery()),
+                Forwarding.seen(fields, connection, route.forwarding()), Interims.to(exchange.getResponse(), version));
+    }
+
+    private Mono<Void> visit(ServerWebExchange exchange, Request request) {
+        Visit visit = Visit.of(edge, request);
+        return answer(exchange, request, visit.result()).doFinally(end -> visit.leave());
+    }
+
+    /** A request that is none of the cache's business: to the origin and back, streamed, untouched. */
+    private Mono<Void> pass(ServerWebExchange exchange, Request request) {
+        var passage = new Passage(edge, request);
+        return answer(exchange, request, passage.result(exchange.getRequest().getBody()))
+                .doFinally(end -> passage.leave());
+    }
+
+    private Mono<Void> answer(ServerWebExchange exchange, Request request, Mono<Result> result) {
+        ServerHttpResponse response = exchange.getResponse();
+        return counted(request.route().id(), result.onErrorResume(cause -> Mono.just(broken(cause)))
+                .flatMap(end -> responder.write(response, request, end).thenReturn(end.outcome()))
+                .onErrorResume(cause -> response.isCommitted(), cause -> Mono.just(brokenOff(response, cause))));
+    }
+
+    private Mono<Void> refuse(ServerWebExchange exchange, String route, Problem problem, CacheStatus.Forward why) {
+        var refused = new Result.Refused(problem, CacheStatus.forwarded(why).detail(problem.reason()),
+                Traffic.Outcome.REFUSED);
+        return counted(route, responder.write(exchange.getResponse(), refused).thenReturn(refused.outcome()));
+    }
+
+    /** No answer has begun: what fails here is the request's body, or ourselves. */
+    private static Result broken(Throwable cause) {
+        Problem problem = switch (cause) {
+            case TimeoutException late -> Problem.BODY_LATE;
+            case IllegalArgumentException mismatch -> Problem.BODY_BROKEN;
+            default -> Problem.INTERNAL;
+        };
+        boolean left = DisconnectedClientHelper.isClientDisconnectedException(cause);
+        if (problem.status() >= 500 && !left) {
+            log.error("A request failed for a reason of our own", cause);
+        }
+        return new Result.Refused(problem, CacheStatus.forwarded(CacheStatus.Forward.MISS).detail(problem.reason()),
+                left
+                        ? Traffic.Outcome.LEFT
+                        : problem.status() < 500 ? Traffic.Outcome.REFUSED : Traffic.Outcome.FAILED);
+    }
+
+    /**
+     * An answer has begun and cannot be finished. The connection is closed, so that the client does not take it for whole; what
+     * an origin or a client has done is nothing to log.
+     */
+    private static Traffic.Outcome brokenOff(ServerHttpResponse response, Throwable cause) {
+        HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
+        sent.withConnection(DisposableChannel::dispose);
+        return switch (cause) {
+            case OriginFailed failed -> Traffic.Outcome.FAILED;
+            // The client takes nothing any more.
+            case TimeoutException stalled -> Traffic.Outcome.LEFT;
+            default -> {
+                boolean left = DisconnectedClientHelper.isClientDisconnectedException(cause);
+                if (!left) {
+                    log.error("An answer broke off for a reason of our own", cause);
+                }
+                yield left ? Traffic.Outcome.LEFT : Traffic.Outcome.FAILED;
+            }
+        };
+    }
+
+    private Mono<Void> counted(String route, Mono<Traffic.Outcome> answer) {
+        Instant start = edge.clock().instant();
+        return answer.doOnSuccess(outcome -> told(route, outcome, start))
+                .doOnError(error -> told(route, Traffic.Outcome.FAILED, start))
+                .doOnCancel(() -> told(route, Traffic.Outcome.LEFT, start))
+                .then();
+    }
+
+    private void told(String route, Traffic.Outcome outcome, Instant start) {
+        edge.traffic().answered(route, outcome, Duration.between(start, edge.clock().instant()));
+    }
+}

@@ -1,0 +1,396 @@
+package dev.corral.edge;
+
+import dev.corral.coalesce.Filled;
+import dev.corral.coalesce.Key;
+import dev.corral.coalesce.SharedTier.Write;
+import dev.corral.http.Ailing;
+import dev.corral.http.Asked;
+import dev.corral.http.Body;
+import dev.corral.http.Entry;
+import dev.corral.http.Failure;
+import dev.corral.http.Fields;
+import dev.corral.http.Head;
+import dev.corral.http.HitForMiss;
+import dev.corral.http.Policy;
+import dev.corral.http.Reuse;
+import dev.corral.http.Stored;
+import dev.corral.http.Storing;
+import dev.corral.http.Validation;
+import dev.corral.http.Variant;
+import dev.corral.http.Varies;
+import dev.corral.origin.Answer;
+import dev.corral.origin.Intake;
+import dev.corral.origin.OriginFailed;
+import dev.corral.origin.OriginFull;
+import dev.corral.origin.OriginShut;
+import dev.corral.origin.Outgoing;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Function;
+import java.util.function.LongFunction;
+import org.jspecify.annotations.Nullable;
+import org.springframework.core.io.buffer.DataBuffer;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+
+/**
+ * The fetches of one request: asks the origin, decides by the rules of {@code http} who may have the answer, and names what is
+ * to be written where. Holds the answer that is for this request alone until it is written or the request has ended.
+ */
+final class Fetch {
+
+    /** How long an answer too large to store keeps others from waiting for it: its size is a guess about the next one's. */
+    private static final Duration TOO_LARGE = Duration.ofSeconds(30);
+
+    /** How long those who wait find a pointer in the lane they wait in: longer than the poll of a second. */
+    private static final Duration ONWARD = Duration.ofSeconds(3);
+
+    /** What a fetch for one request came to. */
+    sealed interface Alone {
+
+        /**
+         * An answer for this request.
+         *
+         * @param stored whether it was offered to the others as well
+         */
+        record Own(Answer answer, boolean stored) implements Alone {}
+
+        /** No answer. */
+        record Lost(Failure failure) implements Alone {}
+    }
+
+    private final Edge edge;
+    private final Request request;
+    private final AtomicReference<@Nullable Answer> own = new AtomicReference<>();
+    private volatile boolean begun;
+    private volatile int status;
+    private volatile boolean left;
+
+    Fetch(Edge edge, Request request) {
+        this.edge = edge;
+        this.request = request;
+    }
+
+    /** Whether this request's own fetch has begun. */
+    boolean begun() {
+        return begun;
+    }
+
+    /** The origin's last answer to this request's own fetches, by its status. */
+    int status() {
+        return status;
+    }
+
+    /** The answer that is for this request alone; empty when there is none. */
+    Optional<Answer> own() {
+        return Optional.ofNullable(own.get());
+    }
+
+    /** The request has ended: what nobody will read is dropped. */
+    void leave() {
+        left = true;
+        own().ifPresent(Fetch::discard);
+    }
+
+    /**
+     * One fetch for everybody who waits in the flight of this key.
+     *
+     * @param stale    what is there and could be validated, or stand in if the fetch fails
+     * @param failures how often in a row the origin has failed before
+     */
+    Mono<Filled<Key, Entry>> fill(Key flight, Optional<Stored> stale, int failures, long position) {
+        begun = true;
+        var fill = new Fill(flight, stale, failures, position);
+        return Mono.defer(() -> fill.run(stale.filter(Validation::possible)))
+                .onErrorResume(OriginFailed.class,
+                        failed -> Mono.just(fill.fail(failure(failed, position), false, Optional.empty())))
+                .onErrorResume(Fetch::expected, error -> Mono.just(new Filled.Fail<>(failure(error, position))));
+    }
+
+    /** One fetch for this request alone, in the client's own words. */
+    Mono<Alone> alone(Optional<Flux<DataBuffer>> body) {
+        return fetched(position -> ask(request.own(body), head -> Intake.STREAM).map(answer -> {
+            keep(answer);
+            return new Alone.Own(answer, false);
+        }));
+    }
+
+    /**
+     * One fetch for this request alone; if its answer turns out to be for everybody, it is offered to the others. What might be
+     * theirs is asked for in words that have nothing of this client's own: else one client could have stored what he likes.
+     *
+     * @param at        where the others look
+     * @param inPlaceOf the version of what is stored there
+     */
+    Mono<Alone> alone(Key at, String inPlaceOf) {
+        if (!request.plain()) {
+            return alone(Optional.empty());
+        }
+        return fetched(position -> {
+            var decision = new Decision();
+            return ask(request.shared(Fields.NONE),
+                    head -> decision.on(head) instanceof Storing.Share ? Intake.COLLECT : Intake.STREAM)
+                    .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
+        });
+    }
+
+    private Mono<Alone> fetched(LongFunction<Mono<Alone>> fetch) {
+        begun = true;
+        // Older than what the leader of a flight would read, and so on the safe side.
+        long position = edge.purges().position();
+        return Mono.defer(() -> fetch.apply(position))
+                .onErrorResume(Fetch::expected, error -> Mono.just(new Alone.Lost(failure(error, position))));
+    }
+
+    private Mono<Alone> kept(Key at, String inPlaceOf, Decision decision, Answer answer, long position) {
+        keep(answer);
+        if (answer instanceof Answer.Whole whole && decision.on(answer.head()) instanceof Storing.Share share) {
+            return edge.coalescer()
+                    .offer(at, inPlaceOf, writes(at, stored(share, whole.body(), position)))
+                    .thenReturn(new Alone.Own(answer, true));
+        }
+        return Mono.just(new Alone.Own(answer, false));
+    }
+
+    private void keep(Answer answer) {
+        own.set(answer);
+        if (left) {
+            discard(answer);
+        }
+    }
+
+    private static void discard(Answer answer) {
+        if (answer instanceof Answer.Streaming streaming) {
+            streaming.discard();
+        }
+    }
+
+    private Mono<Answer> ask(Outgoing outgoing, Function<Head, Intake> intake) {
+        return Mono.defer(() -> {
+            Instant start = edge.clock().instant();
+            return request.route()
+                    .origin()
+                    .fetch(outgoing, intake, request.interims())
+                    .doOnNext(answer -> {
+                        status = answer.head().status();
+                        told("answered", start);
+                    })
+                    .doOnError(OriginFailed.class, failed -> told(token(failed.reason()), start))
+                    .doOnCancel(() -> told("cancelled", start));
+        });
+    }
+
+    private void told(String result, Instant start) {
+        edge.traffic().fetched(request.route().id(), result, Duration.between(start, edge.clock().instant()));
+    }
+
+    private Stored stored(Storing.Share share, Body body, long position) {
+        return Stored.of(request.address().text(), request.asked(), share, policy(), position, body);
+    }
+
+    /** Where everything goes: the object under its variant, the pointer to it, and a way on for those who wait elsewhere. */
+    private List<Write<Key, Entry>> writes(Key flight, Stored stored) {
+        Duration life = stored.terms().life();
+        Key resource = request.address().resource();
+        Key object = request.address().variant(stored.selecting());
+        var pointer = new Varies(stored.key(), Variant.names(stored.head()), stored.position());
+        var writes = new ArrayList<Write<Key, Entry>>();
+        writes.add(new Write<>(object, stored, life));
+        if (!object.equals(resource)) {
+            // As long as any variant may live: without it the next request would lead for the whole resource again.
+            writes.add(new Write<>(resource, pointer, policy().maxLife()));
+        }
+        if (!flight.equals(object) && !flight.equals(resource)) {
+            writes.add(new Write<>(flight, pointer, ONWARD));
+        }
+        return writes;
+    }
+
+    private Policy policy() {
+        return request.route().policy();
+    }
+
+    private static boolean expected(Throwable error) {
+        return error instanceof OriginFailed || error instanceof OriginShut || error instanceof OriginFull;
+    }
+
+    private Failure failure(Throwable error, long position) {
+        Problem problem = switch (error) {
+            case OriginFailed failed -> switch (failed.reason()) {
+                case UNREACHABLE -> Problem.ORIGIN_UNREACHABLE;
+                case TIMED_OUT -> Problem.ORIGIN_TIMED_OUT;
+                case CUT_SHORT -> Problem.ORIGIN_CUT_SHORT;
+                case MALFORMED -> Problem.ORIGIN_MALFORMED;
+            };
+            case OriginShut shut -> Problem.ORIGIN_SHUT;
+            case OriginFull full -> Problem.ORIGIN_FULL;
+            default -> Problem.INTERNAL;
+        };
+        return new Failure(request.address().text(), problem.reason(), problem.status(), Optional.empty(), position);
+    }
+
+    private static String token(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+
+    /** What the rules say of an answer, decided once, when its head is there. Not thread-safe: signals come one by one. */
+    private final class Decision {
+
+        private final Instant requestTime = edge.clock().instant();
+        private @Nullable Storing storing;
+
+        Storing on(Head head) {
+            Storing decided = storing;
+            if (decided == null) {
+                decided = Storing.decide(request.asked(), head, policy(), requestTime, edge.clock().instant());
+                storing = decided;
+            }
+            return decided;
+        }
+    }
+
+    /** One fetch for everybody who waits. */
+    private final class Fill {
+
+        private final Key flight;
+        private final Optional<Stored> stale;
+        private final int failures;
+        private final long position;
+
+        Fill(Key flight, Optional<Stored> stale, int failures, long position) {
+            this.flight = flight;
+            this.stale = stale;
+            this.failures = failures;
+            this.position = position;
+        }
+
+        /** Asks, on condition if there is something to validate. */
+        Mono<Filled<Key, Entry>> run(Optional<Stored> base) {
+            var decision = new Decision();
+            Fields conditions = base.map(Validation::conditions).orElse(Fields.NONE);
+            return ask(request.shared(conditions), head -> intake(base, decision, head))
+                    .flatMap(answer -> base.isPresent() && answer.head().status() == 304
+                            ? validated(base.get(), decision, answer)
+                            : Mono.just(filled(decision, answer)));
+        }
+
+        private Intake intake(Optional<Stored> base, Decision decision, Head head) {
+            if (base.isPresent() && head.status() == 304) {
+                return Intake.COLLECT;
+            }
+            return switch (decision.on(head)) {
+                case Storing.Share share -> Intake.COLLECT;
+                case Storing.Fail fail -> Intake.COLLECT;
+                case Storing.Withhold withhold -> Intake.STREAM;
+            };
+        }
+
+        /** A 304 keeps the position of the body it confirms, so that it never revives what a purge removed. */
+        private Mono<Filled<Key, Entry>> validated(Stored base, Decision decision, Answer answer) {
+            Optional<Stored> freshened = Validation.freshen(base, answer.head(), request.asked(), policy(),
+                    decision.requestTime, edge.clock().instant(), base.position());
+            return freshened.isPresent() ? Mono.just(share(freshened.get())) : Mono.defer(() -> run(Optional.empty()));
+        }
+
+        private Filled<Key, Entry> filled(Decision decision, Answer answer) {
+            return switch (answer) {
+                case Answer.Whole whole -> whole(decision.on(whole.head()), whole);
+                case Answer.Streaming streaming -> streaming(decision.on(streaming.head()), streaming);
+            };
+        }
+
+        private Filled<Key, Entry> whole(Storing storing, Answer.Whole whole) {
+            return switch (storing) {
+                case Storing.Share share -> standIn(true, whole.head().status()).isPresent()
+                        // It may be stored, but not in place of a good answer that may still be served.
+                        ? fail(failure(whole.head().status(), Optional.empty()), true, Optional.empty())
+                        : share(stored(share, whole.body(), position));
+                case Storing.Withhold withhold -> withhold(withhold, whole);
+                case Storing.Fail fail -> failed(fail, whole);
+            };
+        }
+
+        private Filled<Key, Entry> streaming(Storing storing, Answer.Streaming streaming) {
+            return switch (storing) {
+                case Storing.Share share -> {
+                    keep(streaming);
+                    yield new Filled.Withhold<>(List.of(marker("too-large", TOO_LARGE)));
+                }
+                case Storing.Withhold withhold -> withhold(withhold, streaming);
+                case Storing.Fail fail -> fail(failure(streaming.head().status(), Optional.empty()), true,
+                        Optional.of(streaming));
+            };
+        }
+
+        private Filled<Key, Entry> share(Stored stored) {
+            return new Filled.Share<>(stored, writes(flight, stored));
+        }
+
+        private Filled<Key, Entry> withhold(Storing.Withhold withhold, Answer answer) {
+            if (answer.head().status() >= 500) {
+                // A failing origin is not asked again by everybody who waits: they are told its status, and no more.
+                return fail(failure(answer.head().status(), Optional.empty()), true, Optional.of(answer));
+            }
+            keep(answer);
+            return new Filled.Withhold<>(withhold.remember()
+                    ? List.of(marker(withhold.reason(), policy().hitForMiss()))
+                    : List.of());
+        }
+
+        private Filled<Key, Entry> failed(Storing.Fail fail, Answer.Whole whole) {
+            if (!fail.shareable() || personal()) {
+                return fail(failure(whole.head().status(), Optional.empty()), true, Optional.of(whole));
+            }
+            Asked asked = request.asked();
+            Fields selecting = Variant.selecting(Variant.names(whole.head()), asked.fields(), policy());
+            var said = new Failure.Answer(whole.head(), selecting, whole.body());
+            return fail(failure(whole.head().status(), Optional.of(said)), true, Optional.empty());
+        }
+
+        /** An error page often tells whoever is logged in about himself, without saying so. */
+        private boolean personal() {
+            Asked asked = request.asked();
+            return asked.authorized() || (asked.cookied() && !policy().shareWithCookies());
+        }
+
+        /**
+         * The fetch has failed: stale, where that is allowed, and then nobody of the fleet asks again for a while; else the
+         * failure, for everybody who waits.
+         *
+         * @param mine what the origin said to this request alone
+         */
+        Filled<Key, Entry> fail(Failure failure, boolean answered, Optional<Answer> mine) {
+            Optional<Stored> standIn = standIn(answered, failure.status());
+            if (standIn.isPresent()) {
+                mine.ifPresent(Fetch::discard);
+                Instant now = edge.clock().instant();
+                var ailing = Ailing.after(standIn.get(), failures, failure, answered, now);
+                Duration left = standIn.get().left(now);
+                return new Filled.Share<>(ailing,
+                        List.of(new Write<>(flight, ailing, left.compareTo(ONWARD) > 0 ? left : ONWARD)));
+            }
+            mine.ifPresent(Fetch.this::keep);
+            return new Filled.Fail<>(failure);
+        }
+
+        private Optional<Stored> standIn(boolean answered, int status) {
+            // Only where the flight is in the stored answer's own place is there room to say that it is ailing.
+            return stale.filter(old -> flight.equals(request.address().variant(old.selecting()))
+                    && (!answered || Reuse.error(status))
+                    && Reuse.standsIn(request.asked(), old, policy(), answered, status, edge.clock().instant()));
+        }
+
+        private Failure failure(int status, Optional<Failure.Answer> answer) {
+            return new Failure(request.address().text(), Problem.ORIGIN_FAILED, status, answer, position);
+        }
+
+        private Write<Key, Entry> marker(String reason, Duration life) {
+            return new Write<>(flight, new HitForMiss(request.address().text(), reason, position), life);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+package dev.corral.edge;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.http.CacheStatus;
+import dev.corral.http.Fields;
+import dev.corral.http.Forwarding;
+import dev.corral.http.Head;
+import dev.corral.http.Reply;
+import dev.corral.http.Slice;
+import dev.corral.http.Tags;
+import dev.corral.origin.Answer;
+import java.time.InstantSource;
+import java.util.List;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.core.io.buffer.DataBufferFactory;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpStatusCode;
+import org.springframework.http.MediaType;
+import org.springframework.http.ProblemDetail;
+import org.springframework.http.server.reactive.ServerHttpResponse;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+
+/** Writes results. The only place that touches a response. Thread-safe. */
+public final class Responder {
+
+    private final InstantSource clock;
+    private final ObjectMapper json;
+
+    /**
+     * @param clock the fleet's, for Age
+     * @param json  writes problem details
+     */
+    public Responder(InstantSource clock, ObjectMapper json) {
+        this.clock = clock;
+        this.json = json;
+    }
+
+    /** Completes when the answer is written; errors when the client or the origin broke off in the middle of it. */
+    Mono<Void> write(ServerHttpResponse response, Request request, Result result) {
+        return switch (result) {
+            case Result.FromStore from -> write(response, from.status(),
+                    Reply.of(request.asked(), from.stored(), clock.instant(), request.route().policy()));
+            case Result.Shared shared -> write(response, shared.status(),
+                    Reply.of(request.asked(), shared.head(), shared.body(), clock.instant(), request.route().policy()));
+            case Result.FromOrigin from -> write(response, request, from);
+            case Result.Refused refused -> write(response, refused);
+        };
+    }
+
+    /** Completes when the problem is written. */
+    Mono<Void> write(ServerHttpResponse response, Result.Refused refused) {
+        Problem problem = refused.problem();
+        ProblemDetail detail = ProblemDetail.forStatusAndDetail(HttpStatusCode.valueOf(problem.status()),
+                problem.detail());
+        detail.setTitle(problem.title());
+        detail.setProperty("reason", problem.reason());
+        HttpHeaders headers = response.getHeaders();
+        headers.setContentType(MediaType.APPLICATION_PROBLEM_JSON);
+        // A problem of ours says nothing about the resource.
+        headers.setCacheControl("no-store");
+        headers.add("Cache-Status", refused.status().value());
+        problem.retryAfter()
+                .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER, Long.toString(Math.max(1, wait.toSeconds()))));
+        byte[] body = bytes(detail);
+        headers.setContentLength(body.length);
+        response.setRawStatusCode(problem.status());
+        return response.writeWith(Mono.just(response.bufferFactory().wrap(body)));
+    }
+
+    private byte[] bytes(ProblemDetail detail) {
+        try {
+            return json.writeValueAsBytes(detail);
+        } catch (JsonProcessingException impossible) {
+            throw new IllegalStateException("strings and a number are always JSON", impossible);
+        }
+    }
+
+    private static Mono<Void> write(ServerHttpResponse response, CacheStatus status, Reply reply) {
+        head(response, reply.status(), status.addedTo(reply.fields()));
+        DataBufferFactory buffers = response.bufferFactory();
+        List<Slice> body = reply.body();
+        return switch (body.size()) {
+            case 0 -> response.setComplete();
+            case 1 -> response.writeWith(Mono.just(buffer(buffers, body.getFirst())));
+            default -> response.writeWith(Flux.fromIterable(body).map(slice -> buffer(buffers, slice)));
+        };
+    }
+
+    private static Mono<Void> write(ServerHttpResponse response, Request request, Result.FromOrigin from) {
+        Head head = from.answer().head();
+        Fields fields = Tags.hidden(Forwarding.fromOrigin(head.fields()), request.route().policy());
+        head(response, head.status(), from.status().addedTo(fields));
+        if (request.asked().head()) {
+            return response.setComplete();
+        }
+        return switch (from.answer()) {
+            case Answer.Whole whole -> whole.body().length() == 0
+                    ? response.setComplete()
+                    : response.writeWith(Mono.just(response.bufferFactory().wrap(whole.body().bytes())));
+            // Not by writeAndFlushWith: what a client that breaks off leaves unread would never be released. Reactor Netty flushes
+            // whenever it has written all there is, so what an origin sends slowly, such as events, is not held back.
+            case Answer.Streaming streaming -> response.writeWith(streaming.body());
+        };
+    }
+
+    private static void head(ServerHttpResponse response, int status, Fields fields) {
+        response.setRawStatusCode(status);
+        HttpHeaders headers = response.getHeaders();
+        for (Fields.Field field : fields) {
+            headers.add(field.name(), field.value());
+        }
+    }
+
+    private static DataBuffer buffer(DataBufferFactory buffers, Slice slice) {
+        return slice.offset() == 0 && slice.length() == slice.body().length()
+                ? buffers.wrap(slice.body().bytes())
+                : buffers.wrap(java.nio.ByteBuffer.wrap(slice.body().bytes(), slice.offset(), slice.length()));
+    }
+}

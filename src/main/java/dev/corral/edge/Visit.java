@@ -1,0 +1,399 @@
+package dev.corral.edge;
+
+import dev.corral.coalesce.Ask;
+import dev.corral.coalesce.Filled;
+import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Outcome;
+import dev.corral.coalesce.Outcome.Role;
+import dev.corral.http.Ailing;
+import dev.corral.http.CacheStatus;
+import dev.corral.http.Entry;
+import dev.corral.http.Failure;
+import dev.corral.http.HitForMiss;
+import dev.corral.http.Reuse;
+import dev.corral.http.Stored;
+import dev.corral.http.Variant;
+import dev.corral.http.Varies;
+import dev.corral.origin.Answer;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
+import reactor.core.publisher.Mono;
+
+/**
+ * One GET or HEAD on its way through the cache: from the near cache or a flight to a result. Serves one request, and is the
+ * flight's {@link Ask} if that request opens it.
+ *
+ * <p>Judges every value it gets by the rules of {@code http} for its own request, whoever fetched it; what does not serve it
+ * leads to another round, and after the last round to a fetch of its own.
+ */
+final class Visit implements Ask<Key, Entry> {
+
+    /** Enough for a pointer, its variant, and a value that is purged or superseded in between. */
+    private static final int ROUNDS = 4;
+
+    private final Edge edge;
+    private final Request request;
+    private final Fetch fetch;
+    private final boolean refresh;
+    /** Where this visit looks now: the resource, or the variant a pointer led to. Changes only between flights. */
+    private volatile Key at;
+    private volatile CacheStatus.Forward forward = CacheStatus.Forward.URI_MISS;
+
+    private Visit(Edge edge, Request request, Key at, boolean refresh) {
+        this.edge = edge;
+        this.request = request;
+        this.fetch = new Fetch(edge, request);
+        this.at = at;
+        this.refresh = refresh;
+    }
+
+    static Visit of(Edge edge, Request request) {
+        return new Visit(edge, request, request.address().resource(), false);
+    }
+
+    /** Emits exactly one result. */
+    Mono<Result> result() {
+        return near().map(Mono::just).orElseGet(this::beyond);
+    }
+
+    /** To be called when the request has ended, however: what was fetched for it alone and not written is dropped. */
+    void leave() {
+        fetch.leave();
+    }
+
+    // ---- looking
+
+    /** The hit path: no network, no flight, nothing that could have been done when the answer was stored. */
+    private Optional<Result> near() {
+        Optional<Entry> entry = edge.near().apply(at).filter(this::ours);
+        if (entry.isPresent() && entry.get() instanceof Varies pointer && leadsOn(pointer)) {
+            at = variant(pointer);
+            forward = CacheStatus.Forward.VARY_MISS;
+            entry = edge.near().apply(at).filter(this::ours);
+        }
+        return entry.flatMap(this::hit);
+    }
+
+    private Optional<Result> hit(Entry entry) {
+        return switch (entry) {
+            case Stored stored -> hit(stored);
+            case Ailing ailing -> resting(ailing);
+            case Varies pointer -> Optional.empty();
+            case HitForMiss marker -> Optional.empty();
+            case Failure failure -> Optional.empty();
+        };
+    }
+
+    /** What the shared tier has for this request, without a flight. */
+    private Mono<Result> stored() {
+        return edge.coalescer().find(at).filter(this::ours).flatMap(entry -> switch (entry) {
+            case Varies pointer -> {
+                boolean on = leadsOn(pointer);
+                at = variant(pointer);
+                yield on ? stored() : Mono.empty();
+            }
+            case Stored stored -> Mono.justOrEmpty(hit(stored));
+            case Ailing ailing -> Mono.justOrEmpty(resting(ailing));
+            case HitForMiss marker -> Mono.empty();
+            case Failure failure -> Mono.empty();
+        });
+    }
+
+    private Optional<Result> hit(Stored stored) {
+        if (!matches(stored)) {
+            return Optional.empty();
+        }
+        return switch (reuse(stored)) {
+            case Reuse.Serve(Duration age, boolean stale) -> Optional.of(hit(stored, stale));
+            case Reuse.ServeAndRefresh(Duration age, boolean stale) -> {
+                refresh();
+                yield Optional.of(hit(stored, stale));
+            }
+            case Reuse.Validate validate -> {
+                forward = stored.terms().fresh(now()) ? CacheStatus.Forward.REQUEST : CacheStatus.Forward.STALE;
+                yield Optional.empty();
+            }
+            case Reuse.Refuse refuse -> Optional.empty();
+        };
+    }
+
+    /** The origin has failed a moment ago and is left alone: stale, where that is allowed. */
+    private Optional<Result> resting(Ailing ailing) {
+        forward = CacheStatus.Forward.STALE;
+        return Optional.of(ailing)
+                .filter(it -> matches(it.stored()) && it.resting(now()) && standsIn(it))
+                .map(it -> new Result.FromStore(it.stored(),
+                        CacheStatus.hit().ttl(it.stored().terms().ttl(now())).detail(it.reason()),
+                        Traffic.Outcome.STALE));
+    }
+
+    private Result hit(Stored stored, boolean stale) {
+        return new Result.FromStore(stored, CacheStatus.hit().ttl(stored.terms().ttl(now())),
+                stale ? Traffic.Outcome.STALE : Traffic.Outcome.HIT);
+    }
+
+    // ---- asking
+
+    private Mono<Result> beyond() {
+        if (request.asked().cacheControl().onlyIfCached()) {
+            return stored().switchIfEmpty(Mono.fromSupplier(() -> refused(Problem.NOT_STORED)));
+        }
+        if (request.asked().alone(request.route().policy())) {
+            forward = CacheStatus.Forward.REQUEST;
+            return stored().switchIfEmpty(Mono.defer(() -> own("no-store", Optional.empty())));
+        }
+        if (!edge.coalesces()) {
+            return stored().switchIfEmpty(Mono.defer(() -> own("coalescing-off", Optional.of(""))));
+        }
+        return round(1);
+    }
+
+    private Mono<Result> round(int n) {
+        if (n > ROUNDS) {
+            return own("unsettled", Optional.empty());
+        }
+        Mono<Outcome<Entry>> flight = Mono.defer(() -> edge.coalescer().join(this));
+        // The flight of a request with Authorization is in a lane of its own; what is for everybody is not there.
+        Mono<Outcome<Entry>> outcome = request.asked().authorized() ? found().switchIfEmpty(flight) : flight;
+        return outcome.flatMap(end -> settle(n, end));
+    }
+
+    private Mono<Outcome<Entry>> found() {
+        return edge.coalescer()
+                .find(at)
+                .filter(entry -> accepts(entry, false) && !(entry instanceof HitForMiss))
+                .map(entry -> new Outcome.Landed<>(entry, "", Role.LOOKED, false));
+    }
+
+    private Mono<Result> settle(int n, Outcome<Entry> end) {
+        Optional<Answer> own = fetch.own();
+        if (own.isPresent() && !(end instanceof Outcome.Failed<Entry>)) {
+            return Mono.just(fromOrigin(own.get(), false, ""));
+        }
+        return switch (end) {
+            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean awaited) ->
+                landed(n, value, version, role);
+            case Outcome.Released<Entry> released -> own("released", Optional.empty());
+            case Outcome.Failed<Entry>(Entry failure, Optional<Entry> seen) -> Mono.just(failed(failure, seen));
+            case Outcome.Crowded<Entry> crowded -> Mono.just(refused(Problem.CROWDED));
+        };
+    }
+
+    private Mono<Result> landed(int n, Entry value, String version, Role role) {
+        if (!ours(value)) {
+            return round(n + 1);
+        }
+        return switch (value) {
+            case Stored stored -> landed(n, stored, role);
+            case Ailing ailing -> landed(n, ailing, role);
+            case Varies pointer -> {
+                at = variant(pointer);
+                yield onward(n);
+            }
+            case HitForMiss marker -> {
+                forward = CacheStatus.Forward.BYPASS;
+                yield own(marker.reason(), Optional.of(version));
+            }
+            case Failure failure -> Mono.just(failed(failure, Optional.empty()));
+        };
+    }
+
+    private Mono<Result> landed(int n, Stored stored, Role role) {
+        if (!matches(stored)) {
+            // Its flight was on the whole resource and its answer is another variant's: on to our own.
+            at = variant(Variant.names(stored.head()));
+            return onward(n);
+        }
+        return switch (role) {
+            case LOOKED -> Mono.justOrEmpty(hit(stored)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
+            case LED, FOLLOWED, ALONE -> fetch.begun() || serves(stored, true)
+                    ? Mono.just(forwarded(stored))
+                    // Fetched just now, and still not for this request: waiting for another one would be in vain.
+                    : own("not-shared", Optional.empty());
+        };
+    }
+
+    private Mono<Result> landed(int n, Ailing ailing, Role role) {
+        if (!matches(ailing.stored())) {
+            at = variant(Variant.names(ailing.stored().head()));
+            return onward(n);
+        }
+        if (role == Role.LOOKED) {
+            return Mono.justOrEmpty(resting(ailing)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
+        }
+        var failure = new Failure(ailing.key(), ailing.reason(), ailing.status(), Optional.empty(), ailing.position());
+        return Mono.just(failed(failure, Optional.of(ailing)));
+    }
+
+    private Mono<Result> onward(int n) {
+        forward = CacheStatus.Forward.VARY_MISS;
+        return near().map(Mono::just).orElseGet(() -> round(n + 1));
+    }
+
+    /** A fetch for this request alone. */
+    private Mono<Result> own(String why, Optional<String> inPlaceOf) {
+        Mono<Fetch.Alone> alone = inPlaceOf.map(version -> fetch.alone(at, version))
+                .orElseGet(() -> fetch.alone(Optional.empty()));
+        return alone.map(end -> switch (end) {
+            case Fetch.Alone.Own(Answer answer, boolean stored) -> fromOrigin(answer, stored, why);
+            case Fetch.Alone.Lost(Failure failure) -> failed(failure, Optional.empty());
+        });
+    }
+
+    /** One refresh for the fleet, behind the back of the request that was answered at once. */
+    private void refresh() {
+        var visit = new Visit(edge, request.unheard(), at, true);
+        if (!edge.coalescer().flies(visit.key())) {
+            edge.coalescer().join(visit).doFinally(end -> visit.leave()).subscribe(outcome -> {}, cause -> {});
+        }
+    }
+
+    // ---- the flight's view
+
+    @Override
+    public Key key() {
+        // What an origin says to somebody it knows must not decide for everybody, not even that it is not to be shared.
+        return request.asked().authorized() ? at.lane(at.lane() + ":a") : at;
+    }
+
+    @Override
+    public boolean accepts(Entry value, boolean awaited) {
+        return ours(value) && switch (value) {
+            case Stored stored -> !matches(stored) ? awaited : serves(stored, awaited);
+            // Awaited, it is the failure of the fetch that was waited for.
+            case Ailing ailing -> awaited || (matches(ailing.stored()) && ailing.resting(now()) && standsIn(ailing));
+            case Varies pointer -> awaited || leadsOn(pointer);
+            case HitForMiss marker -> true;
+            case Failure failure -> false;
+        };
+    }
+
+    @Override
+    public Mono<Filled<Key, Entry>> fill(Optional<Entry> seen, long position) {
+        Optional<Stored> stale = old(seen);
+        stale.filter(old -> !old.terms().fresh(now())).ifPresent(old -> forward = CacheStatus.Forward.STALE);
+        int failures = seen.filter(Ailing.class::isInstance).map(Ailing.class::cast).map(Ailing::failures).orElse(0);
+        return fetch.fill(key(), stale, failures, position);
+    }
+
+    @Override
+    public Duration patience() {
+        return request.route().patience();
+    }
+
+    // ---- judging
+
+    /** The stored answer that was there before, if it is this request's. */
+    private Optional<Stored> old(Optional<Entry> seen) {
+        return seen.filter(this::ours).flatMap(entry -> switch (entry) {
+            case Stored stored -> Optional.of(stored);
+            case Ailing ailing -> Optional.of(ailing.stored());
+            case Varies pointer -> Optional.<Stored>empty();
+            case HitForMiss marker -> Optional.<Stored>empty();
+            case Failure failure -> Optional.<Stored>empty();
+        }).filter(this::matches);
+    }
+
+    private boolean standsIn(Ailing ailing) {
+        return standsIn(ailing.stored(), ailing.answered(), ailing.status());
+    }
+
+    private boolean standsIn(Stored stored, boolean answered, int status) {
+        return Reuse.standsIn(request.asked(), stored, request.route().policy(), answered, status, now());
+    }
+
+    private boolean ours(Entry entry) {
+        return request.address().holds(entry, edge.purges());
+    }
+
+    private boolean matches(Stored stored) {
+        return Variant.matches(stored, request.asked(), request.route().policy());
+    }
+
+    private Reuse reuse(Stored stored) {
+        // nextDouble is in [0, 1); the rule wants (0, 1].
+        return Reuse.decide(request.asked(), stored, request.route().policy(), now(),
+                1 - ThreadLocalRandom.current().nextDouble());
+    }
+
+    private boolean serves(Stored stored, boolean awaited) {
+        boolean usable = switch (reuse(stored)) {
+            case Reuse.Serve serve -> true;
+            case Reuse.ServeAndRefresh(Duration age, boolean stale) -> !refresh;
+            case Reuse.Validate validate -> false;
+            case Reuse.Refuse refuse -> false;
+        };
+        return usable
+                || (awaited && Reuse.sharedWhileWaiting(request.asked(), stored, request.route().policy(), now()));
+    }
+
+    /** A pointer in the lane of a flight is only for those who wait there. */
+    private boolean leadsOn(Varies pointer) {
+        return at.equals(request.address().resource()) && !pointer.names().isEmpty();
+    }
+
+    private Key variant(Varies pointer) {
+        return variant(pointer.names());
+    }
+
+    private Key variant(List<String> names) {
+        return request.address().variant(Variant.selecting(names, request.asked().fields(), request.route().policy()));
+    }
+
+    private Instant now() {
+        return edge.clock().instant();
+    }
+
+    // ---- results
+
+    private Result forwarded(Stored stored) {
+        boolean mine = fetch.begun();
+        CacheStatus status = CacheStatus.forwarded(forward)
+                // After a validation the origin's status is not the answer's.
+                .status(mine ? fetch.status() : stored.head().status())
+                .stored()
+                .ttl(stored.terms().ttl(now()));
+        return mine
+                ? new Result.FromStore(stored, status, Traffic.Outcome.FILLED)
+                : new Result.FromStore(stored, status.collapsed(), Traffic.Outcome.COLLAPSED);
+    }
+
+    private Result fromOrigin(Answer answer, boolean stored, String detail) {
+        CacheStatus status = CacheStatus.forwarded(forward).status(answer.head().status());
+        status = stored ? status.stored() : status;
+        return new Result.FromOrigin(answer, detail.isEmpty() ? status : status.detail(detail), Traffic.Outcome.BYPASS);
+    }
+
+    private Result failed(Entry entry, Optional<Entry> seen) {
+        if (!(entry instanceof Failure failure)) {
+            return refused(Problem.INTERNAL);
+        }
+        boolean answered = failure.reason().equals(Problem.ORIGIN_FAILED);
+        CacheStatus status = CacheStatus.forwarded(forward);
+        status = answered ? status.status(failure.status()) : status;
+        status = fetch.begun() ? status : status.collapsed();
+        CacheStatus told = status.detail(failure.reason());
+        Optional<Stored> standIn = old(seen).filter(stored -> standsIn(stored, answered, failure.status()));
+        if (standIn.isPresent()) {
+            return new Result.FromStore(standIn.get(), told.ttl(standIn.get().terms().ttl(now())),
+                    Traffic.Outcome.STALE);
+        }
+        Optional<Answer> own = fetch.own();
+        if (own.isPresent()) {
+            // The origin's own words, which are for nobody else.
+            return new Result.FromOrigin(own.get(), told, Traffic.Outcome.FAILED);
+        }
+        return failure.answerFor(request.asked(), request.route().policy())
+                .<Result>map(answer -> new Result.Shared(answer.head(), answer.body(), told, Traffic.Outcome.FAILED))
+                .orElseGet(() -> new Result.Refused(Problem.of(failure.reason(), failure.status()), told,
+                        Traffic.Outcome.FAILED));
+    }
+
+    private Result refused(Problem problem) {
+        return new Result.Refused(problem, CacheStatus.forwarded(forward).detail(problem.reason()),
+                Traffic.Outcome.REFUSED);
+    }
+}

@@ -1,0 +1,16 @@
+package dev.corral.http;
+
+/**
+ * What the shared tier keeps under a key. Immutable.
+ *
+ * <p>{@code key} is the full canonical cache key, to be compared after reading; {@code position} is the fleet's purge
+ * position read before the fetch began.
+ */
+public sealed interface Entry permits Stored, Ailing, Varies, HitForMiss, Failure {
+
+    /** The canonical cache key. */
+    String key();
+
+    /** The purge position before the fetch. */
+    long position();
+}

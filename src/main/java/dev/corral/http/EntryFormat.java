@@ -1,0 +1,25 @@
+package dev.corral.http;
+
+import java.nio.ByteBuffer;
+import java.util.Optional;
+
+/** The bytes of an {@link Entry} in the shared tier: compact, versioned, read in one pass. */
+public final class EntryFormat {
+
+    private EntryFormat() {}
+
+    /** The entry's bytes. */
+    public static byte[] encode(Entry entry) {
+        return new EntryWriter().write(entry);
+    }
+
+    /** The entry; empty when the bytes are damaged or of another version. Never throws. */
+    public static Optional<Entry> decode(byte[] bytes) {
+        return decode(ByteBuffer.wrap(bytes));
+    }
+
+    /** The entry between position and limit, which are left as they are; empty as above. */
+    public static Optional<Entry> decode(ByteBuffer bytes) {
+        return EntryReader.read(bytes);
+    }
+}

@@ -1,0 +1,41 @@
+package dev.corral.http;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+
+/**
+ * A stored answer. Immutable.
+ *
+ * @param key the canonical cache key
+ * @param head status and the fields worth keeping: no hop-by-hop field, no {@code Age}, no {@code Content-Length}, which
+ *        {@link Reply} makes
+ * @param selecting the request fields that {@code Vary} named, normalised; an absent one has the value {@link Variant#ABSENT}
+ * @param position the purge position before the fetch
+ * @param tags the origin's labels, for purges
+ */
+public record Stored(String key, Head head, Fields selecting, Terms terms, long position, List<String> tags, Body body)
+        implements
+            Entry {
+
+    /** Copies the tags. */
+    public Stored {
+        tags = List.copyOf(tags);
+    }
+
+    /** What is kept of a shareable answer that was fetched for {@code asked}. */
+    public static Stored of(String key, Asked asked, Storing.Share share, Policy policy, long position, Body body) {
+        Fields selecting = Variant.selecting(Variant.names(share.head()), asked.fields(), policy);
+        return new Stored(key, share.head(), selecting, share.terms(), position, share.tags(), body);
+    }
+
+    /** For how much longer it is worth keeping; negative when it is not. */
+    public Duration left(Instant now) {
+        return Duration.between(now, terms.at().plus(terms.life()));
+    }
+
+    /** The same under other terms, such as {@link Terms#staleFrom} after a soft purge. */
+    public Stored with(Terms other) {
+        return new Stored(key, head, selecting, other, position, tags, body);
+    }
+}

@@ -1,0 +1,16 @@
+package dev.corral.http;
+
+import java.util.List;
+
+/**
+ * The pointer of a resource whose answer depends on request fields: the objects lie under the variants' own keys.
+ *
+ * @param names the selecting request fields, lower-cased and sorted; none: the resource does not vary
+ */
+public record Varies(String key, List<String> names, long position) implements Entry {
+
+    /** Copies the names. */
+    public Varies {
+        names = List.copyOf(names);
+    }
+}

@@ -1,0 +1,201 @@
+package dev.corral.origin;
+
+import dev.corral.http.Fields;
+import dev.corral.http.Head;
+import dev.corral.origin.Gate.Permit;
+import dev.corral.origin.Inflow.Arrival;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import org.reactivestreams.Publisher;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.http.HttpMethod;
+import org.springframework.http.client.reactive.ClientHttpRequest;
+import org.springframework.web.reactive.function.BodyExtractors;
+import org.springframework.web.reactive.function.client.ClientResponse;
+import org.springframework.web.reactive.function.client.WebClient;
+import org.springframework.web.reactive.function.client.WebClientRequestException;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.SignalType;
+import reactor.core.scheduler.Scheduler;
+import reactor.core.scheduler.Schedulers;
+import reactor.netty.NettyOutbound;
+import reactor.netty.channel.AbortedException;
+import reactor.netty.channel.ChannelOperations;
+import reactor.netty.http.client.HttpClientRequest;
+
+import static dev.corral.origin.OriginFailed.Reason.CUT_SHORT;
+
+/** One request and its answer: at most two attempts, one deadline, one permit that is left however it ends. */
+final class Exchange {
+
+    private final Upstream upstream;
+    private final Duration patience;
+    private final Outgoing request;
+    private final Function<Head, Intake> intake;
+    private final Consumer<Head> interims;
+    private final Permit permit;
+    private final Clock clock;
+    private final Optional<Upload> upload;
+
+    /** Cancelled elsewhere, Reactor Netty may close a connection that has just gone back to the pool. */
+    private final Scheduler loop = Schedulers.fromExecutor(this::onLoop);
+
+    // The current attempt's.
+    private volatile Instant requestTime;
+    private volatile Optional<Line> line = Optional.empty();
+    private volatile Optional<Inflow> inflow = Optional.empty();
+
+    Exchange(Upstream upstream, Duration patience, Outgoing request, Function<Head, Intake> intake,
+            Consumer<Head> interims, Permit permit,
+            Clock clock) {
+        this.upstream = upstream;
+        this.patience = patience;
+        this.request = request;
+        this.intake = intake;
+        this.interims = interims;
+        this.permit = permit;
+        this.clock = clock;
+        this.requestTime = clock.instant();
+        this.upload = request.upload();
+    }
+
+    /** The answer. {@code anew} never hands out a connection that has been used: the second attempt cannot find it dead, too. */
+    Mono<Answer> answer(WebClient pooled, WebClient anew, BooleanSupplier closed) {
+        // Connections that we close ourselves look just like dead ones.
+        Mono<Answer> attempts = attempt(pooled).onErrorResume(error -> deadOnArrival(error) && !closed.getAsBoolean(),
+                dead -> attempt(anew));
+        return inTime(attempts)
+                .onErrorMap(error -> OriginFailed.from(error, upstream.id(), answering()))
+                .doOnError(this::failed)
+                .doFinally(this::ended);
+    }
+
+    private Mono<Answer> inTime(Mono<Answer> attempts) {
+        return upload.map(sent -> attempts.timeout(sent.standstill(upstream.timeout())))
+                .orElseGet(() -> attempts.timeout(upstream.timeout()));
+    }
+
+    // exchange() is deprecated because it leaves the body to its caller; the other forms drain what is not read at once.
+    @SuppressWarnings("deprecation")
+    private Mono<Answer> attempt(WebClient client) {
+        return Mono.defer(() -> {
+            requestTime = clock.instant();
+            return client.method(HttpMethod.valueOf(request.method()))
+                    .uri(upstream.locate(request.target()))
+                    .httpRequest(this::write)
+                    .body((message, context) -> send(message))
+                    .exchange()
+                    .cancelOn(loop)
+                    .flatMap(this::receive);
+        });
+    }
+
+    /**
+     * The connection had served before, and was lost without a byte of an answer: most likely the origin closed it just when we
+     * took it from the pool.
+     */
+    private boolean deadOnArrival(Throwable error) {
+        Throwable cause = error instanceof WebClientRequestException wrapped ? wrapped.getCause() : error;
+        return (cause instanceof IOException || cause instanceof AbortedException)
+                && request.repeatable()
+                && line.filter(used -> used.reused() && !used.answering()).isPresent();
+    }
+
+    /** Writes the fields past Spring, which would group them by name, and in the place of Reactor Netty's defaults. */
+    private void write(ClientHttpRequest message) {
+        HttpClientRequest head = message.getNativeRequest();
+        line = Optional.of(Line.of((ChannelOperations<?, ?>) head));
+        line.get().wire().interims(interims);
+        HttpHeaders fields = head.requestHeaders().clear();
+        if (!request.fields().has("Host")) {
+            fields.add("Host", upstream.authority());
+        }
+        for (Fields.Field field : request.fields()) {
+            if (passes(field)) {
+                fields.add(field.name(), field.value());
+            }
+        }
+        if (upload.isPresent() && !fields.contains(HttpHeaderNames.CONTENT_LENGTH)) {
+            fields.add("Transfer-Encoding", HttpHeaderValues.CHUNKED);
+        }
+    }
+
+    private boolean passes(Fields.Field field) {
+        if (field.name().equalsIgnoreCase("Transfer-Encoding")) {
+            return false;
+        }
+        return !field.name().equalsIgnoreCase("Content-Length") || upload.isPresent() || field.value().equals("0");
+    }
+
+    /** Sends the body as objects: as bytes Reactor Netty would first gather the whole of a GET's, HEAD's or DELETE's. */
+    private Mono<Void> send(ClientHttpRequest message) {
+        NettyOutbound outbound = message.getNativeRequest();
+        return upload.map(body -> outbound.sendObject((Publisher<?>) body.bytes()).then())
+                .orElseGet(message::setComplete);
+    }
+
+    private Mono<Answer> receive(ClientResponse response) {
+        Line used = line.orElseThrow();
+        Head head = used.wire().head();
+        var arrival = new Arrival(head, length(head), requestTime, clock.instant());
+        Intake wish = intake.apply(head);
+        return Mono.create(sink -> {
+            var body = new Inflow(upstream, patience, permit, used, arrival, wish, sink);
+            inflow = Optional.of(body);
+            sink.onCancel(body::discard);
+            response.body(BodyExtractors.toDataBuffers()).concatWith(Mono.defer(() -> end(used))).subscribe(body);
+        });
+    }
+
+    /** The stack ends a body also when it tears an exchange down; only the wire knows whether that was its end. */
+    private Mono<DataBuffer> end(Line used) {
+        if (used.ended()) {
+            return Mono.empty();
+        }
+        return Mono.error(
+                upload.<Throwable>flatMap(Upload::failure).orElseGet(() -> new OriginFailed(CUT_SHORT, upstream.id())));
+    }
+
+    /** RFC 9110 section 8.6: in an answer to HEAD, and in a 304, Content-Length is that of another answer. */
+    private long length(Head head) {
+        if (request.method().equals("HEAD") || head.status() == 204 || head.status() == 304) {
+            return 0;
+        }
+        return head.fields().first("Content-Length").map(Long::parseLong).orElse(Inflow.UNKNOWN);
+    }
+
+    private boolean answering() {
+        return line.filter(Line::answering).isPresent();
+    }
+
+    private void failed(Throwable error) {
+        if (error instanceof OriginFailed failure) {
+            permit.failed(failure);
+        }
+        permit.leave();
+        // An error went out, so no answer did: if one was on its way at the same moment, nobody has it.
+        inflow.ifPresent(Inflow::discard);
+        line.ifPresent(Line::cut);
+    }
+
+    /** After the cancellation has gone its way, or what it breaks off would look like the origin's failure. */
+    private void ended(SignalType how) {
+        if (how == SignalType.CANCEL && inflow.filter(Inflow::handedOver).isEmpty()) {
+            permit.leave();
+            line.ifPresent(Line::cut);
+        }
+    }
+
+    private void onLoop(Runnable task) {
+        line.ifPresentOrElse(used -> used.loop().execute(task), task);
+    }
+}

@@ -1,0 +1,113 @@
+package dev.corral.origin;
+
+import io.github.resilience4j.bulkhead.Bulkhead;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker.State;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker.StateTransition;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * The way in to one origin: first its circuit breaker, then a place among those under way. Never waits. Thread-safe. Works the
+ * two by hand, because their Reactor operators give a permit back at the first signal, long before a streamed body is over.
+ */
+final class Gate {
+
+    /** When there is no telling how long the breaker stays shut: it is trying the origin out, or was forced open. */
+    private static final Duration SOON = Duration.ofSeconds(1);
+
+    private record Closure(Instant until, int attempt) {}
+
+    private final String origin;
+    private final CircuitBreaker breaker;
+    private final Bulkhead bulkhead;
+    private final Clock clock;
+    private volatile Closure closure = new Closure(Instant.MIN, 0);
+
+    Gate(String origin, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
+        this.origin = origin;
+        this.breaker = breaker;
+        this.bulkhead = bulkhead;
+        this.clock = clock;
+        breaker.getEventPublisher().onStateTransition(event -> closed(event.getStateTransition()));
+    }
+
+    /**
+     * A permit, which must be left.
+     *
+     * @throws OriginShut when the breaker is open
+     * @throws OriginFull when all places are taken
+     */
+    Permit enter() {
+        if (!breaker.tryAcquirePermission()) {
+            throw new OriginShut(origin, remaining());
+        }
+        if (!bulkhead.tryAcquirePermission()) {
+            breaker.releasePermission();
+            throw new OriginFull(origin);
+        }
+        return new Permit(breaker, bulkhead);
+    }
+
+    private Duration remaining() {
+        Instant now = clock.instant();
+        Instant until = closure.until;
+        return until.isAfter(now) ? Duration.between(now, until) : SOON;
+    }
+
+    /** The breaker keeps its end to itself; it can be had from when it opened and how long it waits. */
+    private void closed(StateTransition transition) {
+        if (transition.getToState() == State.OPEN) {
+            int attempt = transition.getFromState() == State.HALF_OPEN ? closure.attempt + 1 : 1;
+            long millis = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState().apply(attempt);
+            closure = new Closure(clock.instant().plusMillis(millis), attempt);
+        }
+    }
+
+    /** The right to one exchange. Each method may be called again and by any thread; only its first call counts. */
+    static final class Permit {
+
+        private final CircuitBreaker breaker;
+        private final Bulkhead bulkhead;
+        private final long since;
+        private final AtomicBoolean undecided = new AtomicBoolean(true);
+        private final AtomicBoolean sound = new AtomicBoolean(true);
+        private final AtomicBoolean inside = new AtomicBoolean(true);
+
+        private Permit(CircuitBreaker breaker, Bulkhead bulkhead) {
+            this.breaker = breaker;
+            this.bulkhead = bulkhead;
+            this.since = breaker.getCurrentTimestamp();
+        }
+
+        /** The origin answered, whatever the status. */
+        void answered() {
+            if (undecided.compareAndSet(true, false)) {
+                breaker.onSuccess(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit());
+            }
+        }
+
+        /**
+         * The origin failed: also after it had answered, when a streamed body breaks off. That one then counts as a success and a
+         * failure, since a breaker that is half open cannot wait for the end of a long body.
+         */
+        void failed(OriginFailed failure) {
+            undecided.set(false);
+            if (sound.compareAndSet(true, false)) {
+                breaker.onError(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit(), failure);
+            }
+        }
+
+        /** Gives the place back. If the exchange ended neither way, the breaker forgets it. */
+        void leave() {
+            if (undecided.compareAndSet(true, false)) {
+                breaker.releasePermission();
+            }
+            if (inside.compareAndSet(true, false)) {
+                bulkhead.onComplete();
+            }
+        }
+    }
+}

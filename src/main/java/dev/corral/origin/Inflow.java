@@ -1,0 +1,312 @@
+package dev.corral.origin;
+
+import dev.corral.http.Body;
+import dev.corral.http.Head;
+import dev.corral.origin.Gate.Permit;
+import dev.corral.origin.OriginFailed.Reason;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.reactivestreams.Publisher;
+import org.reactivestreams.Subscriber;
+import org.reactivestreams.Subscription;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.core.io.buffer.DefaultDataBufferFactory;
+import reactor.core.CoreSubscriber;
+import reactor.core.Disposable;
+import reactor.core.Disposables;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.MonoSink;
+import reactor.core.publisher.Operators;
+
+/**
+ * The body of one answer on its way in: collected at first, if it is to be, and handed on as a stream as soon as it turns out
+ * too large, from its first byte and on the same subscription. Holds at most the largest body plus one piece.
+ *
+ * <p>
+ * One thread: whatever is called from elsewhere (request, cancel, subscribe) hops to the connection's event loop first, where
+ * the pieces come in. So there are no races to think of, only orders. The permit is this object's from the moment an answer is
+ * handed over; until then it is the exchange's.
+ */
+final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
+
+    /** @param length of the body: 0 when there can be none, {@link #UNKNOWN} when nothing tells */
+    record Arrival(Head head, long length, Instant requestTime, Instant responseTime) {}
+
+    static final long UNKNOWN = -1;
+
+    private enum Phase {
+        COLLECTING, OFFERED, READING, OVER
+    }
+
+    private static final byte[] NOTHING = {};
+
+    private final Upstream upstream;
+    private final Duration patience;
+    private final Permit permit;
+    private final Line line;
+    private final Arrival arrival;
+    private final MonoSink<Answer> sink;
+    private final boolean collect;
+    private final long most;
+    private volatile boolean handedOver;
+
+    // From here on confined to the event loop.
+    private Phase phase = Phase.COLLECTING;
+    private Subscription source = Operators.emptySubscription();
+    private Subscriber<? super DataBuffer> reader = Operators.emptySubscriber();
+    private Disposable timer = Disposables.disposed();
+    private byte[] collected = NOTHING;
+    private int size;
+    private boolean arrived;
+    private Optional<Throwable> failure = Optional.empty();
+    /** What the reader asked for that the source has not been asked for. */
+    private long wanted;
+    /** What the source has been asked for and has not given. */
+    private long owed;
+    private boolean passing;
+    private long since;
+
+    /** @param patience how long a reader may ask for nothing */
+    Inflow(Upstream upstream, Duration patience, Permit permit, Line line, Arrival arrival, Intake intake,
+            MonoSink<Answer> sink) {
+        this.upstream = upstream;
+        this.patience = patience;
+        this.permit = permit;
+        this.line = line;
+        this.arrival = arrival;
+        this.sink = sink;
+        this.most = upstream.maxBody().toBytes();
+        this.collect = intake == Intake.COLLECT && arrival.length <= most;
+    }
+
+    /** Whether there is an answer out that answers for itself: the exchange is over. */
+    boolean handedOver() {
+        return handedOver;
+    }
+
+    /** Ends it, read or not, and closes the connection if the answer has not ended. */
+    void discard() {
+        line.on(() -> {
+            if (phase != Phase.OVER) {
+                over();
+                source.cancel();
+            }
+        });
+    }
+
+    // The source's side: signals come on the event loop.
+
+    @Override
+    public void onSubscribe(Subscription subscription) {
+        source = subscription;
+        if (collect) {
+            source.request(1);
+        } else {
+            offer();
+        }
+    }
+
+    @Override
+    public void onNext(DataBuffer piece) {
+        switch (phase) {
+            case COLLECTING -> {
+                collect(piece);
+                // One at a time: what has been asked for cannot be taken back when this becomes a stream.
+                if (size <= most) {
+                    source.request(1);
+                } else {
+                    offer();
+                }
+            }
+            case READING -> {
+                owed = Operators.subOrZero(owed, owed == Long.MAX_VALUE ? 0 : 1);
+                mark();
+                reader.onNext(piece);
+            }
+            case OFFERED, OVER -> DataBufferUtils.release(piece);
+        }
+    }
+
+    @Override
+    public void onComplete() {
+        if (phase == Phase.COLLECTING) {
+            over();
+            handedOver = true;
+            permit.answered();
+            permit.leave();
+            Body body = Body.of(size == collected.length ? collected : Arrays.copyOf(collected, size));
+            announce(new Answer.Whole(arrival.head, body, arrival.requestTime, arrival.responseTime));
+        } else {
+            settle();
+        }
+    }
+
+    @Override
+    public void onError(Throwable error) {
+        if (phase == Phase.COLLECTING) {
+            over();
+            sink.error(error);
+        } else if (phase != Phase.OVER) {
+            Throwable named = OriginFailed.from(error, upstream.id(), true);
+            failure = Optional.of(named);
+            if (named instanceof OriginFailed failed) {
+                permit.failed(failed);
+            }
+            settle();
+        }
+    }
+
+    /** Nothing more will come; the reader hears of it when it has read what was collected. */
+    private void settle() {
+        arrived = true;
+        timer.dispose();
+        permit.leave();
+        flow();
+    }
+
+    private void collect(DataBuffer piece) {
+        int more = piece.readableByteCount();
+        if (size + more > collected.length) {
+            long room = Math.max(size + more, collected.length == 0 ? arrival.length : collected.length * 2L);
+            collected = Arrays.copyOf(collected, (int) Math.min(room, Math.max(most, size + more)));
+        }
+        piece.read(collected, size, more);
+        DataBufferUtils.release(piece);
+        size += more;
+    }
+
+    // The reader's side.
+
+    private void offer() {
+        phase = Phase.OFFERED;
+        handedOver = true;
+        permit.answered();
+        mark();
+        watch(upstream.timeout());
+        Publisher<DataBuffer> rest = this::attach;
+        announce(new Answer.Streaming(arrival.head, Flux.from(rest), arrival.requestTime, arrival.responseTime));
+    }
+
+    /** Lets this turn of the loop end first: then a connection that is done with is back in the pool before anybody hears. */
+    private void announce(Answer answer) {
+        line.loop().execute(() -> sink.success(answer));
+    }
+
+    private void attach(Subscriber<? super DataBuffer> subscriber) {
+        line.on(() -> {
+            if (phase == Phase.OFFERED) {
+                phase = Phase.READING;
+                reader = subscriber;
+                mark();
+                subscriber.onSubscribe(this);
+                flow();
+            } else {
+                Operators.error(Operators.toCoreSubscriber(subscriber),
+                        new IllegalStateException("the body of an answer can be read once"));
+            }
+        });
+    }
+
+    @Override
+    public void request(long n) {
+        if (Operators.validate(n)) {
+            line.on(() -> {
+                wanted = Operators.addCap(wanted, n);
+                flow();
+            });
+        }
+    }
+
+    @Override
+    public void cancel() {
+        discard();
+    }
+
+    /** First what was collected, as one piece; then whatever the reader asks for; then the end. */
+    private void flow() {
+        if (phase != Phase.READING || passing) {
+            return;
+        }
+        if (size > 0 && wanted > 0) {
+            passCollected();
+        }
+        if (phase != Phase.READING || size > 0) {
+            return;
+        }
+        if (arrived) {
+            over();
+            failure.ifPresentOrElse(reader::onError, reader::onComplete);
+        } else if (wanted > 0) {
+            long n = wanted;
+            wanted = 0;
+            if (owed == 0) {
+                mark();
+            }
+            owed = Operators.addCap(owed, n);
+            source.request(n);
+        }
+    }
+
+    private void passCollected() {
+        DataBuffer whole = DefaultDataBufferFactory.sharedInstance.wrap(ByteBuffer.wrap(collected, 0, size));
+        collected = NOTHING;
+        size = 0;
+        wanted = wanted == Long.MAX_VALUE ? wanted : wanted - 1;
+        // The reader may ask for more from within; that is for afterwards, or it would get a piece inside a piece.
+        passing = true;
+        reader.onNext(whole);
+        passing = false;
+    }
+
+    // The clock. A timer per piece would cost more than reading: one looks at intervals how long nothing has moved.
+
+    private void mark() {
+        since = System.nanoTime();
+    }
+
+    /** The turn may change in the meantime: so it never looks later than the shorter of the two bounds. */
+    private void watch(Duration rest) {
+        long nanos = Math.min(rest.toNanos(), Math.min(upstream.timeout().toNanos(), patience.toNanos()));
+        var alarm = line.loop().schedule(this::look, nanos, TimeUnit.NANOSECONDS);
+        timer = () -> alarm.cancel(false);
+    }
+
+    private void look() {
+        if (phase == Phase.OVER || arrived) {
+            return;
+        }
+        boolean readersTurn = phase == Phase.READING && owed == 0;
+        Duration rest = (readersTurn ? patience : upstream.timeout()).minusNanos(System.nanoTime() - since);
+        if (rest.isPositive()) {
+            watch(rest);
+        } else if (phase == Phase.OFFERED) {
+            discard();
+        } else if (readersTurn) {
+            fail(new TimeoutException("the reader of the body asked for nothing for " + patience));
+        } else {
+            var late = new OriginFailed(Reason.TIMED_OUT, upstream.id());
+            permit.failed(late);
+            fail(late);
+        }
+    }
+
+    private void fail(Throwable error) {
+        over();
+        source.cancel();
+        reader.onError(error);
+    }
+
+    private void over() {
+        phase = Phase.OVER;
+        timer.dispose();
+        if (handedOver) {
+            permit.leave();
+        }
+    }
+}

@@ -1,0 +1,162 @@
+package dev.corral.origin;
+
+import dev.corral.http.Head;
+import io.github.resilience4j.bulkhead.Bulkhead;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.netty.channel.ChannelOption;
+import io.netty.handler.ssl.SslContextBuilder;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.boot.ssl.SslOptions;
+import org.springframework.http.client.reactive.ReactorClientHttpConnector;
+import org.springframework.web.reactive.function.client.ExchangeStrategies;
+import org.springframework.web.reactive.function.client.WebClient;
+import reactor.core.publisher.Mono;
+import reactor.netty.NettyPipeline;
+import reactor.netty.http.HttpProtocol;
+import reactor.netty.http.client.HttpClient;
+import reactor.netty.resources.ConnectionProvider;
+import reactor.netty.tcp.DefaultSslContextSpec;
+import reactor.netty.tcp.SslProvider.GenericSslContextSpec;
+
+import static io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy.LOCK_FREE;
+
+/**
+ * Asks one origin, over connections of its own. Thread-safe. Takes requests as they are: it follows no redirect, keeps no cookie,
+ * adds no field but Host, decodes no content. Says nothing about what the answer means: any final status is an answer.
+ */
+public final class Origin implements AutoCloseable {
+
+    private static final Duration CONNECT_AT_MOST = Duration.ofSeconds(2);
+
+    /** Shorter than the 5 s after which Node.js and Apache close a connection that idles: else we would pick up dead ones. */
+    private static final Duration IDLE_AT_MOST = Duration.ofSeconds(4);
+
+    /** An origin's name may come to mean another address: no connection outlives that for long. */
+    private static final Duration LIVES_AT_MOST = Duration.ofMinutes(5);
+
+    /** As long as nginx waits for a client that reads nothing (send_timeout). */
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+    private volatile boolean closed;
+    private final Upstream upstream;
+    private final Duration patience;
+    private final Clock clock;
+    private final Gate gate;
+    private final ConnectionProvider pool;
+    private final WebClient pooled;
+    private final WebClient anew;
+
+    /**
+     * An origin without a connection yet.
+     *
+     * @param breaker counts as a failure only that no whole answer was had, never a status
+     * @throws IllegalArgumentException when breaker or bulkhead could block an event loop, or the bulkhead admits too many
+     */
+    public Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
+        this(upstream, breaker, bulkhead, clock, PATIENCE);
+    }
+
+    Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock, Duration patience) {
+        require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), upstream, "its bulkhead must not wait");
+        require(bulkhead.getBulkheadConfig().getMaxConcurrentCalls() <= upstream.concurrency(), upstream,
+                "its bulkhead admits more than concurrency (" + upstream.concurrency() + ")");
+        require(breaker.getCircuitBreakerConfig().getSlidingWindowSynchronizationStrategy() == LOCK_FREE, upstream,
+                "its breaker must count without a lock (slidingWindowSynchronizationStrategy LOCK_FREE)");
+        this.upstream = upstream;
+        this.patience = patience;
+        this.clock = clock;
+        this.gate = new Gate(upstream.id(), breaker, bulkhead, clock);
+        this.pool = ConnectionProvider.builder(upstream.id())
+                .maxConnections(upstream.concurrency())
+                // Permits bound the exchanges; a queue as long as that is for connections that are still closing.
+                .pendingAcquireMaxCount(upstream.concurrency())
+                .pendingAcquireTimeout(upstream.timeout())
+                .maxIdleTime(IDLE_AT_MOST)
+                .maxLifeTime(LIVES_AT_MOST)
+                .evictInBackground(IDLE_AT_MOST)
+                // The one used last is the one least likely to be dead; the others may idle out.
+                .lifo()
+                .build();
+        this.pooled = client(pool);
+        this.anew = client(ConnectionProvider.newConnection());
+    }
+
+    /**
+     * The answer to one request; one subscription is one request. Nothing is sent before it.
+     *
+     * <p>
+     * The timeout bounds all from the subscription to the answer; while a request has a body on its way, from its last piece. A GET
+     * or HEAD without body is sent a second time if the first found its pooled connection dead; nothing else ever is. Cancelling
+     * closes the connection. Signals come on an event loop: do not block.
+     *
+     * <p>
+     * Errors: {@link OriginFailed}; {@link OriginShut} and {@link OriginFull}, at once and without a request; the request body's own.
+     *
+     * @param intake decides from the head what becomes of the body; called on an event loop
+     */
+    public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake) {
+        return fetch(request, intake, interim -> {});
+    }
+
+    /**
+     * As above.
+     *
+     * @param interims hears of each interim answer (RFC 9110 section 15.2) before the final one; called on an event loop, at the
+     *                 second try again
+     */
+    public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake, Consumer<Head> interims) {
+        return Mono.defer(() -> new Exchange(upstream, patience, request, intake, interims, gate.enter(), clock)
+                .answer(pooled, anew, () -> closed));
+    }
+
+    /** Closes idle connections; those in use when their exchange is over. */
+    @Override
+    public void close() {
+        closed = true;
+        pool.dispose();
+    }
+
+    private WebClient client(ConnectionProvider connections) {
+        HttpClient client = HttpClient.create(connections)
+                .protocol(HttpProtocol.HTTP11)
+                // Its retry asks only whether anything was sent, ours also whether it may be sent twice: one is enough.
+                .disableRetry(true)
+                .option(ChannelOption.CONNECT_TIMEOUT_MILLIS,
+                        (int) least(CONNECT_AT_MOST, upstream.timeout()).toMillis())
+                .option(ChannelOption.SO_KEEPALIVE, true)
+                .doOnChannelInit((observer, channel, address) -> channel.pipeline()
+                        .replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, new Wire()));
+        HttpClient secured = upstream.ssl()
+                .map(bundle -> client.secure(spec -> spec.sslContext(tls(bundle))))
+                .orElse(client);
+        return WebClient.builder()
+                .clientConnector(new ReactorClientHttpConnector(secured))
+                // No codecs: bodies are bytes.
+                .exchangeStrategies(ExchangeStrategies.empty().build())
+                .build();
+    }
+
+    private static GenericSslContextSpec<SslContextBuilder> tls(SslBundle bundle) {
+        SslOptions options = bundle.getOptions();
+        return DefaultSslContextSpec.forClient()
+                .configure(builder -> builder
+                        .keyManager(bundle.getManagers().getKeyManagerFactory())
+                        .trustManager(bundle.getManagers().getTrustManagerFactory())
+                        .ciphers(SslOptions.asSet(options.getCiphers()))
+                        .protocols(options.getEnabledProtocols()));
+    }
+
+    private static void require(boolean condition, Upstream upstream, String otherwise) {
+        if (!condition) {
+            throw new IllegalArgumentException("origin " + upstream.id() + ": " + otherwise);
+        }
+    }
+
+    private static Duration least(Duration one, Duration other) {
+        return one.compareTo(other) < 0 ? one : other;
+    }
+}

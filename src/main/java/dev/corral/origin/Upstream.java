@@ -1,0 +1,65 @@
+package dev.corral.origin;
+
+import java.net.URI;
+import java.time.Duration;
+import java.util.Optional;
+
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.util.unit.DataSize;
+
+/**
+ * Where a route's requests go and within what bounds.
+ *
+ * @param id the route's, for logs and the connection pool's name
+ * @param base scheme, host and optionally port and a path that goes before every target
+ * @param timeout from the call to the answer's head and, when it is collected, to the end of its body; of a streamed body,
+ *        the longest silence
+ * @param maxBody the largest body that is collected; a larger one is streamed
+ * @param concurrency how many exchanges may be under way, and connections open, at once
+ * @param ssl keys and trusted certificates for https; empty: the JDK's
+ */
+public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, int concurrency,
+        Optional<SslBundle> ssl) {
+
+    /** @throws IllegalArgumentException which names the route, the value and the rule it breaks */
+    public Upstream {
+        require(!id.isBlank(), "an origin needs an id");
+        require("http".equalsIgnoreCase(base.getScheme()) || "https".equalsIgnoreCase(base.getScheme()),
+                "origin " + id + ": " + base + " must begin with http:// or https://");
+        require(base.getRawUserInfo() == null, "origin " + id + ": the address must not carry credentials");
+        require(base.getHost() != null,
+                "origin " + id + ": " + base + " has no valid host (a name of letters, digits, hyphens and dots)");
+        require(base.getPort() != 0 && base.getPort() <= 65_535,
+                "origin " + id + ": " + base + " has a port that is none");
+        require(base.getRawQuery() == null && base.getRawFragment() == null,
+                "origin " + id + ": " + base + " must have neither query nor fragment");
+        require(timeout.compareTo(Duration.ofMillis(1)) >= 0 && timeout.compareTo(Duration.ofDays(1)) <= 0,
+                "origin " + id + ": timeout (" + timeout + ") must be between a millisecond and a day");
+        // The body is one array, and an array much larger than this cannot be had.
+        require(!maxBody.isNegative() && maxBody.toBytes() <= 1L << 30,
+                "origin " + id + ": max-body (" + maxBody + ") must be between 0 and 1GB");
+        require(concurrency >= 1, "origin " + id + ": concurrency (" + concurrency + ") must be at least 1");
+    }
+
+    boolean secure() {
+        return "https".equalsIgnoreCase(base.getScheme());
+    }
+
+    /** Host and port as the base has them: the Host field of a request that has none of its own. */
+    String authority() {
+        return base.getRawAuthority();
+    }
+
+    /** The base with the target behind it, byte for byte. */
+    URI locate(String target) {
+        String path = base.getRawPath();
+        String prefix = path.endsWith("/") ? path.substring(0, path.length() - 1) : path;
+        return URI.create(base.getScheme() + "://" + authority() + prefix + target);
+    }
+
+    private static void require(boolean condition, String otherwise) {
+        if (!condition) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+package dev.corral.tier;
+
+import dev.corral.coalesce.Key;
+import dev.corral.coalesce.SharedTier;
+import dev.corral.coalesce.Timing;
+import io.lettuce.core.ScriptOutputType;
+import io.lettuce.core.cluster.api.async.RedisClusterAsyncCommands;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Function;
+import java.util.stream.Stream;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.Signal;
+
+import static dev.corral.tier.Script.bytes;
+
+/**
+ * The shared tier in Redis. Thread-safe.
+ *
+ * <p>Redisson takes the lock, once and without waiting, under a number that is unique for each flight; everything that gives it
+ * back is a script of ours, which does nothing unless the lock still has this flight's holder. Redisson is never asked to
+ * unlock: that would leave a key and a message of its own for each lock.
+ *
+ * <p>A value whose format this process does not know is absent for it, as it is while a newer version is rolled out.
+ */
+public final class RedisTier<V> implements SharedTier<Key, V> {
+
+    // Who waited when the fetch failed looks within a poll and a round trip.
+    private static final Duration FAILURE_LIFE = Duration.ofSeconds(3);
+
+    private final RedisConnections connections;
+    private final RedisGate gate;
+    private final Codec<V> codec;
+    private final String replicaId;
+    private final Duration poll;
+    private final Duration waitLife;
+    private final Inbox inbox = new Inbox();
+    private final AtomicLong flights = new AtomicLong();
+
+    /**
+     * To be made before the connections are started.
+     *
+     * @param replicaId unique for each process of the fleet; its inbox is named by it
+     */
+    public RedisTier(RedisConnections connections, RedisGate gate, Codec<V> codec, Timing timing, String replicaId) {
+        this.connections = connections;
+        this.gate = gate;
+        this.codec = codec;
+        this.replicaId = replicaId;
+        this.poll = timing.poll();
+        // Outlives the longest sleep of a follower, which registers again each time it looks.
+        this.waitLife = timing.lease().plus(timing.poll()).plus(timing.jitter());
+        connections.listen(Inbox.CHANNEL + replicaId, inbox::heard);
+    }
+
+    @Override
+    public Mono<Seen<V>> find(Key key) {
+        return entry(Names.of(key)).mapNotNull(bytes -> seen(bytes).orElse(null));
+    }
+
+    @Override
+    public Mono<Attempt<Key>> tryLead(Key key, Duration ttl) {
+        return Mono.defer(() -> {
+            String lock = Names.of(key).lock();
+            long flight = flights.incrementAndGet();
+            // The time is only of interest to a loser: its failure must not cost the winner the lock.
+            Mono<Signal<Long>> now = control(
+                    redis -> TierScripts.NOW.<Long>run(redis, ScriptOutputType.INTEGER, List.of(lock)))
+                    .materialize();
+            return Mono.zip(tryLock(lock, ttl, flight), now, (won, time) -> won
+                    ? Mono.<Attempt<Key>>just(new Attempt.Led<>(new Lease<>(key, holder(flight))))
+                    : Mono.just(time).<Long>dematerialize().<Attempt<Key>>map(Attempt.Lost::new))
+                    .flatMap(attempt -> attempt);
+        });
+    }
+
+    @Override
+    public Mono<Ground<V>> stand(Lease<Key> lease) {
+        Mono<Long> position = control(redis -> Mono.fromCompletionStage(() -> redis.get(RedisPurges.POSITION)))
+                .map(bytes -> Long.parseLong(Script.text(bytes)))
+                .defaultIfEmpty(0L);
+        Mono<Optional<Seen<V>>> seen = entry(Names.of(lease.key())).map(this::seen).defaultIfEmpty(Optional.empty());
+        return Mono.zip(seen, position, Ground::new);
+    }
+
+    @Override
+    public Mono<Boolean> renew(Lease<Key> lease, Duration ttl) {
+        List<String> keys = List.of(Names.of(lease.key()).lock());
+        return control(
+                redis -> TierScripts.RENEW.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
+                        bytes(millis(ttl))))
+                .map(held -> held == 1);
+    }
+
+    @Override
+    public Mono<Published> publish(Lease<Key> lease, List<Write<Key, V>> writes) {
+        Names names = Names.of(lease.key());
+        Stream<String> own = Stream.of(names.entry(), names.lock(), names.waiters(), names.fail());
+        List<String> keys = Stream.concat(own, writes.stream().map(write -> Names.of(write.key()).entry())).toList();
+        return Mono.fromSupplier(() -> arguments(lease, writes))
+                .flatMap(arguments -> bodies(
+                        redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
+                                arguments)))
+                .map(RedisTier::published);
+    }
+
+    @Override
+    public Mono<Void> release(Lease<Key> lease, Ring ring) {
+        Names names = Names.of(lease.key());
+        List<String> keys = List.of(names.entry(), names.lock(), names.waiters());
+        return control(
+                redis -> TierScripts.RELEASE.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
+                        bytes(Inbox.letter(ring))))
+                .then();
+    }
+
+    @Override
+    public Mono<Void> fail(Lease<Key> lease, V failure) {
+        Names names = Names.of(lease.key());
+        List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
+        return Mono.fromSupplier(() -> codec.encode(failure))
+                .flatMap(bytes -> control(redis -> TierScripts.FAIL.<Long>run(redis, ScriptOutputType.INTEGER, keys,
+                        bytes(lease.holder()), bytes, bytes(millis(FAILURE_LIFE)))))
+                .then();
+    }
+
+    @Override
+    public Mono<Sight<V>> follow(Key key, Optional<String> version, long since) {
+        Names names = Names.of(key);
+        List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
+        return bodies(redis -> TierScripts.FOLLOW.<List<Object>>run(redis, ScriptOutputType.MULTI, keys,
+                bytes(version.orElse("")), bytes(since), bytes(replicaId), bytes(millis(waitLife))))
+                .flatMap(answer -> sight(key, since, answer));
+    }
+
+    @Override
+    public Latch listen(Key key) {
+        return inbox.open(Names.of(key).entry());
+    }
+
+    private Mono<Sight<V>> sight(Key key, long since, List<Object> answer) {
+        return switch (Script.text(answer.getFirst())) {
+            case "C" -> changed(key, since, (byte[]) answer.getLast());
+            // A failure this process cannot read: an attempt of its own will tell it what is wrong.
+            case "F" -> Mono.just(codec.decode(ByteBuffer.wrap((byte[]) answer.getLast()))
+                    .<Sight<V>>map(Sight.Failed::new)
+                    .orElseGet(Sight.Free::new));
+            case "N" -> Mono.just(new Sight.Free<>());
+            case "W" -> Mono.just(new Sight.Waiting<>(left((long) answer.getLast())));
+            default -> Mono.error(new IllegalStateException("the script answered " + answer));
+        };
+    }
+
+    /** What this process cannot read is absent, and not a change: it follows as if it had seen it before. */
+    private Mono<Sight<V>> changed(Key key, long since, byte[] entry) {
+        Optional<Seen<V>> seen = seen(entry);
+        if (seen.isPresent()) {
+            return Mono.just(new Sight.Changed<>(seen.get()));
+        }
+        Optional<String> unreadable = Envelope.open(entry).map(Envelope::version);
+        return unreadable.isPresent() ? follow(key, unreadable, since) : Mono.just(new Sight.Waiting<>(poll));
+    }
+
+    private Duration left(long millis) {
+        // -1: a lock without an end is none of ours.
+        return millis < 0 ? poll : Duration.ofMillis(Math.max(1, millis));
+    }
+
+    /** Never waits and never without a lease: both would make Redisson keep state for the lock. */
+    private Mono<Boolean> tryLock(String name, Duration ttl, long flight) {
+        return gate.guard(Mono.defer(() -> connections.redisson()
+                .reactive()
+                .getLock(name)
+                .tryLock(0, millis(ttl), TimeUnit.MILLISECONDS, flight)));
+    }
+
+    /** As Redisson writes it into the lock. */
+    private String holder(long flight) {
+        return connections.redisson().getId() + ":" + flight;
+    }
+
+    private byte[][] arguments(Lease<Key> lease, List<Write<Key, V>> writes) {
+        var arguments = new ArrayList<byte[]>(List.of(bytes(lease.holder())));
+        for (Write<Key, V> write : writes) {
+            arguments.add(bytes(millis(write.life())));
+            arguments.add(Envelope.seal(lease.holder(), codec.encode(write.value())));
+        }
+        return arguments.toArray(byte[][]::new);
+    }
+
+    private static Published published(long answer) {
+        return switch ((int) answer) {
+            case 0 -> Published.FENCED;
+            case 1 -> Published.STORED;
+            default -> Published.FULL;
+        };
+    }
+
+    private Mono<byte[]> entry(Names names) {
+        return bodies(redis -> Mono.fromCompletionStage(() -> redis.get(names.entry())));
+    }
+
+    private Optional<Seen<V>> seen(byte[] entry) {
+        return Envelope.open(entry)
+                .flatMap(envelope -> codec.decode(envelope.payload())
+                        .map(value -> new Seen<>(value, envelope.version())));
+    }
+
+    private <T> Mono<T> control(Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
+        return gate.guard(Mono.defer(() -> command.apply(connections.control())));
+    }
+
+    private <T> Mono<T> bodies(Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
+        return gate.guard(Mono.defer(() -> command.apply(connections.bodies())));
+    }
+
+    /** Redis refuses a life of nothing. */
+    private static long millis(Duration duration) {
+        return Math.max(1, duration.toMillis());
+    }
+}

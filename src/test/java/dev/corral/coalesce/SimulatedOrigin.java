@@ -1,0 +1,139 @@
+package dev.corral.coalesce;
+
+import dev.corral.coalesce.Page.Nature;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+
+/** The origin, in virtual time: contents that change, answers of every nature, and the record of who asked when. */
+final class SimulatedOrigin {
+
+    /**
+     * How it treats one request.
+     *
+     * @param latency from the request to the answer; the content is read half-way
+     */
+    record Reply(Nature nature, Duration latency) {}
+
+    /** One request, from the origin's side. */
+    static final class Fetch {
+
+        final int id;
+        final String key;
+        final VirtualProcess process;
+        /** Whether a flight asks, rather than a caller for itself. */
+        final boolean inFlight;
+        final long startedAt;
+        /** Whether the one who asks had the lease of the key, and nobody has begun after it. */
+        boolean leased;
+        /** Whether another leader was asking already, or what it is for was there. */
+        boolean needless;
+        boolean open = true;
+        /** When it failed; negative while it has not. */
+        long failedAt = -1;
+        /** Whether its answer reached the one who asked, and may be shared. */
+        boolean shareable;
+
+        Fetch(int id, String key, VirtualProcess process, boolean inFlight, long startedAt) {
+            this.id = id;
+            this.key = key;
+            this.process = process;
+            this.inFlight = inFlight;
+            this.startedAt = startedAt;
+        }
+    }
+
+    /** How long the one who asks waits: the bound of a fetch. */
+    static final Duration BUDGET = Duration.ofSeconds(5);
+    /** How long a shared answer is fresh. */
+    final Duration freshness;
+
+    private final Scheduler time;
+    private final Journal journal;
+    private final Map<String, Integer> contents = new HashMap<>();
+
+    final List<Fetch> fetches = new ArrayList<>();
+    Function<String, Reply> replies = key -> new Reply(Nature.SHARED, Duration.ofMillis(120));
+
+    SimulatedOrigin(Scheduler time, Journal journal, Duration freshness) {
+        this.time = time;
+        this.journal = journal;
+        this.freshness = freshness;
+    }
+
+    int content(String key) {
+        return contents.getOrDefault(key, 1);
+    }
+
+    void change(String key) {
+        contents.merge(key, 2, (content, two) -> content + 1);
+        journal.note(() -> "origin: " + key + " is now " + content(key));
+    }
+
+    /** All requests for the key. */
+    long asked(String key) {
+        return fetches.stream().filter(fetch -> fetch.key.equals(key)).count();
+    }
+
+    /** Whether a flight of the process has a request for the key under way. */
+    boolean flies(String key, VirtualProcess process) {
+        return fetches.stream().anyMatch(f -> f.open && f.inFlight && f.key.equals(key) && f.process == process);
+    }
+
+    /** Whether a leader has a request for the key under way; from now on it counts no more, for another one begins. */
+    boolean overtake(String key) {
+        List<Fetch> rivals = fetches.stream().filter(f -> f.open && f.leased && f.key.equals(key)).toList();
+        rivals.forEach(rival -> rival.leased = false);
+        return !rivals.isEmpty();
+    }
+
+    /**
+     * Asks. Emits a page in any case, within the budget.
+     *
+     * @param position called when the page is made, to stamp it
+     */
+    Mono<Page> ask(Fetch fetch, Supplier<Long> position) {
+        Reply reply = replies.apply(fetch.key);
+        journal.note(() -> "origin: fetch " + fetch.id + " of " + fetch.key + (fetch.inFlight ? "" : ", alone"));
+        return Mono.<Page>create(sink -> {
+            long half = reply.latency().toNanos() / 2;
+            time.schedule(() -> {
+                int content = content(fetch.key);
+                time.schedule(() -> {
+                    fetch.open = false;
+                    fetch.process.schedule(() -> sink.success(page(fetch, reply.nature(), content, position.get())));
+                }, half, TimeUnit.NANOSECONDS);
+            }, half, TimeUnit.NANOSECONDS);
+        })
+                .timeout(BUDGET, Mono.fromSupplier(() -> page(fetch, Nature.FAILURE, 0, position.get())), fetch.process)
+                .doOnNext(page -> end(fetch, page));
+    }
+
+    private static void end(Fetch fetch, Page page) {
+        fetch.open = false;
+        if (page.nature() == Nature.FAILURE) {
+            fetch.failedAt = page.landedAt();
+        }
+    }
+
+    Fetch begin(String key, VirtualProcess process, boolean inFlight) {
+        Fetch fetch = new Fetch(fetches.size() + 1, key, process, inFlight, time.now(TimeUnit.NANOSECONDS));
+        fetches.add(fetch);
+        return fetch;
+    }
+
+    private Page page(Fetch fetch, Nature nature, int content, long position) {
+        long now = time.now(TimeUnit.NANOSECONDS);
+        Page page = new Page(fetch.key, nature, content, position, fetch.id, now,
+                nature == Nature.SHARED ? now + freshness.toNanos() : now);
+        journal.note(() -> "origin: fetch " + fetch.id + " gave " + page);
+        return page;
+    }
+}

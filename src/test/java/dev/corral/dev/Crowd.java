@@ -1,0 +1,206 @@
+package dev.corral.dev;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Many clients in one thread, each with its connection open before the signal, spread over the ports in turn. All send the same
+ * request at once; each answer's time runs from the one signal to its last byte. Not thread-safe.
+ */
+final class Crowd implements AutoCloseable {
+
+    // The same whatever the port: the clients of one site behind one load balancer.
+    private static final String HOST = "shop.example";
+    private static final Duration PATIENCE = Duration.ofSeconds(30);
+
+    private final Selector selector;
+    private final List<Client> clients = new ArrayList<>();
+    private final ByteBuffer buffer = ByteBuffer.allocateDirect(64 * 1024);
+
+    private Crowd(Selector selector) {
+        this.selector = selector;
+    }
+
+    /** Opens {@code size} connections to 127.0.0.1, in turn to each of the ports. */
+    static Crowd gather(int size, List<Integer> ports) {
+        try {
+            var crowd = new Crowd(Selector.open());
+            for (int i = 0; i < size; i++) {
+                crowd.clients.add(crowd.new Client(ports.get(i % ports.size())));
+            }
+            crowd.connectAll();
+            return crowd;
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot connect the crowd", e);
+        }
+    }
+
+    /** All ask for that target at once; returns when each has its answer, or none in time ({@link Reply#NONE}). */
+    List<Reply> ask(String target) {
+        byte[] request = ("GET " + target + " HTTP/1.1\r\nHost: " + HOST + "\r\nAccept: */*\r\n\r\n")
+                .getBytes(StandardCharsets.US_ASCII);
+        try {
+            connectAll();
+            long signal = System.nanoTime();
+            sendAll(request);
+            readAll(signal);
+            return clients.stream().map(client -> client.reply(signal)).toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("the crowd cannot ask for " + target, e);
+        }
+    }
+
+    @Override
+    public void close() {
+        clients.forEach(Client::hangUp);
+        try {
+            selector.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private void connectAll() throws IOException {
+        for (Client client : clients) {
+            client.connect();
+        }
+    }
+
+    private void sendAll(byte[] request) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocateDirect(request.length).put(request).flip();
+        for (Client client : clients) {
+            client.send(bytes.rewind());
+        }
+    }
+
+    private void readAll(long signal) throws IOException {
+        long deadline = signal + PATIENCE.toNanos();
+        long waiting = clients.size();
+        while (waiting > 0) {
+            long left = (deadline - System.nanoTime()) / 1_000_000;
+            if (left <= 0) {
+                return;
+            }
+            selector.select(left);
+            for (SelectionKey key : selector.selectedKeys()) {
+                if (key.attachment() instanceof Client client && client.read()) {
+                    waiting--;
+                }
+            }
+            selector.selectedKeys().clear();
+        }
+    }
+
+    /** One client and its connection. */
+    private final class Client {
+
+        private final int port;
+        private final ReplyReader reader = new ReplyReader();
+        private SocketChannel channel = SocketChannel.open();
+        private boolean asking;
+        private long answeredAt;
+
+        Client(int port) throws IOException {
+            this.port = port;
+        }
+
+        /** Connects, unless the connection of the last time is still good. */
+        void connect() throws IOException {
+            if (channel.isConnected() && !asking) {
+                return;
+            }
+            hangUp();
+            channel = SocketChannel.open();
+            channel.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+            channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+            channel.configureBlocking(false);
+            channel.register(selector, SelectionKey.OP_READ, this);
+            asking = false;
+        }
+
+        void send(ByteBuffer request) throws IOException {
+            reader.reset();
+            answeredAt = 0;
+            asking = true;
+            channel.write(request);
+            if (request.hasRemaining()) {
+                throw new IOException("a request did not fit into the socket's buffer");
+            }
+        }
+
+        /** Takes what has come; true when this client waits no longer. */
+        boolean read() throws IOException {
+            if (!asking) {
+                // The server closed an idle connection: a new one is made before the next signal.
+                hangUp();
+                return false;
+            }
+            buffer.clear();
+            int count = receive();
+            if (count < 0) {
+                return ended();
+            }
+            if (!reader.take(buffer.flip())) {
+                return false;
+            }
+            answered();
+            if (reader.closing()) {
+                hangUp();
+            }
+            return true;
+        }
+
+        Reply reply(long signal) {
+            return answeredAt == 0
+                    ? new Reply(Reply.NONE, "", "", PATIENCE)
+                    : new Reply(reader.status(), reader.head(),
+                            new String(reader.body(), StandardCharsets.ISO_8859_1),
+                            Duration.ofNanos(answeredAt - signal));
+        }
+
+        void hangUp() {
+            close(channel);
+        }
+
+        private int receive() {
+            try {
+                return channel.read(buffer);
+            } catch (IOException reset) {
+                return -1;
+            }
+        }
+
+        private boolean ended() {
+            hangUp();
+            if (reader.completeAtEnd()) {
+                answered();
+            }
+            return true;
+        }
+
+        private void answered() {
+            answeredAt = System.nanoTime();
+            asking = false;
+        }
+    }
+
+    private static void close(Closeable channel) {
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+package dev.corral.dev;
+
+import dev.corral.http.Fields;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+import org.reactivestreams.Publisher;
+import org.springframework.boot.json.JsonWriter;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.netty.DisposableServer;
+import reactor.netty.http.server.HttpServer;
+import reactor.netty.http.server.HttpServerRequest;
+import reactor.netty.http.server.HttpServerResponse;
+import reactor.netty.resources.LoopResources;
+
+/**
+ * An origin that counts: the demo shop's own answers, or, in tests, what a test says for a path. It listens on 127.0.0.1 and
+ * never blocks a thread of its event loop. Thread-safe.
+ */
+public final class DemoShop implements AutoCloseable {
+
+    /** How long the shop takes over an answer unless told otherwise. */
+    public static final Duration LATENCY = Duration.ofMillis(120);
+
+    private final Counts counts = new Counts();
+    private final ConcurrentHashMap<String, Function<Asked, Mono<Answer>>> scripted = new ConcurrentHashMap<>();
+    private final Shelves shelves;
+    private final LoopResources loops;
+    private final DisposableServer server;
+
+    private DemoShop(int port, Duration latency) {
+        shelves = new Shelves(latency);
+        loops = LoopResources.create("shop", 1, true);
+        server = HttpServer.create().host("127.0.0.1").port(port).runOn(loops).handle(this::handle).bindNow();
+    }
+
+    /** Opens a shop on a free port. */
+    public static DemoShop start(Duration latency) {
+        return start(0, latency);
+    }
+
+    /** Opens a shop on that port. */
+    public static DemoShop start(int port, Duration latency) {
+        return new DemoShop(port, latency);
+    }
+
+    /**
+     * Opens a shop as a process of its own, with the port and the latency in ms as arguments, until it is killed. Prints its
+     * address when it is open.
+     */
+    public static void main(String[] args) {
+        int port = args.length > 0 ? Integer.parseInt(args[0]) : 8090;
+        Duration latency = args.length > 1 ? Duration.ofMillis(Long.parseLong(args[1])) : LATENCY;
+        try (DemoShop shop = start(port, latency)) {
+            System.out.println(shop.url());
+            shop.server.onDispose().block();
+        }
+    }
+
+    /** The port the shop listens on. */
+    public int port() {
+        return server.port();
+    }
+
+    /** The shop's base URL, without a slash at the end. */
+    public String url() {
+        return "http://127.0.0.1:" + port();
+    }
+
+    /** From now on that path is answered by this, whatever its query. */
+    public DemoShop answer(String path, Answer answer) {
+        return script(path, asked -> Mono.just(answer));
+    }
+
+    /**
+     * From now on that path is answered by what this function gives for each request. It runs on the event loop: it must not
+     * block. {@code Mono.never()} leaves the client waiting; an error closes the connection without an answer.
+     */
+    public DemoShop script(String path, Function<Asked, Mono<Answer>> answers) {
+        scripted.put(path, answers);
+        return this;
+    }
+
+    /** How many requests came since the start or the last reset. */
+    public long count() {
+        return counts.total();
+    }
+
+    /** How many requests came for that target, its query included, since the start or the last reset. */
+    public long count(String target) {
+        return counts.of(target);
+    }
+
+    /** How many requests came for each target. */
+    public Map<String, Long> counts() {
+        return counts.byTarget();
+    }
+
+    /** Counts from zero again; scripted answers stay. */
+    public void reset() {
+        counts.reset();
+    }
+
+    @Override
+    public void close() {
+        server.disposeNow(Duration.ofSeconds(1));
+        loops.disposeLater(Duration.ZERO, Duration.ofSeconds(1)).block();
+    }
+
+    private Publisher<Void> handle(HttpServerRequest request, HttpServerResponse response) {
+        return switch (request.uri()) {
+            case "/count" -> send(request, response, count200());
+            case "/reset" -> {
+                reset();
+                yield send(request, response, Answer.of(204, "", "Cache-Control", "no-store"));
+            }
+            default -> count(request).flatMap(this::answer)
+                    .delayUntil(answer -> answer.latency().isZero() ? Mono.empty() : Mono.delay(answer.latency()))
+                    .flatMap(answer -> Mono.from(send(request, response, answer)))
+                    .onErrorResume(scripted -> cut(response));
+        };
+    }
+
+    /** The body is read to its end before the answer begins, so that the connection can be used again. */
+    private Mono<Asked> count(HttpServerRequest request) {
+        long number = counts.count(request.uri());
+        var lines = new ArrayList<Fields.Field>();
+        request.requestHeaders().forEach(line -> lines.add(new Fields.Field(line.getKey(), line.getValue())));
+        return request.receive()
+                .map(ByteBuf::readableBytes)
+                .reduce(0L, Long::sum)
+                .map(bytes -> new Asked(
+                        request.method().name(), request.uri(), Fields.of(lines), bytes, number));
+    }
+
+    private Mono<Answer> answer(Asked asked) {
+        Function<Asked, Mono<Answer>> script = scripted.get(asked.path());
+        return script == null ? Mono.fromSupplier(() -> shelves.answer(asked)) : script.apply(asked);
+    }
+
+    private Answer count200() {
+        var json = new LinkedHashMap<String, Object>();
+        json.put("total", count());
+        json.put("paths", counts());
+        return Answer.of(200, JsonWriter.standard().writeToString(json) + "\n", "Content-Type", "application/json",
+                "Cache-Control", "no-store");
+    }
+
+    private static Publisher<Void> send(HttpServerRequest request, HttpServerResponse response, Answer answer) {
+        response.status(HttpResponseStatus.valueOf(answer.status()));
+        answer.fields().forEach(field -> response.addHeader(field.name(), field.value()));
+        if (answer.status() != 304 && answer.status() != 204) {
+            answer.length().ifPresent(length -> response.header("Content-Length", Long.toString(length)));
+        }
+        if (request.method().equals(HttpMethod.HEAD) || answer.status() == 304 || answer.status() == 204) {
+            return response.send();
+        }
+        Flux<ByteBuf> body = answer.body().map(Unpooled::wrappedBuffer);
+        return response.send(body.onErrorResume(scripted -> cut(response)));
+    }
+
+    /** Closes the connection where the answer stands; what was sent until then arrives. */
+    private static <T> Mono<T> cut(HttpServerResponse response) {
+        response.withConnection(connection -> {
+            connection.channel().flush();
+            connection.dispose();
+        });
+        return Mono.never();
+    }
+}

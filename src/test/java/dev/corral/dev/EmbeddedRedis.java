@@ -1,0 +1,243 @@
+package dev.corral.dev;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A redis-server 7.0 of our own on 127.0.0.1, without persistence, that can be stopped, restarted and paused to see what its
+ * clients make of that. It ends with this JVM, however that ends. Thread-safe. Linux and macOS, x86-64 and arm64.
+ */
+public final class EmbeddedRedis implements RedisServer {
+
+    private static final Duration START_PATIENCE = Duration.ofSeconds(10);
+    private static final int PORT_TRIES = 3;
+
+    private final Path home;
+    private final int port;
+    private final List<String> command;
+    private Child child; // guarded by this
+
+    private EmbeddedRedis(Path home, int port, List<String> command) {
+        this.home = home;
+        this.port = port;
+        this.command = command;
+        this.child = launch();
+    }
+
+    static EmbeddedRedis start(String... args) {
+        return start(Optional.empty(), List.of(args));
+    }
+
+    /** As a Sentinel, which keeps its configuration in a file it writes itself. */
+    static EmbeddedRedis sentinel(String configuration) {
+        return start(Optional.of(configuration), List.of("--sentinel"));
+    }
+
+    @Override
+    public String host() {
+        return "127.0.0.1";
+    }
+
+    @Override
+    public int port() {
+        return port;
+    }
+
+    @Override
+    public Map<String, String> settings() {
+        return Map.of("spring.data.redis.host", host(), "spring.data.redis.port", Integer.toString(port));
+    }
+
+    @Override
+    public String kind() {
+        return "an embedded redis-server";
+    }
+
+    /** The process id of the server that runs, or ran last. */
+    public synchronized long pid() {
+        return child.pid();
+    }
+
+    /** Ends the server at once, with all its data; connections are reset. {@link #restart()} brings it back. */
+    public synchronized void stop() {
+        child.kill();
+    }
+
+    /** Starts the server again, empty, on the same port; ends it before if it runs. */
+    public synchronized void restart() {
+        child.kill();
+        child = launch();
+    }
+
+    /** Stops the server where it stands: connections stay open and nothing answers, until {@link #resume()}. */
+    public synchronized void pause() {
+        child.pause();
+    }
+
+    /** Lets a paused server go on; it then answers what it was asked meanwhile. */
+    public synchronized void resume() {
+        child.resume();
+    }
+
+    /**
+     * Sends these command lines as typed ({@code CONFIG SET maxmemory 1mb}) over one connection of their own and returns
+     * the last one's answer, an array's elements one a line. For tests: it blocks.
+     *
+     * @throws IllegalStateException when an answer is an error
+     */
+    public String ask(String... lines) {
+        try (var line = new RedisLine(port)) {
+            String answer = "";
+            for (String command : lines) {
+                answer = line.ask(command);
+            }
+            return answer;
+        } catch (IOException e) {
+            throw new UncheckedIOException("no answer from Redis on port " + port, e);
+        }
+    }
+
+    @Override
+    public synchronized void close() {
+        child.kill();
+        Child.removeHome(home);
+    }
+
+    private static EmbeddedRedis start(Optional<String> configuration, List<String> args) {
+        Path home = Child.newHome("redis");
+        try {
+            Path binary = extractBinary(home);
+            var command = new ArrayList<String>(List.of(binary.toString()));
+            if (configuration.isPresent()) {
+                command.add(Files.writeString(home.resolve("redis.conf"), configuration.get()).toString());
+            }
+            command.addAll(args);
+            return startOnFreePort(home, command);
+        } catch (IOException e) {
+            Child.removeHome(home);
+            throw new UncheckedIOException("cannot prepare redis-server", e);
+        } catch (RuntimeException e) {
+            Child.removeHome(home);
+            throw e;
+        }
+    }
+
+    private static EmbeddedRedis startOnFreePort(Path home, List<String> command) {
+        for (int attempt = 1;; attempt++) {
+            int port = FreePort.pick();
+            try {
+                return new EmbeddedRedis(home, port, onPort(port, command));
+            } catch (PortTaken e) {
+                // Somebody was faster between the pick and the start.
+                if (attempt == PORT_TRIES) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    /** Our own settings first, so that the caller's, after them, win. */
+    private static List<String> onPort(int port, List<String> command) {
+        boolean configured = command.size() > 1 && !command.get(1).startsWith("--");
+        int head = configured ? 2 : 1;
+        var all = new ArrayList<>(command.subList(0, head));
+        all.addAll(List.of("--port", Integer.toString(port), "--bind", "127.0.0.1"));
+        if (!configured) {
+            all.addAll(List.of("--save", "", "--appendonly", "no"));
+        }
+        all.addAll(command.subList(head, command.size()));
+        return all;
+    }
+
+    private Child launch() {
+        Child started = Child.start(home, command);
+        Instant deadline = Instant.now().plus(START_PATIENCE);
+        while (!answers()) {
+            if (!started.alive()) {
+                String tail = started.tail();
+                throw tail.contains("in use")
+                        ? new PortTaken(port)
+                        : new IllegalStateException("redis-server did not start:\n" + tail);
+            }
+            if (Instant.now().isAfter(deadline)) {
+                started.kill();
+                throw new IllegalStateException("redis-server does not answer:\n" + started.tail());
+            }
+            pauseBriefly();
+        }
+        return started;
+    }
+
+    /** Any answer will do: one that wants a password says so. */
+    private boolean answers() {
+        try (var line = new RedisLine(port)) {
+            line.ask("PING");
+            return true;
+        } catch (IllegalStateException refusal) {
+            return true;
+        } catch (IOException notYet) {
+            return false;
+        }
+    }
+
+    private static void pauseBriefly() {
+        try {
+            Thread.sleep(5);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    private static Path extractBinary(Path home) throws IOException {
+        String resource = "/redis-server-7.0.15-" + operatingSystem() + "-" + architecture();
+        Path binary = home.resolve("redis-server");
+        try (InputStream in = EmbeddedRedis.class.getResourceAsStream(resource)) {
+            if (in == null) {
+                throw new IllegalStateException("no redis-server for this machine (" + resource
+                        + "): set spring.data.redis.host or REDIS_URL, or start a Docker engine");
+            }
+            Files.copy(in, binary);
+        }
+        if (!binary.toFile().setExecutable(true)) {
+            throw new IOException("cannot make " + binary + " executable");
+        }
+        return binary;
+    }
+
+    private static String operatingSystem() {
+        String name = System.getProperty("os.name").toLowerCase(Locale.ROOT);
+        if (name.contains("linux")) {
+            return "linux";
+        }
+        return name.contains("mac") ? "darwin" : name.replace(' ', '-');
+    }
+
+    private static String architecture() {
+        String name = System.getProperty("os.arch");
+        return switch (name) {
+            case "amd64", "x86_64" -> "amd64";
+            case "aarch64", "arm64" -> "arm64";
+            default -> name;
+        };
+    }
+
+    /** The port was free when it was picked and is no longer. */
+    private static final class PortTaken extends IllegalStateException {
+        private static final long serialVersionUID = 1;
+
+        PortTaken(int port) {
+            super("port " + port + " is taken");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+package dev.corral.dev;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Shows what Corral is for: a crowd asks for one cold key at the same moment, without coalescing and with it, and the origin's
+ * requests are counted. Everything is real: a Redis, replicas and an origin as processes of their own, HTTP between them. Exits
+ * with 1 when, with coalescing, any key cost more than one origin request or any answer was wrong.
+ */
+public final class Stampede {
+
+    // What is still under way when the last answer is in (a write, a late fetch) belongs to the round.
+    private static final Duration SETTLING = Duration.ofMillis(250);
+
+    private final Plan plan;
+    private final RedisServer redis;
+    private final ShopProcess shop;
+    private final Scoreboard board;
+
+    private Stampede(Plan plan, RedisServer redis, ShopProcess shop, Scoreboard board) {
+        this.plan = plan;
+        this.redis = redis;
+        this.shop = shop;
+        this.board = board;
+    }
+
+    /** Runs the stampede that the system properties {@code stampede.*} describe. */
+    public static void main(String[] args) throws IOException {
+        Plan plan = Plan.ofSystemProperties();
+        List<String> replica = Replica.jar(plan.jar(), plan.jvmFlags().toArray(String[]::new));
+        System.exit(run(plan, replica, new Scoreboard(System.out)) ? 0 : 1);
+    }
+
+    /** True when every answer was right. The command starts a replica; settings are added to it. */
+    static boolean run(Plan plan, List<String> replica, Scoreboard board) throws IOException {
+        try (RedisServer redis = RedisServer.start(); ShopProcess shop = ShopProcess.open(plan.latency())) {
+            List<Scenario> scenarios = new Stampede(plan, redis, shop, board).measure(replica);
+            List<String> faults = Verdict.faults(scenarios);
+            Report.write(plan, redis.kind(), scenarios, faults);
+            board.close(plan.report(), faults);
+            return faults.isEmpty();
+        }
+    }
+
+    private List<Scenario> measure(List<String> replica) {
+        board.open(plan, redis.kind());
+        var scenarios = new ArrayList<Scenario>();
+        scenarios.add(direct());
+        try (Fleet fleet = fleet(replica, false)) {
+            scenarios.add(cold(Verdict.OFF, "Corral, coalescing off", fleet));
+        }
+        try (Fleet fleet = fleet(replica, true)) {
+            scenarios.add(cold(Verdict.ON, "Corral", fleet));
+            scenarios.addAll(uncacheable(fleet));
+        }
+        return scenarios;
+    }
+
+    private Scenario direct() {
+        try (Crowd crowd = Crowd.gather(plan.clients(), List.of(shop.port()))) {
+            board.say("warming up the shop");
+            warmUp(crowd, "direct", plan.warmUp().dividedBy(3));
+            return rounds(Verdict.DIRECT, "No cache", "the clients straight at the origin", crowd, "/products/direct-");
+        }
+    }
+
+    private Scenario cold(String id, String name, Fleet fleet) {
+        try (Crowd crowd = Crowd.gather(plan.clients(), fleet.ports())) {
+            board.say("warming up: " + name);
+            warmUp(crowd, id, plan.warmUp());
+            return rounds(id, name, plan.replicas() + " replicas, a cold key", crowd, "/products/" + id + "-");
+        }
+    }
+
+    /** Each key twice: the fleet does not know yet that it must not wait for it; then it does. */
+    private List<Scenario> uncacheable(Fleet fleet) {
+        var first = new ArrayList<Round>();
+        var again = new ArrayList<Round>();
+        try (Crowd crowd = Crowd.gather(plan.privateClients(), fleet.ports())) {
+            String shelf = "/slow/" + plan.privateLatency().toMillis() + "/private/";
+            board.say("warming up: uncacheable");
+            for (int i = 0; i < 5; i++) {
+                crowd.ask(shelf + "warm-" + i);
+                crowd.ask(shelf + "warm-" + i);
+            }
+            for (int i = 1; i <= plan.rounds(); i++) {
+                first.add(board.show("private, 1st", i, round(crowd, shelf + i)));
+                again.add(board.show("private, again", i, round(crowd, shelf + i)));
+            }
+        }
+        String what = plan.privateClients() + " clients of one private key";
+        return List.of(board.sum(new Scenario(Verdict.PRIVATE_FIRST, "Corral, first time", what, first)),
+                board.sum(new Scenario(Verdict.PRIVATE_AGAIN, "Corral, again", what, again)));
+    }
+
+    private Scenario rounds(String id, String name, String what, Crowd crowd, String keys) {
+        var rounds = new ArrayList<Round>();
+        for (int i = 1; i <= plan.rounds(); i++) {
+            rounds.add(board.show(id, i, round(crowd, keys + i)));
+        }
+        return board.sum(new Scenario(id, name, what, rounds));
+    }
+
+    private Round round(Crowd crowd, String target) {
+        settle();
+        shop.reset();
+        List<Reply> replies = crowd.ask(target);
+        settle();
+        return Round.of(replies, shop.count());
+    }
+
+    /** Other keys, each cold and then warm, until the JVMs have compiled what a round needs. */
+    private static void warmUp(Crowd crowd, String name, Duration time) {
+        long end = System.nanoTime() + time.toNanos();
+        for (int key = 0; System.nanoTime() < end; key++) {
+            crowd.ask("/products/" + name + "-warm-" + key);
+            crowd.ask("/products/" + name + "-warm-" + key);
+        }
+    }
+
+    private Fleet fleet(List<String> command, boolean coalescing) {
+        var settings = new HashMap<>(redis.settings());
+        settings.putAll(Map.of("corral.routes[0].id", "shop", "corral.routes[0].path", "/**",
+                "corral.routes[0].origin", shop.url(), "corral.coalesce", Boolean.toString(coalescing)));
+        // Without coalescing every client becomes a request of its own. The usual bounds would answer some with 503, or shut an
+        // origin that is only slow because all this shares a machine: a comparison wants to see how slow.
+        settings.put("corral.routes[0].concurrency", Integer.toString(plan.clients()));
+        settings.put("corral.routes[0].timeout", "25s");
+        board.say("starting " + plan.replicas() + " replicas, coalescing " + (coalescing ? "on" : "off"));
+        return Fleet.start(plan.replicas(), command, settings);
+    }
+
+    private static void settle() {
+        try {
+            Thread.sleep(SETTLING);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+package dev.corral.dev;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** What must be true of the scenarios, and the faults found. */
+final class Verdict {
+
+    static final String DIRECT = "direct";
+    static final String OFF = "off";
+    static final String ON = "on";
+    static final String PRIVATE_FIRST = "private-first";
+    static final String PRIVATE_AGAIN = "private-again";
+
+    private Verdict() {}
+
+    /** One sentence a fault; none when all is as promised. Coalescing off and no cache are shown, not judged. */
+    static List<String> faults(List<Scenario> scenarios) {
+        var faults = new ArrayList<String>();
+        for (Scenario scenario : scenarios) {
+            for (int i = 0; i < scenario.rounds().size(); i++) {
+                String where = scenario.name() + ", round " + (i + 1) + ": ";
+                faultsOf(scenario.id(), scenario.rounds().get(i)).forEach(fault -> faults.add(where + fault));
+            }
+        }
+        return faults;
+    }
+
+    private static List<String> faultsOf(String id, Round round) {
+        return switch (id) {
+            case ON -> shared(round);
+            case PRIVATE_FIRST, PRIVATE_AGAIN -> unshared(round);
+            default -> List.of();
+        };
+    }
+
+    private static List<String> shared(Round round) {
+        var faults = new ArrayList<>(notOk(round));
+        if (round.originRequests() != 1) {
+            faults.add(round.originRequests() + " origin requests for one key");
+        }
+        if (round.bodies() != 1) {
+            faults.add(round.bodies() + " different bodies for one key");
+        }
+        return faults;
+    }
+
+    private static List<String> unshared(Round round) {
+        var faults = new ArrayList<>(notOk(round));
+        if (round.bodies() != round.clients()) {
+            faults.add("only " + round.bodies() + " different private bodies for " + round.clients() + " clients");
+        }
+        return faults;
+    }
+
+    private static List<String> notOk(Round round) {
+        return round.allOk() ? List.of() : List.of("statuses " + round.statusLine());
+    }
+}

@@ -1,0 +1,16 @@
+package dev.corral.edge;
+
+import java.lang.annotation.ElementType;
+import java.lang.annotation.Retention;
+import java.lang.annotation.RetentionPolicy;
+import java.lang.annotation.Target;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** A class of tests of the whole application, given a {@link Fleet}, and nothing lost or logged in passing. */
+@Target(ElementType.TYPE)
+@Retention(RetentionPolicy.RUNTIME)
+@Timeout(60)
+@ExtendWith({Fleet.Given.class, Quiet.class})
+@interface EdgeTest {
+}

@@ -1,0 +1,278 @@
+package dev.corral.edge;
+
+import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * What happens to an answer that is no longer fresh: RFC 9111 section 4.2.4 and 4.3, RFC 5861. Answers come with an Age beyond
+ * their lifetime, so that no test has to wait.
+ */
+@EdgeTest
+class StalenessTest {
+
+    private final Fleet fleet;
+
+    StalenessTest(Fleet fleet) {
+        this.fleet = fleet;
+    }
+
+    /** Numbers its answers, and gives 304 to whoever has the last one. */
+    private static StubOrigin.Script numbered(AtomicInteger number, String... fields) {
+        return exchange -> exchange.answer(200, "v" + number.incrementAndGet(), fields);
+    }
+
+    @Test
+    void staleWhileRevalidateAnswersEverybodyAtOnceAndRefreshesOnce() throws Exception {
+        String path = fleet.path("swr");
+        fleet.origin.on(path, 200, "old", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Age", "100");
+        fleet.a.store(path);
+        fleet.b.store(path);
+        fleet.b.awaitLanded();
+        int before = fleet.origin.count(path);
+        var refresh = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            refresh.await();
+            exchange.answer(200, "new", "Cache-Control", "max-age=60, stale-while-revalidate=600");
+        });
+
+        var near = Client.crowd(20, () -> fleet.a.get(path));
+        var far = Client.crowd(20, () -> fleet.b.get(path));
+
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("old") && answer.hit());
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("old") && answer.hit());
+        Replica.until(() -> fleet.origin.count(path) == before + 1);
+        refresh.countDown();
+        for (Replica replica : fleet.replicas()) {
+            replica.awaitLanded();
+            Replica.until(() -> replica.get(path).text().equals("new"));
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(before + 1);
+    }
+
+    @Test
+    void pastItsWindowEverybodyWaitsForTheOrigin() throws IOException {
+        String path = fleet.path("swr-window");
+        var number = new AtomicInteger();
+        fleet.origin.on(path, numbered(number, "Cache-Control", "max-age=60, stale-while-revalidate=30", "Age", "100"));
+
+        assertThat(fleet.a.store(path).text()).isEqualTo("v1");
+        assertThat(fleet.a.store(path).text()).isEqualTo("v2");
+        assertThat(fleet.b.store(path).text()).isEqualTo("v3");
+    }
+
+    @Test
+    void aClientMayOptOutOfStale() throws IOException {
+        String path = fleet.path("opt-out");
+        var number = new AtomicInteger();
+        fleet.origin.on(path,
+                numbered(number, "Cache-Control", "max-age=60, stale-while-revalidate=600", "Age", "100"));
+        fleet.a.store(path);
+
+        assertThat(fleet.a.store(path, "Cache-Control", "max-age=1000").text()).isEqualTo("v2");
+        assertThat(fleet.a.store(path, "Cache-Control", "no-cache").text()).isEqualTo("v3");
+        assertThat(fleet.a.get(path, "Cache-Control", "max-stale=50").text()).isEqualTo("v3");
+        assertThat(fleet.a.answered("t", "stale")).isPositive();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {500, 502, 503, 504, 599})
+    void staleIfErrorStandsInForA5xx(int status) throws IOException {
+        String path = fleet.path("sie");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60, stale-if-error=600", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, status, "bad");
+
+        for (Replica replica : List.of(fleet.a, fleet.b, fleet.a)) {
+            Client.Answer answer = replica.store(path);
+            assertThat(answer.status()).isEqualTo(200);
+            assertThat(answer.text()).isEqualTo("good");
+            assertThat(answer.cacheStatus()).contains("detail=origin-failed");
+        }
+        assertThat(fleet.origin.count(path)).as("left alone after the first failure").isEqualTo(2);
+    }
+
+    /** An error page is not for others, often; the stale answer stands in for it all the same. */
+    @ParameterizedTest
+    @ValueSource(strings = {"no-store", "private", "no-cache", "max-age=0", "max-age=100"})
+    void staleIfErrorStandsInForAnErrorThatIsForOneOnly(String cacheControl) throws IOException {
+        String path = fleet.path("sie-private");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60, stale-if-error=600", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, 503, "bad", "Cache-Control", cacheControl, "Set-Cookie", "error=1");
+
+        Client.Answer answer = fleet.a.store(path);
+
+        assertThat(answer.text()).isEqualTo("good");
+        assertThat(answer.fields().has("Set-Cookie")).isFalse();
+    }
+
+    @Test
+    void pastStaleIfErrorTheErrorIsPassedOn() throws IOException {
+        String path = fleet.path("sie-window");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60, stale-if-error=30", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, 503, "bad", "Retry-After", "7");
+
+        Client.Answer answer = fleet.a.get(path);
+
+        assertThat(answer.status()).isEqualTo(503);
+        assertThat(answer.text()).isEqualTo("bad");
+        assertThat(answer.field("Retry-After")).isEqualTo("7");
+        assertThat(answer.cacheStatus()).startsWith("Corral; fwd=stale; fwd-status=503; detail=origin-failed");
+    }
+
+    @Test
+    void a5xxIsNotCoveredUnlessTheOriginAsksForIt() throws IOException {
+        String path = fleet.path("no-sie");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, 500, "bad");
+
+        assertThat(fleet.a.get(path).status()).isEqualTo(500);
+        assertThat(fleet.a.get(path).status()).isEqualTo(500);
+    }
+
+    @Test
+    void aStoredErrorNeverStandsIn() throws IOException {
+        String path = fleet.path("error-stored");
+        fleet.origin.on(path, 503, "first", "Cache-Control", "max-age=60, stale-if-error=600", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, 502, "second");
+
+        assertThat(fleet.a.get(path).text()).isEqualTo("second");
+    }
+
+    @Test
+    void staleStandsInForAnOriginThatHangsUp() throws IOException {
+        String path = fleet.path("unreachable");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, StubOrigin.Exchange::close);
+
+        for (Replica replica : List.of(fleet.a, fleet.b)) {
+            Client.Answer answer = replica.store(path);
+            assertThat(answer.text()).isEqualTo("good");
+            assertThat(answer.cacheStatus()).contains("detail=origin-unreachable").contains("ttl=-");
+        }
+    }
+
+    @Test
+    void staleStandsInForAnOriginThatHangs() throws IOException {
+        String path = fleet.path("hasty", "hangs");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, StubOrigin.Exchange::untilClosed);
+
+        assertThat(fleet.a.store(path).text()).isEqualTo("good");
+    }
+
+    /** RFC 9111 section 4.2.4: then it is an error, and preferably 504. */
+    @ParameterizedTest
+    @ValueSource(strings = {"must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=2"})
+    void whereTheOriginForbidsItStaleNeverStandsIn(String directive) throws IOException {
+        String path = fleet.path("forbidden");
+        fleet.origin.on(path, 200, "good", "Cache-Control",
+                "max-age=60, stale-if-error=600, stale-while-revalidate=600, " + directive, "Age", "100", "ETag",
+                "\"x\"");
+        fleet.a.store(path);
+        fleet.origin.on(path, StubOrigin.Exchange::close);
+        Client.Answer unreachable = fleet.a.store(path);
+        fleet.origin.on(path, 500, "bad");
+        Client.Answer failed = fleet.a.store(path);
+
+        assertThat(unreachable.status()).isEqualTo(502);
+        assertThat(unreachable.reason()).isEqualTo("origin-unreachable");
+        assertThat(failed.text()).isEqualTo("bad");
+    }
+
+    @Test
+    void aValidationUpdatesTheFieldsForEverybody() throws IOException {
+        String path = fleet.path("update");
+        fleet.origin.on(path, 200, "body", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"e\"",
+                "Last-Modified",
+                "Tue, 03 Nov 2020 10:00:00 GMT", "X-Replaced", "old", "X-Kept", "yes", "Content-Type", "text/plain");
+        fleet.a.store(path);
+        fleet.b.store(path);
+        fleet.origin.on(path, 304, "", "Cache-Control", "max-age=600", "ETag", "\"e\"", "X-Replaced", "new", "X-Added",
+                "1", "Content-Length", "999", "Content-Type", "text/html");
+
+        fleet.a.store(path);
+
+        var validation = fleet.origin.last(path);
+        assertThat(validation.field("If-None-Match")).isEqualTo("\"e\"");
+        assertThat(validation.field("If-Modified-Since")).isEqualTo("Tue, 03 Nov 2020 10:00:00 GMT");
+        int count = fleet.origin.count(path);
+        for (Replica replica : fleet.replicas()) {
+            Replica.until(() -> replica.get(path).field("X-Replaced").equals("new"));
+            Client.Answer answer = replica.get(path);
+            assertThat(answer.hit()).isTrue();
+            assertThat(answer.text()).isEqualTo("body");
+            assertThat(answer.field("X-Kept")).isEqualTo("yes");
+            assertThat(answer.field("X-Added")).isEqualTo("1");
+            assertThat(answer.field("Content-Length")).isEqualTo("4");
+            assertThat(answer.field("Content-Type")).isEqualTo("text/plain");
+        }
+        assertThat(fleet.origin.count(path)).isLessThanOrEqualTo(count + 1);
+    }
+
+    /** A 304 about another answer confirms nothing (RFC 9111 section 4.3.4): it is fetched anew. */
+    @Test
+    void anotherAnswers304ConfirmsNothing() throws IOException {
+        String path = fleet.path("other-304");
+        fleet.origin.on(path, 200, "v1", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"1\"");
+        fleet.a.store(path);
+        fleet.origin.on(path, exchange -> {
+            boolean conditional = exchange.request.fields().has("If-None-Match");
+            exchange.answer(conditional ? 304 : 200, "v2", "Cache-Control", "max-age=60", "ETag", "\"2\"");
+        });
+
+        assertThat(fleet.a.get(path).text()).isEqualTo("v2");
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
+
+    /** RFC 9111 section 5.2.2.4; and a reload storm is one validation. */
+    @ParameterizedTest
+    @ValueSource(strings = {"no-cache", "max-age=0"})
+    void aReloadStormIsOneValidation(String reload) throws Exception {
+        String path = fleet.path("storm");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, 200, "page", "Cache-Control", "max-age=600", "ETag", "\"p\"", "Age", "5");
+        fleet.a.store(path);
+        fleet.b.store(path);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(304, "", "ETag", "\"p\"", "Cache-Control", "max-age=600");
+        });
+
+        var near = Client.crowd(20, () -> fleet.a.get(path, "Cache-Control", reload));
+        fleet.a.awaitWaiting(20);
+        var far = Client.crowd(20, () -> fleet.b.get(path, "Cache-Control", reload));
+        fleet.b.awaitWaiting(20);
+        Client.Answer meanwhile = fleet.a.get(path);
+        hold.countDown();
+
+        assertThat(meanwhile.hit()).as("whoever does not insist is served").isTrue();
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("page"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("page"));
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    @Test
+    void aStormOfNoStoreStoresNothingAndServesWhatIsStored() throws Exception {
+        String path = fleet.path("no-store");
+        var number = new AtomicInteger();
+        fleet.origin.on(path, numbered(number, "Cache-Control", "max-age=600"));
+
+        var answers = Client.join(Client.crowd(5, () -> fleet.a.get(path, "Cache-Control", "no-store")));
+        assertThat(answers).extracting(Client.Answer::text).doesNotHaveDuplicates();
+        assertThat(fleet.a.store(path).text()).isEqualTo("v6");
+        assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("v6");
+    }
+}

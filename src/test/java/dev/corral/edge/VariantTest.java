@@ -1,0 +1,175 @@
+package dev.corral.edge;
+
+import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** Which of a resource's answers a request gets: RFC 9111 section 4.1. */
+@EdgeTest
+class VariantTest {
+
+    private final Fleet fleet;
+
+    VariantTest(Fleet fleet) {
+        this.fleet = fleet;
+    }
+
+    private static StubOrigin.Script varying(String field, AtomicInteger number) {
+        return exchange -> exchange.answer(200, exchange.request.field(field) + "#" + number.incrementAndGet(), "Vary",
+                field, "Cache-Control", "max-age=600");
+    }
+
+    @Test
+    void eachVariantIsFetchedOnceForTheFleet() throws IOException {
+        String path = fleet.path("variants");
+        fleet.origin.on(path, varying("X-Size", new AtomicInteger()));
+
+        for (int round = 0; round < 2; round++) {
+            for (Replica replica : fleet.replicas()) {
+                assertThat(replica.store(path, "X-Size", "s").text()).isEqualTo("s#1");
+                assertThat(replica.store(path, "X-Size", "m").text()).isEqualTo("m#2");
+                assertThat(replica.store(path).text()).as("absent matches only absent").isEqualTo("#3");
+            }
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
+
+    @Test
+    void theValuesAreComparedByWhatTheyMean() throws IOException {
+        String path = fleet.path("normal");
+        fleet.origin.on(path, varying("Accept-Encoding", new AtomicInteger()));
+
+        fleet.a.store(path, "Accept-Encoding", "gzip, br;q=0.5");
+
+        for (String same : List.of("gzip,br;q=0.5", "br;q=0.500 , GZIP", "gzip;q=1.0,br;q=0.5")) {
+            assertThat(fleet.a.get(path, "Accept-Encoding", same).hit()).as(same).isTrue();
+        }
+        assertThat(fleet.a.get(path, "Accept-Encoding", "gzip", "accept-encoding", "br;q=0.5").hit()).isTrue();
+        assertThat(fleet.a.get(path, "Accept-Encoding", "br").hit()).isFalse();
+    }
+
+    /** Public behaviour 14: the waiter whose variant differs goes on to its own; nobody gets another's. */
+    @Test
+    void whoWaitedForAnotherVariantGetsItsOwn() throws Exception {
+        String path = fleet.path("unknown");
+        var go = new CountDownLatch(1);
+        var number = new AtomicInteger();
+        fleet.origin.on(path, exchange -> {
+            go.await();
+            varying("X-Size", number).play(exchange);
+        });
+
+        var small = Client.crowd(4, () -> fleet.a.get(path, "X-Size", "s"));
+        fleet.a.awaitWaiting(4);
+        var others = List.of(Client.meanwhile(() -> fleet.a.get(path, "X-Size", "m")),
+                Client.meanwhile(() -> fleet.a.get(path, "X-Size", "m")));
+        fleet.a.awaitWaiting(6);
+        var far = Client.crowd(2, () -> fleet.b.get(path, "X-Size", "m"));
+        fleet.b.awaitWaiting(2);
+        go.countDown();
+
+        assertThat(Client.join(small)).allMatch(answer -> answer.text().equals("s#1"));
+        assertThat(Client.join(others)).allMatch(answer -> answer.text().equals("m#2"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("m#2"));
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** Public behaviour 14: a variant that is known does not wait behind another. */
+    @Test
+    void aSlowVariantDelaysNoOther() throws Exception {
+        String path = fleet.path("slow");
+        var hold = new CountDownLatch(1);
+        var number = new AtomicInteger();
+        fleet.origin.on(path, exchange -> {
+            if (exchange.request.field("X-Size").equals("slow")) {
+                hold.await();
+            }
+            varying("X-Size", number).play(exchange);
+        });
+        fleet.a.store(path, "X-Size", "known");
+
+        var slow = Client.meanwhile(() -> fleet.a.get(path, "X-Size", "slow"));
+        Replica.until(() -> fleet.origin.count(path) == 2);
+        Client.Answer quick = fleet.a.get(path, "X-Size", "quick");
+        Client.Answer far = fleet.b.get(path, "X-Size", "far");
+        hold.countDown();
+
+        assertThat(quick.text()).startsWith("quick#");
+        assertThat(far.text()).startsWith("far#");
+        assertThat(slow.get().text()).startsWith("slow#");
+    }
+
+    /** Public behaviour 7. */
+    @Test
+    void aChangedVaryChangesWhatSelects() throws IOException {
+        String path = fleet.path("changed");
+        var number = new AtomicInteger();
+        fleet.origin.on(path, varying("X-Size", number));
+        fleet.a.store(path, "X-Size", "s", "X-Color", "red");
+        fleet.origin.on(path, varying("X-Color", number));
+
+        assertThat(fleet.a.store(path, "X-Size", "m", "X-Color", "red").text()).isEqualTo("red#2");
+        assertThat(fleet.a.store(path, "X-Size", "other", "X-Color", "red").text()).isEqualTo("red#2");
+        assertThat(fleet.a.store(path, "X-Size", "m", "X-Color", "blue").text()).isEqualTo("blue#3");
+        assertThat(fleet.b.store(path, "X-Size", "l", "X-Color", "blue").text()).isEqualTo("blue#3");
+    }
+
+    /** Public behaviour 7: an answer that does not vary stands for all. */
+    @Test
+    void anAnswerWithoutVarySupersedesTheVariants() throws IOException {
+        String path = fleet.path("superseded");
+        var number = new AtomicInteger();
+        fleet.origin.on(path, varying("X-Size", number));
+        fleet.a.store(path, "X-Size", "s");
+        fleet.a.store(path, "X-Size", "m");
+        fleet.origin.on(path, 200, "one for all", "Cache-Control", "max-age=600");
+
+        assertThat(fleet.a.store(path, "X-Size", "l").text()).isEqualTo("one for all");
+
+        for (Replica replica : fleet.replicas()) {
+            for (String size : List.of("s", "m", "l", "xl")) {
+                Replica.until(() -> replica.get(path, "X-Size", size).text().equals("one for all"));
+            }
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"*", "X-Size, *", "*, X-Size", ", *", "X-Size\r\nVary: *", "X Size"})
+    void aStarIsForOneRequestOnly(String vary) throws IOException {
+        String path = fleet.path("star");
+        var number = new AtomicInteger();
+        fleet.origin.on(path, exchange -> exchange.answer(200, "#" + number.incrementAndGet(), "Vary", vary,
+                "Cache-Control", "max-age=600"));
+
+        for (int round = 1; round <= 3; round++) {
+            assertThat(fleet.a.store(path, "X-Size", "s").text()).isEqualTo("#" + round);
+        }
+    }
+
+    /** Public behaviour 7: each expires and is validated by itself, with the fields that select it. */
+    @Test
+    void variantsAreValidatedOneByOne() throws IOException {
+        String path = fleet.path("validated");
+        fleet.origin.on(path, exchange -> {
+            String size = exchange.request.field("X-Size");
+            String tag = "\"" + size + "\"";
+            boolean known = exchange.request.field("If-None-Match").equals(tag);
+            exchange.answer(known ? 304 : 200, size, "Vary", "X-Size", "ETag", tag, "Cache-Control", "max-age=0");
+        });
+        fleet.a.store(path, "X-Size", "s");
+        fleet.a.store(path, "X-Size", "m");
+
+        assertThat(fleet.b.store(path, "X-Size", "s").text()).isEqualTo("s");
+        assertThat(fleet.origin.last(path).field("If-None-Match")).isEqualTo("\"s\"");
+        assertThat(fleet.origin.last(path).field("X-Size")).isEqualTo("s");
+        assertThat(fleet.b.store(path, "X-Size", "m").text()).isEqualTo("m");
+        assertThat(fleet.origin.last(path).field("If-None-Match")).isEqualTo("\"m\"");
+    }
+}

@@ -1,0 +1,164 @@
+package dev.corral.fleet;
+
+import dev.corral.dev.Child;
+import dev.corral.dev.FreePort;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** One replica: a JVM of its own that runs the packaged jar on free ports of 127.0.0.1. It ends with this JVM. */
+final class Replica implements AutoCloseable {
+
+    // Quick to start and small: the tests count, they do not race.
+    private static final List<String> JVM = List.of("-XX:+IgnoreUnrecognizedVMOptions",
+            "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow",
+            "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx192m",
+            // Every buffer is watched, without a record of who had it.
+            "-Dio.netty.leakDetection.level=simple", "-Dio.netty.leakDetection.samplingInterval=1");
+
+    private static final Duration ACTUATOR = Duration.ofSeconds(5);
+    private static final Duration SHUTDOWN = Duration.ofSeconds(30);
+
+    private final String name;
+    private final Path home;
+    private final int port;
+    private final int managementPort;
+    private final Child process;
+    private final ReplicaLog log;
+    private final HttpClient http;
+
+    private Replica(String name, Path home, List<Integer> ports, Child process, ReplicaLog log, HttpClient http) {
+        this.name = name;
+        this.home = home;
+        this.port = ports.getFirst();
+        this.managementPort = ports.getLast();
+        this.process = process;
+        this.log = log;
+        this.http = http;
+    }
+
+    /** Starts a replica and does not wait for it. */
+    static Replica start(String name, Path logs, Map<String, String> settings, HttpClient http) {
+        List<Integer> ports = FreePort.pick(2);
+        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+        command.addAll(JVM);
+        command.addAll(List.of("-jar", jar()));
+        settings.forEach((setting, value) -> command.add("--" + setting + "=" + value));
+        command.addAll(List.of("--corral.replica-id=" + name,
+                "--server.address=127.0.0.1", "--server.port=" + ports.getFirst(),
+                "--management.server.address=127.0.0.1", "--management.server.port=" + ports.getLast()));
+        try {
+            Path home = Files.createTempDirectory("corral-replica-");
+            Path log = Files.createDirectories(logs).resolve(name + ".log");
+            Files.deleteIfExists(log);
+            // The home goes with the process, the log stays to be read.
+            Files.createSymbolicLink(home.resolve("log"), Files.createFile(log).toAbsolutePath());
+            return new Replica(name, home, ports, Child.start(home, command), new ReplicaLog(log), http);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    String name() {
+        return name;
+    }
+
+    /** The base URL for clients. */
+    String url() {
+        return "http://127.0.0.1:" + port;
+    }
+
+    /** The process: to be paused, resumed, killed. */
+    Child process() {
+        return process;
+    }
+
+    ReplicaLog log() {
+        return log;
+    }
+
+    /** Whether it says that it can serve. */
+    boolean ready() {
+        if (!process.alive()) {
+            throw new IllegalStateException(name + " has ended:\n" + process.tail());
+        }
+        return ask("health/readiness").filter(answer -> answer.statusCode() == 200).isPresent();
+    }
+
+    /** The status and the body of an actuator's page; empty when nobody answers. */
+    Optional<HttpResponse<String>> ask(String page) {
+        var request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + managementPort + "/actuator/" + page))
+                .timeout(ACTUATOR)
+                .build();
+        try {
+            return Optional.of(http.send(request, BodyHandlers.ofString()));
+        } catch (IOException nobody) {
+            return Optional.empty();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    /** The sum of a metric over all its tags that have this text, as Prometheus sees it; 0 when there is none. */
+    double metric(String metric, String tags) {
+        return ask("prometheus").stream()
+                .flatMap(answer -> answer.body().lines())
+                .filter(line -> line.startsWith(metric + "{") || line.startsWith(metric + " "))
+                .filter(line -> line.contains(tags))
+                .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+                .sum();
+    }
+
+    double metric(String metric) {
+        return metric(metric, "");
+    }
+
+    /** Asks it to stop (SIGTERM) and does not wait. */
+    void stop() {
+        Thread.ofVirtual().start(() -> process.terminate(SHUTDOWN));
+    }
+
+    /** Whether it takes no more clients. */
+    boolean refuses() {
+        try {
+            new Socket(InetAddress.getLoopbackAddress(), port).close();
+            return false;
+        } catch (ConnectException refused) {
+            return true;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Ends it at once (SIGKILL), paused or not. */
+    @Override
+    public void close() {
+        process.kill();
+        try {
+            Files.deleteIfExists(home.resolve("log"));
+            Files.deleteIfExists(home);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String jar() {
+        return Optional.ofNullable(System.getProperty("corral.jar"))
+                .orElseThrow(() -> new IllegalStateException("run by `mvnw verify`: there is no -Dcorral.jar"));
+    }
+}

@@ -1,0 +1,57 @@
+package dev.corral.fleet;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/** What a replica prints, in a file that stays after it. Read from where the last reading ended. Not thread-safe. */
+final class ReplicaLog {
+
+    /** Our own bugs: an ERROR, a signal nobody was there for, a buffer that was lost, the end of a thread or of the heap. */
+    private static final Pattern FAULT = Pattern
+            .compile("^\\S+ +ERROR |onErrorDropped|\\bLEAK\\b|^Exception in thread|OutOfMemoryError|fatal error");
+
+    private final Path file;
+    private int read;
+
+    ReplicaLog(Path file) {
+        this.file = file;
+    }
+
+    Path file() {
+        return file;
+    }
+
+    /** Whether a line has that text. */
+    boolean says(String text) {
+        try (Stream<String> lines = Files.lines(file)) {
+            return lines.anyMatch(line -> line.contains(text));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** The faults since the last call that none of these patterns finds itself in. */
+    List<String> newFaults(List<Pattern> declared) {
+        List<String> lines = lines();
+        List<String> fresh = lines.subList(Math.min(read, lines.size()), lines.size());
+        read = lines.size();
+        return fresh.stream()
+                .filter(line -> FAULT.matcher(line).find())
+                .filter(line -> declared.stream().noneMatch(pattern -> pattern.matcher(line).find()))
+                .map(line -> file.getFileName() + ": " + line)
+                .toList();
+    }
+
+    private List<String> lines() {
+        try {
+            return Files.readAllLines(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

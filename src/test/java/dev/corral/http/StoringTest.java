@@ -1,0 +1,200 @@
+package dev.corral.http;
+
+import java.time.Duration;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+class StoringTest {
+
+    private static final Policy DEFAULT = Policy.DEFAULT;
+
+    private static Storing decide(String request, int status, String answer) {
+        return Given.storing(Given.get(request), new Head(status, Given.fields(answer)), DEFAULT);
+    }
+
+    @ParameterizedTest(name = "{2} to {0}: {3} ({4})")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+            // request ^ status ^ answer ^ reason ^ section
+            "``                          | 200 | Cache-Control: private, max-age=60             | private       | 9111 5.2.2.7",
+            "``                          | 200 | Cache-Control: no-store                        | no-store      | 9111 5.2.2.5",
+            "``                          | 200 | Cache-Control: max-age=60^Set-Cookie: a=b      | set-cookie    | 9111 7.3",
+            "``                          | 200 | Cache-Control: max-age=60^Vary: *              | vary-star     | 9111 4.1",
+            "``                          | 200 | Cache-Control: max-age=60^Vary: a b            | vary-star     | 9110 12.5.5",
+            "Authorization: x            | 200 | Cache-Control: max-age=60                      | authorization | 9111 3.5",
+            "Authorization: x            | 200 | Cache-Control: max-age=60, proxy-revalidate    | authorization | 9111 3.5",
+            "Authorization: x            | 200 | Cache-Control: s-maxage=x                      | authorization | 9111 3.5",
+            "Authorization: x            | 200 | Cache-Control: private, public, s-maxage=9     | private       | 9111 5.2.2.7",
+            "``                          | 302 | Location: /                                    | status        | 9111 3",
+            "``                          | 403 | Last-Modified: {-86400}                        | status        | 9111 4.2.2",
+            "``                          | 428 | Cache-Control: max-age=60                      | status        | 6585 3",
+            "``                          | 431 | Cache-Control: max-age=60                      | status        | 6585 5",
+            "``                          | 299 | Cache-Control: max-age=60, must-understand     | not-understood| 9111 5.2.2.3",
+            "Cookie: a=b                 | 200 | ETag: `1`                                      | cookie        | stated freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: no-cache                        | cookie        | stated freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: max-age=0                       | cookie        | stated freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: max-age=60^Age: 60              | cookie        | stated freshness only",
+    })
+    void whatIsForOneRequestLeavesAMarker(String request, int status, String answer, String reason, String section) {
+        assertThat(decide(request, status, answer.replace("^", " | ")))
+                .isEqualTo(new Storing.Withhold(reason.trim(), true));
+    }
+
+    @ParameterizedTest(name = "{1} to {0}: {3} ({4})")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+            "``                          | 103 | Cache-Control: max-age=60      | interim          | 9111 3",
+            "``                          | 206 | Cache-Control: max-age=60      | partial          | 9111 3",
+            "``                          | 304 | Cache-Control: max-age=60      | not-modified     | 9111 3",
+            "Cache-Control: no-store     | 200 | Cache-Control: max-age=60      | request-no-store | 9111 5.2.1.5",
+            "Content-Length: 3           | 200 | Cache-Control: max-age=60      | method           | 9110 9.3.1",
+    })
+    void whatSaysNothingOfTheNextAnswerLeavesNone(String request, int status, String answer, String reason,
+            String section) {
+        assertThat(decide(request, status, answer)).isEqualTo(new Storing.Withhold(reason, false));
+    }
+
+    @ParameterizedTest(name = "{0} {1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+            "500 | ``                                              | server-error      | true",
+            "503 | Retry-After: 1                                  | server-error      | true",
+            "503 | Cache-Control: max-age=0                        | server-error      | true",
+            "503 | Cache-Control: max-age=60^Age: 60               | server-error      | true",
+            "503 | Cache-Control: max-age=60, no-cache             | server-error      | true",
+            "502 | Last-Modified: {-86400}                         | server-error      | true",
+            "500 | Cache-Control: no-store                         | server-error      | false",
+            "500 | Cache-Control: private, max-age=60              | server-error      | false",
+            "500 | Cache-Control: max-age=60^Set-Cookie: a=b       | server-error      | false",
+            "500 | Vary: *                                         | server-error      | false",
+            "511 | Cache-Control: max-age=60                       | server-error      | false",
+            "429 | Cache-Control: max-age=60                       | too-many-requests | false",
+            "999 | ``                                              | server-error      | true",
+    })
+    void aFailedFetchIsRememberedByNobody(int status, String answer, String reason, boolean shareable) {
+        assertThat(decide("", status, answer.replace("^", " | "))).isEqualTo(new Storing.Fail(reason, shareable));
+    }
+
+    @Test
+    void anErrorToACookieIsNotPassedOnUnlessItIsForAnyone() {
+        assertThat(decide("Cookie: a=b", 500, "")).isEqualTo(new Storing.Fail("server-error", false));
+        assertThat(decide("Cookie: a=b", 500, "Cache-Control: public"))
+                .isEqualTo(new Storing.Fail("server-error", true));
+    }
+
+    @ParameterizedTest(name = "{1} to {0} ({4})")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+            "``               | 200 | ``                                                          | 0     | like max-age=0",
+            "``               | 200 | Cache-Control: no-cache, max-age=60                         | 60    | 9111 5.2.2.4",
+            "``               | 404 | ``                                                          | 0     | 9110 15.1",
+            "``               | 302 | Cache-Control: public                                       | 0     | 9111 3",
+            "``               | 403 | Cache-Control: max-age=5                                    | 5     | 9111 3",
+            "``               | 503 | Cache-Control: max-age=5                                    | 5     | 9111 3",
+            "``               | 200 | Expires: {60}^Date: {0}                                     | 60    | 9111 5.3",
+            "``               | 200 | Expires: {60}                                               | 60    | 9110 6.6.1: no Date, then now",
+            "``               | 200 | Expires: {60}^Expires: {60}^Date: {0}                       | 60    | 9111 4.2.1: two alike",
+            "``               | 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
+            "``               | 200 | Last-Modified: {-31536000}^Date: {0}                        | 86400 | 9111 4.2.2: capped",
+            "``               | 200 | Last-Modified: {100}^Date: {0}                              | 0     | 9111 4.2.2: in the future",
+            "``               | 200 | Last-Modified: {-86400}^Cache-Control: max-age=0            | 0     | 9111 4.2.2: not if stated",
+            "Cookie: a=b      | 200 | Cache-Control: max-age=60                                   | 60    | 9111 3",
+            "Cookie: a=b      | 200 | Cache-Control: public, no-cache                             | 0     | 9111 5.2.2.9",
+            "Authorization: x | 200 | Cache-Control: public                                       | 0     | 9111 3.5",
+            "Authorization: x | 200 | Cache-Control: must-revalidate, max-age=60                  | 60    | 9111 3.5",
+            "Authorization: x | 200 | Cache-Control: s-maxage=60                                  | 60    | 9111 3.5",
+            "``               | 200 | Cache-Control: private^CDN-Cache-Control: max-age=60        | 60    | 9213 2.2",
+            "``               | 200 | CDN-Cache-Control: public^Expires: {60}                     | 0     | 9213 2.2: no Expires either",
+            "``               | 200 | Surrogate-Control: max-age=60^Cache-Control: max-age=5      | 5     | off by default",
+    })
+    void whatNothingForbidsIsShared(String request, int status, String answer, long lifetime, String section) {
+        assertThat(decide(request, status, answer.replace("^", " | "))).isInstanceOfSatisfying(Storing.Share.class,
+                share -> assertThat(share.terms().lifetime()).isEqualTo(Duration.ofSeconds(lifetime)));
+    }
+
+    @Test
+    void surrogateControlCountsBetweenTargetedFieldsAndCacheControl() {
+        Policy policy = Policy.builder().surrogateControl(true).build();
+
+        assertThat(lifetime("Surrogate-Control: max-age=60 | Cache-Control: private, max-age=5", policy))
+                .isEqualTo(Duration.ofSeconds(60));
+        assertThat(lifetime("Surrogate-Control: max-age=60+30, content=\"ESI/1.0\"", policy))
+                .isEqualTo(Duration.ofSeconds(60));
+        assertThat(lifetime("Surrogate-Control: max-age=60 | CDN-Cache-Control: max-age=7", policy))
+                .isEqualTo(Duration.ofSeconds(7));
+        assertThat(Given.storing(Given.get(""), Given.ok("Surrogate-Control: no-store | Cache-Control: max-age=60"),
+                policy)).isEqualTo(new Storing.Withhold("no-store", true));
+    }
+
+    @Test
+    void theFirstTargetedFieldOfTheListThatIsThereWins() {
+        Policy policy = Policy.builder()
+                .targetedFields(java.util.List.of("Corral-Cache-Control", "CDN-Cache-Control"))
+                .build();
+
+        assertThat(lifetime("CDN-Cache-Control: max-age=5 | Corral-Cache-Control: max-age=9", policy))
+                .isEqualTo(Duration.ofSeconds(9));
+        assertThat(lifetime("CDN-Cache-Control: max-age=5 | Corral-Cache-Control: &", policy))
+                .isEqualTo(Duration.ofSeconds(5));
+    }
+
+    private static Duration lifetime(String answer, Policy policy) {
+        return ((Storing.Share) Given.storing(Given.get(""), Given.ok(answer), policy)).terms().lifetime();
+    }
+
+    @Test
+    void aRouteMayShareWhatIsWithheldByDefault() {
+        Policy policy = Policy.builder().shareSetCookie(true).shareWithCookies(true).build();
+
+        assertThat(Given.storing(Given.get("Cookie: a=b"), Given.ok("Set-Cookie: c=d"), policy))
+                .isInstanceOf(Storing.Share.class);
+        assertThat(Given.storing(Given.get(""), Given.ok("Last-Modified: {-86400}"),
+                Policy.builder().heuristics(false).build()))
+                .isInstanceOfSatisfying(Storing.Share.class,
+                        share -> assertThat(share.terms().lifetime()).isZero());
+        assertThat(Given.storing(Given.get("Cache-Control: no-store"), Given.ok("Cache-Control: max-age=60"),
+                Policy.builder().honourReload(false).build())).isInstanceOf(Storing.Share.class);
+    }
+
+    @Test
+    void anAnswerWithMoreTagsThanAPurgeCouldFindIsNotStored() {
+        String tags = IntStream.range(0, 1_001).mapToObj(Integer::toString).collect(Collectors.joining(","));
+
+        assertThat(decide("", 200, "Cache-Control: max-age=60 | Cache-Tag: " + tags))
+                .isEqualTo(new Storing.Withhold("tags", true));
+        assertThat(decide("", 200, "Cache-Control: max-age=60 | Cache-Tag: " + "x".repeat(1_025)))
+                .isEqualTo(new Storing.Withhold("tags", true));
+        assertThat(decide("", 200, "Cache-Control: max-age=60 | Cache-Tag: " + "x".repeat(1_024)))
+                .isInstanceOf(Storing.Share.class);
+    }
+
+    @Test
+    void onlyWhatIsWorthKeepingIsKept() {
+        Head kept = ((Storing.Share) decide("", 200, "Cache-Control: max-age=60 | Connection: X-Hop | X-Hop: 1"
+                + " | Keep-Alive: 5 | Transfer-Encoding: chunked | Age: 7 | Content-Length: 3 | Cache-Tag: a"
+                + " | Surrogate-Key: b | X-Any: 1 | CDN-Cache-Control: max-age=9")).head();
+
+        assertThat(kept).isEqualTo(Given.ok("Cache-Control: max-age=60 | X-Any: 1 | CDN-Cache-Control: max-age=9"
+                + " | Date: {0}"));
+    }
+
+    @Test
+    void anAnswerToAPostIsAGetsOnlyIfItSaysSo() {
+        Asked post = Asked.parse("POST", Given.fields("Content-Length: 5"));
+        String said = "Cache-Control: max-age=60 | Content-Location: " + Given.KEY;
+
+        assertThat(post(post, 200, said)).isInstanceOf(Storing.Share.class);
+        assertThat(post(post, 200, "Cache-Control: max-age=60")).isEqualTo(new Storing.Withhold("method", false));
+        assertThat(post(post, 200, "Content-Location: " + Given.KEY)).isEqualTo(new Storing.Withhold("method", false));
+        assertThat(post(post, 200, said + "0")).isEqualTo(new Storing.Withhold("method", false));
+        assertThat(post(post, 201, said)).isEqualTo(new Storing.Withhold("method", false));
+        assertThat(post(post, 200, said + " | Set-Cookie: a=b")).isEqualTo(new Storing.Withhold("method", false));
+        assertThat(post(Asked.parse("PUT", Fields.NONE), 200, said)).isEqualTo(new Storing.Withhold("method", false));
+    }
+
+    private static Storing post(Asked asked, int status, String answer) {
+        return Storing.decidePost(asked, Given.KEY, new Head(status, Given.fields(answer)), DEFAULT, Given.NOW,
+                Given.NOW);
+    }
+}

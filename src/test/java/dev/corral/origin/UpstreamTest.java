@@ -1,0 +1,91 @@
+package dev.corral.origin;
+
+import dev.corral.http.Fields;
+import java.net.URI;
+import java.time.Duration;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.util.unit.DataSize;
+import reactor.core.publisher.Flux;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+
+@Timeout(30)
+class UpstreamTest {
+
+    private static Upstream at(String base) {
+        return new Upstream("shop", URI.create(base), Duration.ofSeconds(5), DataSize.ofMegabytes(2), 200,
+                Optional.empty());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"ftp://h/, must begin with http", "//h/, must begin with http", "http:/path, no valid host",
+            "http:opaque, no valid host", "http://a_b/, no valid host", "http://u:p@h/, credentials",
+            "http://h:0/, a port that is none", "http://h:70000/, a port that is none", "http://h/?a=b, neither query",
+            "http://h/?, neither query", "http://h/#f, neither query"})
+    void anAddressThatIsNoneIsRefused(String base, String because) {
+        assertThatIllegalArgumentException().isThrownBy(() -> at(base))
+                .withMessageContaining("origin shop: ")
+                .withMessageContaining(because)
+                .satisfies(refusal -> assertThat(refusal.getMessage()).doesNotContain("u:p"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"http://h, /a?b=c, http://h/a?b=c", "http://h/, //a, http://h//a",
+            "HTTP://H:8080/p/, /%2F?, HTTP://H:8080/p/%2F?",
+            "https://[::1]:8443/p, /, https://[::1]:8443/p/"})
+    void theTargetGoesBehindTheBase(String base, String target, String located) {
+        assertThat(at(base).locate(target)).hasToString(located);
+    }
+
+    @Test
+    void boundsThatAreNoneAreRefused() {
+        URI base = URI.create("http://h");
+        Duration timeout = Duration.ofSeconds(5);
+        DataSize most = DataSize.ofMegabytes(2);
+        Optional<SslBundle> ssl = Optional.empty();
+
+        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream(" ", base, timeout, most, 1, ssl))
+                .withMessage("an origin needs an id");
+        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream("shop", base, Duration.ZERO, most, 1, ssl))
+                .withMessage("origin shop: timeout (PT0S) must be between a millisecond and a day");
+        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream("shop", base, timeout, most, 0, ssl))
+                .withMessage("origin shop: concurrency (0) must be at least 1");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofGigabytes(2), 1, ssl))
+                .withMessageContaining("must be between 0 and 1GB");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofBytes(-1), 1, ssl));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "*", "a", "http://h/"})
+    void aTargetBeginsWithASlash(String target) {
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Outgoing("GET", target, Fields.NONE, Optional.empty()));
+    }
+
+    @Test
+    void aTunnelIsNoRequest() {
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Outgoing("CONNECT", "/", Fields.NONE, Optional.empty()));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"-1", "+1", "1, 1", "x", "", "99999999999999999999"})
+    void aLengthIsANumber(String length) {
+        assertThatIllegalArgumentException().isThrownBy(() -> Rig.post("/", Flux.empty(), "Content-Length", length));
+    }
+
+    @Test
+    void twoLengthsAreNone() {
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> Rig.post("/", Flux.empty(), "Content-Length", "1", "content-length", "1"));
+    }
+}

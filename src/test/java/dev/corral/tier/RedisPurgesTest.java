@@ -1,0 +1,304 @@
+package dev.corral.tier;
+
+import dev.corral.coalesce.Purges;
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.RedisServer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import reactor.core.publisher.Flux;
+import reactor.test.scheduler.VirtualTimeScheduler;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+/** Two replicas' mirrors of one log. */
+class RedisPurgesTest {
+
+    private static final Duration BOUND = Duration.ofSeconds(10);
+    private static final Duration LOOK = Duration.ofMillis(500);
+
+    private final List<AutoCloseable> opened = new ArrayList<>();
+    /** Moves only when told: between two looks there are only messages. */
+    private final VirtualTimeScheduler looks = VirtualTimeScheduler.create();
+
+    @AfterEach
+    void close() throws Exception {
+        for (AutoCloseable one : opened.reversed()) {
+            one.close();
+        }
+    }
+
+    @Test
+    void positionsGrowAndReachTheOthersByMessage() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        long start = there.position();
+
+        long first = purge(here, "hats");
+        long second = purge(there, "shoes");
+
+        assertThat(first).isGreaterThan(start);
+        assertThat(second).isGreaterThan(first);
+        Awaitility.await().until(() -> here.position() == second && there.position() == second);
+        assertThat(here.purged(List.of("shoes"), first)).isTrue();
+        assertThat(there.purged(List.of("hats"), start)).isTrue();
+        assertThat(there.purged(List.of("hats"), first)).isFalse();
+        assertThat(there.purged(List.of("socks"), start)).isFalse();
+    }
+
+    @Test
+    void theOneThatPurgesKnowsAtOnce() {
+        RedisPurges here = replica("a", redis());
+
+        long position = purge(here, "hats");
+
+        assertThat(here.purged(List.of("hats"), position - 1)).isTrue();
+        assertThat(here.position()).isEqualTo(position);
+    }
+
+    @Test
+    void withAllMessagesCutTheyAgreeAtTheNextLook() {
+        EmbeddedRedis redis = redis("--rename-command", "PUBLISH", "unpublished");
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+
+        long position = purge(here, "hats");
+        assertThat(there.position()).isLessThan(position);
+        looks.advanceTimeBy(LOOK);
+
+        Awaitility.await().until(() -> there.position() == position);
+        assertThat(there.purged(List.of("hats"), position - 1)).isTrue();
+    }
+
+    @Test
+    void aMessageThatDoesNotFollowMakesTheMirrorRead() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        long unheard = there.position() + 1;
+        redis.ask("XADD corral:{purge}:log " + unheard + "-0 h hats", "SET corral:{purge}:seq " + unheard);
+
+        purge(here, "shoes");
+
+        Awaitility.await().until(() -> there.purged(List.of("hats"), unheard - 1));
+        Awaitility.await().until(() -> here.purged(List.of("hats"), unheard - 1));
+    }
+
+    @Test
+    void aMessageWithoutNamesMakesTheMirrorRead() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        List<String> many = IntStream.range(0, PurgeLog.NAMES).mapToObj(i -> "product " + i).toList();
+
+        long position = here.purge(many).blockOptional(BOUND).orElseThrow();
+
+        Awaitility.await().until(() -> there.purged(List.of("product 999"), position - 1));
+        assertThat(there.mirrored()).isEqualTo(PurgeLog.NAMES);
+    }
+
+    @Test
+    void nonsenseOnTheChannelDoesNoHarm() {
+        EmbeddedRedis redis = redis();
+        RedisPurges there = replica("b", redis);
+
+        redis.ask("PUBLISH corral:purges nonsense", "PUBLISH corral:purges \"\"", "PUBLISH corral:purges \"1\\n\"",
+                "PUBLISH corral:inbox:b \"\"", "PUBLISH corral:inbox:b X");
+        long position = purge(there, "hats");
+
+        assertThat(there.purged(List.of("hats"), position - 1)).isTrue();
+        assertThat(redis.ask("PUBSUB NUMSUB corral:purges")).endsWith("1");
+    }
+
+    @Test
+    void aNewReplicaLearnsAllAtItsFirstLook() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long start = here.position();
+        // More than a page of the log.
+        Flux.range(0, 2_500).flatMap(i -> here.purge(List.of("product " + i)), 64).blockLast(BOUND.multipliedBy(3));
+
+        RedisPurges late = replica("late", redis);
+
+        assertThat(late.position()).isEqualTo(here.position());
+        assertThat(late.mirrored()).isEqualTo(2_500);
+        assertThat(late.purged(List.of("product 0"), start)).isTrue();
+        assertThat(late.purged(List.of("product 2499"), start)).isTrue();
+        assertThat(late.purged(List.of("never"), start)).isFalse();
+        assertThat(late.purged(List.of("never"), start - 1)).isTrue();
+    }
+
+    @Test
+    void everythingCanBePurged() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+
+        long position = purge(here, Purges.EVERYTHING);
+
+        Awaitility.await().until(() -> there.position() == position);
+        assertThat(there.purged(List.of("anything"), position - 1)).isTrue();
+        assertThat(there.purged(List.of("anything"), position)).isFalse();
+    }
+
+    @Test
+    void whenTheStateIsLostEverythingOlderIsCold() {
+        for (String loss : List.of("FLUSHALL", "DEL corral:{purge}:log", "DEL corral:{purge}:seq",
+                "SET corral:{purge}:seq 1")) {
+            EmbeddedRedis redis = redis();
+            RedisPurges here = replica("a", redis);
+            RedisPurges there = replica("b", redis);
+            long before = purge(here, "hats");
+            redis.ask(loss);
+
+            looks.advanceTimeBy(LOOK);
+
+            Awaitility.await().until(() -> here.position() > before && there.position() == here.position());
+            assertThat(here.purged(List.of("socks"), before)).as(loss).isTrue();
+            assertThat(there.purged(List.of("socks"), before)).as(loss).isTrue();
+            assertThat(redis.ask("GET corral:{purge}:seq")).isEqualTo(Long.toString(here.position()));
+            assertThat(there.purged(List.of("socks"), there.position())).isFalse();
+        }
+    }
+
+    @Test
+    void aPurgeAfterALossIsAboveIt() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long before = purge(here, "hats");
+        redis.ask("FLUSHALL");
+
+        long after = purge(here, "shoes");
+
+        assertThat(after).isGreaterThan(before);
+        looks.advanceTimeBy(LOOK);
+        Awaitility.await().until(() -> here.purged(List.of("socks"), before));
+    }
+
+    @Test
+    void whatAFailoverHasLostIsWrittenAgain() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        long kept = purge(here, "kept");
+        Awaitility.await().until(() -> there.position() == kept);
+        there.close();
+        long lost = purge(here, "lost");
+        redis.ask("XDEL corral:{purge}:log " + lost + "-0", "SET corral:{purge}:seq " + kept);
+
+        looks.advanceTimeBy(LOOK);
+        Awaitility.await().until(() -> Long.parseLong(redis.ask("GET corral:{purge}:seq")) > lost);
+        RedisPurges later = replica("later", redis);
+
+        assertThat(later.purged(List.of("lost"), lost)).isTrue();
+        assertThat(later.purged(List.of("kept"), kept)).isFalse();
+        assertThat(later.purged(List.of("never"), kept)).isFalse();
+    }
+
+    @Test
+    void whatAFailoverHasLostIsWrittenAgainEvenWhenOthersHaveGoneOn() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long kept = purge(here, "kept");
+        long lost = purge(here, "lost");
+        long next = lost + 1_000_000;
+        redis.ask("XDEL corral:{purge}:log " + lost + "-0", "XADD corral:{purge}:log " + next + "-0 h next",
+                "SET corral:{purge}:seq " + next);
+
+        looks.advanceTimeBy(LOOK);
+        Awaitility.await().until(() -> here.purged(List.of("next"), kept));
+        Awaitility.await().until(() -> Long.parseLong(redis.ask("GET corral:{purge}:seq")) > next);
+        RedisPurges later = replica("later", redis);
+
+        assertThat(later.purged(List.of("lost"), lost)).isTrue();
+        assertThat(later.purged(List.of("next"), next - 1)).isTrue();
+    }
+
+    @Test
+    void aMessageHeardDuringALookIsNotTakenForALoss() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+
+        for (int i = 0; i < 300; i++) {
+            looks.advanceTimeBy(LOOK);
+            purge(i % 2 == 0 ? here : there, "product " + i);
+        }
+
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("301");
+    }
+
+    @Test
+    void theLogIsTrimmedAndItsFirstElementStandsForTheRest() {
+        EmbeddedRedis redis = redis();
+        long now = Long.parseLong(redis.ask("TIME").lines().findFirst().orElseThrow()) * 1_000_000;
+        long day = Duration.ofHours(24).toNanos() / 1_000;
+        redis.ask("XADD corral:{purge}:log " + (now - 4 * day) + "-0 h *",
+                "XADD corral:{purge}:log " + (now - 3 * day) + "-0 h ancient",
+                "XADD corral:{purge}:log " + (now - 2 * day) + "-0 h old",
+                "XADD corral:{purge}:log " + (now - day / 2) + "-0 h recent",
+                "SET corral:{purge}:seq " + (now - day / 2));
+        RedisPurges here = replica("a", redis);
+
+        purge(here, "hats");
+
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("3");
+        RedisPurges later = replica("later", redis);
+        assertThat(later.purged(List.of("never"), now - 2 * day)).isFalse();
+        assertThat(later.purged(List.of("never"), now - 2 * day - 1)).isTrue();
+        assertThat(later.purged(List.of("recent"), now - 2 * day)).isTrue();
+    }
+
+    @Test
+    void itIsCurrentForASecondAfterALook() {
+        RedisPurges here = replica("a", redis());
+        assertThat(here.current()).isTrue();
+
+        Awaitility.await().until(() -> !here.current());
+        looks.advanceTimeBy(LOOK);
+
+        Awaitility.await().until(here::current);
+    }
+
+    @Test
+    void theFleetsClockIsRedis() {
+        RedisPurges here = replica("a", redis());
+
+        // One machine: what is left is the error of the comparison.
+        assertThat(here.clockOffset().abs()).isLessThan(Duration.ofSeconds(1));
+        assertThat(Duration.between(here.fleetClock().instant(), java.time.Instant.now()).abs())
+                .isLessThan(Duration.ofSeconds(1));
+    }
+
+    @Test
+    void nonsenseIsRefused() {
+        RedisPurges here = replica("a", redis());
+
+        assertThatThrownBy(() -> here.purge(List.of()).block(BOUND)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> purge(here, "a\nb")).isInstanceOf(IllegalArgumentException.class);
+        List<String> many = IntStream.rangeClosed(0, PurgeLog.NAMES).mapToObj(Integer::toString).toList();
+        assertThatThrownBy(() -> here.purge(many).block(BOUND)).isInstanceOf(IllegalArgumentException.class);
+    }
+
+    private EmbeddedRedis redis(String... args) {
+        EmbeddedRedis redis = RedisServer.embedded(args);
+        opened.add(redis);
+        return redis;
+    }
+
+    private RedisPurges replica(String id, EmbeddedRedis redis) {
+        Replica replica = Replica.start(id, redis.settings(), looks);
+        opened.add(replica);
+        return replica.purges;
+    }
+
+    private static long purge(RedisPurges purges, String name) {
+        return purges.purge(List.of(name)).blockOptional(BOUND).orElseThrow();
+    }
+}
