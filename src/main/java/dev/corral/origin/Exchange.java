@@ -187,11 +187,16 @@ final class Exchange {
         line.ifPresent(Line::cut);
     }
 
-    /** After the cancellation has gone its way, or what it breaks off would look like the origin's failure. */
+    /**
+     * After the cancellation has gone its way, or what it breaks off would look like the origin's failure. It may cross an answer
+     * on its way out: that is dropped in silence somewhere below, and would hold its place until its timeout.
+     */
     private void ended(SignalType how) {
-        if (how == SignalType.CANCEL && inflow.filter(Inflow::handedOver).isEmpty()) {
-            permit.leave();
-            line.ifPresent(Line::cut);
+        if (how == SignalType.CANCEL) {
+            inflow.ifPresentOrElse(Inflow::abandon, () -> {
+                permit.leave();
+                line.ifPresent(Line::cut);
+            });
         }
     }
 

@@ -54,9 +54,9 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private final MonoSink<Answer> sink;
     private final boolean collect;
     private final long most;
-    private volatile boolean handedOver;
 
     // From here on confined to the event loop.
+    private boolean handedOver;
     private Phase phase = Phase.COLLECTING;
     private Subscription source = Operators.emptySubscription();
     private Subscriber<? super DataBuffer> reader = Operators.emptySubscriber();
@@ -85,11 +85,6 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         this.collect = intake == Intake.COLLECT && arrival.length <= most;
     }
 
-    /** Whether there is an answer out that answers for itself: the exchange is over. */
-    boolean handedOver() {
-        return handedOver;
-    }
-
     /** Ends it, read or not, and closes the connection if the answer has not ended. */
     void discard() {
         line.on(() -> {
@@ -100,12 +95,24 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         });
     }
 
+    /** Whoever was to have the answer has left. Ends it, unless somebody reads it. */
+    void abandon() {
+        line.on(() -> {
+            if (phase != Phase.READING) {
+                discard();
+                permit.leave();
+            }
+        });
+    }
+
     // The source's side: signals come on the event loop.
 
     @Override
     public void onSubscribe(Subscription subscription) {
         source = subscription;
-        if (collect) {
+        if (phase == Phase.OVER) {
+            source.cancel();
+        } else if (collect) {
             source.request(1);
         } else {
             offer();
