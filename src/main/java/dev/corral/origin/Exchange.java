@@ -193,10 +193,11 @@ final class Exchange {
      */
     private void ended(SignalType how) {
         if (how == SignalType.CANCEL) {
-            inflow.ifPresentOrElse(Inflow::abandon, () -> {
+            if (inflow.filter(Inflow::handedOver).isEmpty()) {
                 permit.leave();
                 line.ifPresent(Line::cut);
-            });
+            }
+            inflow.ifPresent(Inflow::abandon);
         }
     }
 

@@ -54,9 +54,10 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private final MonoSink<Answer> sink;
     private final boolean collect;
     private final long most;
+    private volatile boolean handedOver;
 
     // From here on confined to the event loop.
-    private boolean handedOver;
+    private boolean announcing;
     private Phase phase = Phase.COLLECTING;
     private Subscription source = Operators.emptySubscription();
     private Subscriber<? super DataBuffer> reader = Operators.emptySubscriber();
@@ -95,14 +96,24 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         });
     }
 
-    /** Whoever was to have the answer has left. Ends it, unless somebody reads it. */
+    /** Whether there is an answer out that answers for itself: the exchange is over. */
+    boolean handedOver() {
+        return handedOver;
+    }
+
+    /**
+     * Whoever was to have the answer has left. Ends it, unless somebody reads it, or is just being given it and leaves with it in
+     * his hands.
+     */
     void abandon() {
-        line.on(() -> {
-            if (phase != Phase.READING) {
-                discard();
-                permit.leave();
-            }
-        });
+        boolean given = line.loop().inEventLoop() && announcing;
+        if (!given) {
+            line.on(() -> {
+                if (phase != Phase.READING) {
+                    discard();
+                }
+            });
+        }
     }
 
     // The source's side: signals come on the event loop.
@@ -202,7 +213,11 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
 
     /** Lets this turn of the loop end first: then a connection that is done with is back in the pool before anybody hears. */
     private void announce(Answer answer) {
-        line.loop().execute(() -> sink.success(answer));
+        line.loop().execute(() -> {
+            announcing = true;
+            sink.success(answer);
+            announcing = false;
+        });
     }
 
     private void attach(Subscriber<? super DataBuffer> subscriber) {
