@@ -86,6 +86,11 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         this.collect = intake == Intake.COLLECT && arrival.length <= most;
     }
 
+    /** Whether there is an answer out that answers for itself: the exchange is over. */
+    boolean handedOver() {
+        return handedOver;
+    }
+
     /** Ends it, read or not, and closes the connection if the answer has not ended. */
     void discard() {
         line.on(() -> {
@@ -94,11 +99,6 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
                 source.cancel();
             }
         });
-    }
-
-    /** Whether there is an answer out that answers for itself: the exchange is over. */
-    boolean handedOver() {
-        return handedOver;
     }
 
     /**
@@ -215,8 +215,11 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private void announce(Answer answer) {
         line.loop().execute(() -> {
             announcing = true;
-            sink.success(answer);
-            announcing = false;
+            try {
+                sink.success(answer);
+            } finally {
+                announcing = false;
+            }
         });
     }
 

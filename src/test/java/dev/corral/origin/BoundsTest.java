@@ -33,6 +33,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import org.reactivestreams.Subscription;
 import org.springframework.core.io.buffer.DataBuffer;
 import reactor.core.Disposable;
+import reactor.core.Disposables;
 import reactor.core.publisher.BaseSubscriber;
 import reactor.core.publisher.Hooks;
 import reactor.core.publisher.Mono;
@@ -99,6 +100,11 @@ class BoundsTest {
     /** For what answers at first, on a busy machine too. */
     private static Rig patient(ScriptedOrigin server) {
         return Rig.to(Rig.timeout(Rig.upstream(server.uri()), Duration.ofSeconds(1)));
+    }
+
+    /** What is given back in time is not given back by the timeout. */
+    private static Rig unhurried(ScriptedOrigin server) {
+        return Rig.to(Rig.timeout(Rig.upstream(server.uri()), Duration.ofMinutes(1)));
     }
 
     // The deadline.
@@ -297,6 +303,30 @@ class BoundsTest {
 
             var answer = (Answer.Streaming) Optional.ofNullable(answers.poll(10, TimeUnit.SECONDS)).orElseThrow();
             assertThat(text(answer.body()).block(Rig.LONG)).isEqualTo("ok");
+        }
+    }
+
+    /** The answer is on its way through the operators, on the event loop, when the receiver leaves on another thread. */
+    @Test
+    void leavingThatCrossesTheAnswerGivesItBack() throws Exception {
+        try (var server = stopsAfter(LARGE_HEAD); var rig = unhurried(server)) {
+            Disposable.Swap receiver = Disposables.swap();
+            var passing = new CountDownLatch(1);
+            var left = new AtomicBoolean();
+            receiver.update(rig.origin.fetch(get("/"), head -> Intake.STREAM).doOnNext(answer -> {
+                passing.countDown();
+                while (!left.get()) {
+                    // Not even Thread.onSpinWait(): BlockHound takes it for blocking.
+                }
+            }).subscribe());
+
+            assertThat(passing.await(10, TimeUnit.SECONDS)).isTrue();
+            receiver.dispose();
+            left.set(true);
+
+            assertClosed();
+            await().untilAsserted(() -> assertThat(rig.free()).isEqualTo(4));
+            assertThat(rig.failures()).isZero();
         }
     }
 
