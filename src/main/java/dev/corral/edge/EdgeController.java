@@ -9,7 +9,6 @@ import io.netty.handler.codec.http.HttpVersion;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -159,14 +158,15 @@ public final class EdgeController {
     }
 
     private Mono<Void> counted(String route, Mono<Traffic.Outcome> answer) {
-        Instant start = edge.clock().instant();
+        // Not the fleet's clock, which is set right now and then, and may go back.
+        long start = System.nanoTime();
         return answer.doOnSuccess(outcome -> told(route, outcome, start))
                 .doOnError(error -> told(route, Traffic.Outcome.FAILED, start))
                 .doOnCancel(() -> told(route, Traffic.Outcome.LEFT, start))
                 .then();
     }
 
-    private void told(String route, Traffic.Outcome outcome, Instant start) {
-        edge.traffic().answered(route, outcome, Duration.between(start, edge.clock().instant()));
+    private void told(String route, Traffic.Outcome outcome, long start) {
+        edge.traffic().answered(route, outcome, Duration.ofNanos(System.nanoTime() - start));
     }
 }

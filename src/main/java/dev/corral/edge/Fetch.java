@@ -172,7 +172,7 @@ final class Fetch {
 
     private Mono<Answer> ask(Outgoing outgoing, Function<Head, Intake> intake) {
         return Mono.defer(() -> {
-            Instant start = edge.clock().instant();
+            long start = System.nanoTime();
             return request.route()
                     .origin()
                     .fetch(outgoing, intake, request.interims())
@@ -185,8 +185,8 @@ final class Fetch {
         });
     }
 
-    private void told(String result, Instant start) {
-        edge.traffic().fetched(request.route().id(), result, Duration.between(start, edge.clock().instant()));
+    private void told(String result, long start) {
+        edge.traffic().fetched(request.route().id(), result, Duration.ofNanos(System.nanoTime() - start));
     }
 
     private Stored stored(Storing.Share share, Body body, long position) {
