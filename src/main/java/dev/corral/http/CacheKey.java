@@ -106,7 +106,15 @@ public final class CacheKey {
     /** The path in normal form; what routes should be matched by too, so that no dot segment leads around one. */
     public static String path(String rawPath) {
         String path = normal(rawPath.isEmpty() ? "/" : rawPath);
-        return path.contains("/.") ? withoutDots(path) : path;
+        while (path.contains("/.")) {
+            // A segment that goes may have been what kept the others' encodings, and those may hide more dots.
+            String shorter = normal(withoutDots(path));
+            if (shorter.equals(path)) {
+                return path;
+            }
+            path = shorter;
+        }
+        return path;
     }
 
     private static String authority(String scheme, String authority) {

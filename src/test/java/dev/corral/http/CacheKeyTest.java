@@ -136,6 +136,14 @@ class CacheKeyTest {
                 .map(parts -> "/" + String.join("", parts));
     }
 
+    /** RFC 3986 section 6.2.2: what is left when the odd segment has gone is as if it had never been there. */
+    @ParameterizedTest
+    @CsvSource({"/%/..///%2e, ///", "'/%#  A/../%2f&%26 ', /%2F&%26%20", "/%/../%41, /A", "/a/%/../%2e%2e/b, /b",
+            "/%/%41, /%/%41"})
+    void anOddSegmentThatDotsRemoveLeavesNoTrace(String target, String normal) {
+        assertThat(key(target)).isEqualTo("http://shop.example" + normal);
+    }
+
     @Property(tries = 3_000, edgeCases = EdgeCasesMode.NONE)
     void aKeyIsInNormalFormAndItsTargetHasTheSameKey(@ForAll("target") String target) {
         String key = key(target);
