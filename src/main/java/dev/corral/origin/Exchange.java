@@ -12,6 +12,7 @@ import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -25,7 +26,6 @@ import org.springframework.web.reactive.function.client.WebClient;
 import org.springframework.web.reactive.function.client.WebClientRequestException;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.SignalType;
-import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 import reactor.netty.NettyOutbound;
 import reactor.netty.channel.AbortedException;
@@ -46,8 +46,10 @@ final class Exchange {
     private final Clock clock;
     private final Optional<Upload> upload;
 
-    /** Cancelled elsewhere, Reactor Netty may close a connection that has just gone back to the pool. */
-    private final Scheduler loop = Schedulers.fromExecutor(this::onLoop);
+    /** Whether whoever asked has left, and not with the answer in his hands. */
+    private volatile boolean left;
+    /** Whether the attempt was cancelled; that waits for its connection. */
+    private volatile boolean leaving;
 
     // The current attempt's.
     private volatile Instant requestTime;
@@ -76,7 +78,8 @@ final class Exchange {
         return inTime(attempts)
                 .onErrorMap(error -> OriginFailed.from(error, upstream.id(), answering()))
                 .doOnError(this::failed)
-                .doFinally(this::ended);
+                .doFinally(this::ended)
+                .doOnCancel(this::leave);
     }
 
     private Mono<Answer> inTime(Mono<Answer> attempts) {
@@ -89,12 +92,16 @@ final class Exchange {
     private Mono<Answer> attempt(WebClient client) {
         return Mono.defer(() -> {
             requestTime = clock.instant();
+            line = Optional.empty();
+            var connected = new CompletableFuture<Optional<Line>>();
             return client.method(HttpMethod.valueOf(request.method()))
                     .uri(upstream.locate(request.target()))
-                    .httpRequest(this::write)
+                    .httpRequest(message -> write(message, connected))
                     .body((message, context) -> send(message))
                     .exchange()
-                    .cancelOn(loop)
+                    .doOnError(failure -> connected.complete(Optional.empty()))
+                    .onErrorComplete(failure -> leaving)
+                    .cancelOn(Schedulers.fromExecutor(cancellation -> cancel(cancellation, connected)))
                     .flatMap(this::receive);
         });
     }
@@ -111,9 +118,10 @@ final class Exchange {
     }
 
     /** Writes the fields past Spring, which would group them by name, and in the place of Reactor Netty's defaults. */
-    private void write(ClientHttpRequest message) {
+    private void write(ClientHttpRequest message, CompletableFuture<Optional<Line>> connected) {
         HttpClientRequest head = message.getNativeRequest();
         line = Optional.of(Line.of((ChannelOperations<?, ?>) head));
+        connected.complete(line);
         line.get().wire().interims(interims);
         HttpHeaders fields = head.requestHeaders().clear();
         if (!request.fields().has("Host")) {
@@ -138,6 +146,9 @@ final class Exchange {
 
     /** Sends the body as objects: as bytes Reactor Netty would first gather the whole of a GET's, HEAD's or DELETE's. */
     private Mono<Void> send(ClientHttpRequest message) {
+        if (leaving) {
+            return Mono.never();
+        }
         NettyOutbound outbound = message.getNativeRequest();
         return upload.map(body -> outbound.sendObject((Publisher<?>) body.bytes()).then())
                 .orElseGet(message::setComplete);
@@ -148,11 +159,15 @@ final class Exchange {
         Head head = used.wire().head();
         var arrival = new Arrival(head, length(head), requestTime, clock.instant());
         Intake wish = intake.apply(head);
-        return Mono.create(sink -> {
+        return Mono.<Answer>create(sink -> {
             var body = new Inflow(upstream, patience, permit, used, arrival, wish, sink);
             inflow = Optional.of(body);
             sink.onCancel(body::discard);
             response.body(BodyExtractors.toDataBuffers()).concatWith(Mono.defer(() -> end(used))).subscribe(body);
+        }).doAfterTerminate(() -> {
+            if (left) {
+                inflow.ifPresent(Inflow::abandon);
+            }
         });
     }
 
@@ -188,20 +203,36 @@ final class Exchange {
     }
 
     /**
-     * After the cancellation has gone its way, or what it breaks off would look like the origin's failure. It may cross an answer
-     * on its way out: that is dropped in silence somewhere below, and would hold its place until its timeout.
+     * Cancels on the event loop of the connection, when there is one: cancelled elsewhere, Reactor Netty may close a connection that
+     * has just gone back to the pool; cancelled before, it keeps the place in the pool's queue, which is as long as there are permits.
      */
-    private void ended(SignalType how) {
-        if (how == SignalType.CANCEL) {
+    private void cancel(Runnable cancellation, CompletableFuture<Optional<Line>> connected) {
+        leaving = true;
+        var unused = connected.thenAccept(connection -> connection.ifPresentOrElse(used -> used.loop().execute(() -> {
+            cancellation.run();
             if (inflow.filter(Inflow::handedOver).isEmpty()) {
+                used.cut();
                 permit.leave();
-                line.ifPresent(Line::cut);
             }
+        }), permit::leave));
+    }
+
+    /** Leaving may cross an answer on its way out: that is dropped in silence somewhere below, and would hold its place until its timeout. */
+    private void leave() {
+        if (inflow.filter(Inflow::beingGiven).isEmpty()) {
+            left = true;
             inflow.ifPresent(Inflow::abandon);
         }
     }
 
-    private void onLoop(Runnable task) {
-        line.ifPresentOrElse(used -> used.loop().execute(task), task);
+    /** After the cancellation has gone its way, or what it breaks off would look like the origin's failure. */
+    private void ended(SignalType how) {
+        if (how == SignalType.CANCEL && inflow.filter(Inflow::handedOver).isEmpty()) {
+            if (leaving && line.isEmpty()) {
+                permit.forget();
+            } else {
+                permit.leave();
+            }
+        }
     }
 }

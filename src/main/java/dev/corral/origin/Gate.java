@@ -100,11 +100,16 @@ final class Gate {
             }
         }
 
-        /** Gives the place back. If the exchange ended neither way, the breaker forgets it. */
-        void leave() {
+        /** If nothing is known of the exchange yet, the breaker forgets it. */
+        void forget() {
             if (undecided.compareAndSet(true, false)) {
                 breaker.releasePermission();
             }
+        }
+
+        /** Gives the place back. If the exchange ended neither way, the breaker forgets it. */
+        void leave() {
+            forget();
             if (inside.compareAndSet(true, false)) {
                 bulkhead.onComplete();
             }

@@ -101,19 +101,18 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         });
     }
 
-    /**
-     * Whoever was to have the answer has left. Ends it, unless somebody reads it, or is just being given it and leaves with it in
-     * his hands.
-     */
+    /** Whether this is within the call that hands the answer over: who leaves then has it. */
+    boolean beingGiven() {
+        return line.loop().inEventLoop() && announcing;
+    }
+
+    /** Whoever was to have the answer has left: ends it, unless somebody reads it. */
     void abandon() {
-        boolean given = line.loop().inEventLoop() && announcing;
-        if (!given) {
-            line.on(() -> {
-                if (phase != Phase.READING) {
-                    discard();
-                }
-            });
-        }
+        line.on(() -> {
+            if (phase != Phase.READING) {
+                discard();
+            }
+        });
     }
 
     // The source's side: signals come on the event loop.
