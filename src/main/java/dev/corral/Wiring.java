@@ -22,6 +22,7 @@ import dev.corral.http.Policy;
 import dev.corral.http.Stored;
 import dev.corral.http.Varies;
 import dev.corral.ops.GracefulLanding;
+import dev.corral.ops.KeptEvents;
 import dev.corral.ops.Meters;
 import dev.corral.ops.RedisHealth;
 import dev.corral.origin.Origin;
@@ -34,10 +35,13 @@ import dev.corral.tier.RedisPurges;
 import dev.corral.tier.RedisTier;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
 import io.github.resilience4j.bulkhead.BulkheadRegistry;
+import io.github.resilience4j.bulkhead.event.BulkheadEvent;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerRegistry;
+import io.github.resilience4j.circuitbreaker.event.CircuitBreakerEvent;
+import io.github.resilience4j.consumer.EventConsumerRegistry;
 import io.micrometer.core.instrument.MeterRegistry;
 import java.nio.ByteBuffer;
 import java.time.Clock;
@@ -208,6 +212,16 @@ final class Wiring {
     }
 
     // ---- routes
+
+    @Bean
+    EventConsumerRegistry<CircuitBreakerEvent> breakerEvents() {
+        return new KeptEvents<>(event -> event.getEventType() == CircuitBreakerEvent.Type.STATE_TRANSITION);
+    }
+
+    @Bean
+    EventConsumerRegistry<BulkheadEvent> bulkheadEvents() {
+        return new KeptEvents<>(event -> false);
+    }
 
     @Bean
     Routes routes(Settings settings, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads, RedisPurges purges) {
