@@ -244,8 +244,12 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> settle(Lease<K> lease, Filled<K, V> filled) {
             return switch (filled) {
-                case Share<K, V>(V value, List<Write<K, V>> writes) -> Mono.just(new Landing<>(
-                        new Outcome.Landed<>(value, lease.holder(), Role.LED, true), publish(lease, writes)));
+                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
+                    var landed = new Outcome.Landed<>(value, lease.holder(), Role.LED, true);
+                    yield lasting
+                            ? Mono.just(new Landing<>(landed, publish(lease, writes)))
+                            : publish(lease, writes).thenReturn(Landing.of(landed));
+                }
                 case Withhold<K, V>(List<Write<K, V>> writes) -> {
                     events.released(Events.Reason.WITHHELD);
                     yield Mono.just(new Landing<>(new Outcome.Released<>(), writes.isEmpty()
@@ -344,7 +348,7 @@ public final class Coalescer<K, V> {
                     .map(lease -> tier.release(lease, Ring.LANDED).onErrorComplete(TierUnavailable.class))
                     .orElse(Mono.empty());
             return ask.fill(seen.map(Seen::value), purgePosition.getAsLong()).map(filled -> switch (filled) {
-                case Share<K, V>(V value, List<Write<K, V>> writes) -> {
+                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
                     if (keep) {
                         writes.forEach(tier::keep);
                     }

@@ -10,8 +10,10 @@ public sealed interface Filled<K, V> {
      *
      * @param value  for the waiters of this replica
      * @param writes for all others; the one under the flight's own key must be among them, for they look there
+     * @param lasting whether it serves later requests too. Else nobody is told before it is stored, or cannot be: whoever had
+     *               heard of it and asked again elsewhere would be taken for one who had waited
      */
-    record Share<K, V>(V value, List<SharedTier.Write<K, V>> writes) implements Filled<K, V> {}
+    record Share<K, V>(V value, List<SharedTier.Write<K, V>> writes, boolean lasting) implements Filled<K, V> {}
 
     /**
      * Exactly the request that fetched it may have it, and has it by now; everybody else is released, each to a fetch of its

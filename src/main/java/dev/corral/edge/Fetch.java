@@ -328,7 +328,14 @@ final class Fetch {
         }
 
         private Filled<Key, Entry> share(Stored stored) {
-            return new Filled.Share<>(stored, writes(flight, stored));
+            // Whether the same request would be served by it if it came again.
+            boolean lasting = switch (Reuse.decide(request.asked(), stored, policy(), edge.clock().instant())) {
+                case Reuse.Serve serve -> true;
+                case Reuse.ServeAndRefresh again -> true;
+                case Reuse.Validate validate -> false;
+                case Reuse.Refuse refuse -> false;
+            };
+            return new Filled.Share<>(stored, writes(flight, stored), lasting);
         }
 
         private Filled<Key, Entry> withhold(Storing.Withhold withhold, Answer answer) {
@@ -372,7 +379,7 @@ final class Fetch {
                 var ailing = Ailing.after(standIn.get(), failures, failure, answered, now);
                 Duration left = standIn.get().left(now);
                 return new Filled.Share<>(ailing,
-                        List.of(new Write<>(flight, ailing, left.compareTo(ONWARD) > 0 ? left : ONWARD)));
+                        List.of(new Write<>(flight, ailing, left.compareTo(ONWARD) > 0 ? left : ONWARD)), true);
             }
             mine.ifPresent(Fetch.this::keep);
             return new Filled.Fail<>(failure);

@@ -38,6 +38,7 @@ final class Visit implements Ask<Key, Entry> {
     private final Request request;
     private final Fetch fetch;
     private final boolean refresh;
+    private final Instant since;
     /** Where this visit looks now: the resource, or the variant a pointer led to. Changes only between flights. */
     private volatile Key at;
     private volatile CacheStatus.Forward forward = CacheStatus.Forward.URI_MISS;
@@ -48,6 +49,7 @@ final class Visit implements Ask<Key, Entry> {
         this.fetch = new Fetch(edge, request);
         this.at = at;
         this.refresh = refresh;
+        this.since = edge.clock().instant();
     }
 
     static Visit of(Edge edge, Request request) {
@@ -209,10 +211,15 @@ final class Visit implements Ask<Key, Entry> {
         }
         return switch (role) {
             case LOOKED -> Mono.justOrEmpty(hit(stored)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
-            case LED, FOLLOWED, ALONE -> fetch.begun() || serves(stored, true)
-                    ? Mono.just(forwarded(stored))
-                    // Fetched just now, and still not for this request: waiting for another one would be in vain.
-                    : own("not-shared", Optional.empty());
+            case LED, FOLLOWED, ALONE -> {
+                if (fetch.begun() || serves(stored, true)) {
+                    yield Mono.just(forwarded(stored));
+                }
+                yield Reuse.late(stored, since)
+                        ? round(n + 1)
+                        // Fetched just now, and still not for this request: waiting for another one would be in vain.
+                        : own("not-shared", Optional.empty());
+            }
         };
     }
 
@@ -327,7 +334,8 @@ final class Visit implements Ask<Key, Entry> {
             case Reuse.Refuse refuse -> false;
         };
         return usable
-                || (awaited && Reuse.sharedWhileWaiting(request.asked(), stored, request.route().policy(), now()));
+                || (awaited
+                        && Reuse.sharedWhileWaiting(request.asked(), stored, request.route().policy(), since, now()));
     }
 
     /** A pointer in the lane of a flight is only for those who wait there. */

@@ -69,15 +69,32 @@ public sealed interface Reuse {
         };
     }
 
+    /** By how much the clocks of two replicas may differ: each is off by half a round trip to Redis, which is short. */
+    Duration CLOCKS = Duration.ofMillis(100);
+
+    /**
+     * Whether the answer had come before a request that began to wait then: whoever boarded a flight whose replica had not heard
+     * yet that another one has landed. It is no answer to that request, unless {@link #decide} says so.
+     */
+    static boolean late(Stored stored, Instant since) {
+        return since.isAfter(stored.terms().at().plus(CLOCKS));
+    }
+
     /**
      * Whether an answer that was stored while this request waited may serve it although {@link #decide} would validate:
-     * requests are collapsed (RFC 9111 section 4). The caller vouches for "while it waited", key, variant and purges.
+     * requests are collapsed (RFC 9111 section 4). The caller vouches for key, variant and purges, and by the order of events
+     * for "while it waited"; of a flight's boarders this looks at the clock.
      *
      * <p>What is not fresh is often made for a session, without saying so: with a {@code Cookie} or {@code Authorization} it
      * is not shared unless the origin said it is for anyone.
+     *
+     * @param since when the request began to wait
      */
-    static boolean sharedWhileWaiting(Asked asked, Stored stored, Policy policy, Instant now) {
+    static boolean sharedWhileWaiting(Asked asked, Stored stored, Policy policy, Instant since, Instant now) {
         Terms terms = stored.terms();
+        if (late(stored, since)) {
+            return false;
+        }
         if (terms.open() || (terms.fresh(now) && !terms.noCache())) {
             return true;
         }

@@ -28,6 +28,7 @@ import reactor.core.publisher.Mono;
 public final class NearCache<V> implements SharedTier<Key, V> {
 
     /**
+     * @param seen   as remembered, so that a reader does not take what the tier has had since for news
      * @param peeked what {@link #peek} gives, made once
      * @param known  nanoseconds at which the tier was known to hold this, or a moment before
      */
@@ -170,12 +171,12 @@ public final class NearCache<V> implements SharedTier<Key, V> {
     }
 
     private void rememberFound(Key key, Seen<V> seen, long asked) {
-        remember(key, new Held<>(seen, Optional.of(seen.value()), asked, left.apply(seen.value())));
+        remember(key, new Held<>(seen.asRemembered(), Optional.of(seen.value()), asked, left.apply(seen.value())));
     }
 
     /** Known from now on: a look that was sent before may have missed it. */
     private void remember(Write<Key, V> write, String version) {
-        var seen = new Seen<>(write.value(), version);
+        var seen = new Seen<>(write.value(), version, true);
         remember(write.key(), new Held<>(seen, Optional.of(write.value()), ticker.read(), write.life()));
     }
 

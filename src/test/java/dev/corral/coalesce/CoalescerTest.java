@@ -3,6 +3,7 @@ package dev.corral.coalesce;
 import dev.corral.coalesce.Events.Reason;
 import dev.corral.coalesce.Outcome.Role;
 import dev.corral.coalesce.Page.Nature;
+import dev.corral.coalesce.SimulatedConnection.Command;
 import dev.corral.coalesce.SimulatedOrigin.Reply;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -260,6 +261,41 @@ class CoalescerTest {
             assertServed(caller);
             assertThat(caller.got).extracting(Page::fetch).containsExactly(2);
         });
+        assertAtRest(world);
+    }
+
+    /** However long the write takes: else what was fetched before they asked would be given to them as to those who waited. */
+    @Test
+    void whoeverHasHeardOfWhatIsNeverFreshAndAsksElsewhereGetsAnother() {
+        SimulatedWorld world = stage.world();
+        world.origin.replies = key -> new Reply(Nature.BORN_STALE, ORIGIN);
+        SimulatedReplica leader = world.start();
+        SimulatedReplica other = world.start();
+        leader.connection.delayed.put(Command.PUBLISH, Duration.ofMillis(40));
+        SimulatedCaller first = world.arrive(leader, "a", PATIENCE);
+        while (!first.ended()) {
+            world.pass(Duration.ofMillis(1));
+        }
+
+        List<SimulatedCaller> later = List.of(world.arrive(other, "a", PATIENCE), world.arrive(leader, "a", PATIENCE));
+        world.pass(Duration.ofSeconds(1));
+
+        assertThat(first.got).extracting(Page::fetch).containsExactly(1);
+        assertThat(later).allSatisfy(caller -> assertThat(caller.got).extracting(Page::fetch).containsExactly(2));
+        assertAtRest(world);
+    }
+
+    /** What lasts is told at once. */
+    @Test
+    void whatServesLaterRequestsTooIsToldBeforeItIsStored() {
+        SimulatedWorld world = stage.world();
+        SimulatedReplica leader = world.start();
+        leader.connection.delayed.put(Command.PUBLISH, Duration.ofMillis(40));
+        SimulatedCaller caller = world.arrive(leader, "a", PATIENCE);
+
+        world.pass(Duration.ofSeconds(1));
+
+        assertThat(caller.took()).isLessThan(ORIGIN.plus(Duration.ofMillis(20)));
         assertAtRest(world);
     }
 

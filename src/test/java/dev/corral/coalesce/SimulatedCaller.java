@@ -169,7 +169,8 @@ final class SimulatedCaller implements Ask<String, Page> {
 
     private Filled<String, Page> filled(Page page) {
         return switch (page.nature()) {
-            case SHARED, BORN_STALE -> new Filled.Share<>(page, writes(page));
+            case SHARED -> new Filled.Share<>(page, writes(page), true);
+            case BORN_STALE -> new Filled.Share<>(page, writes(page), false);
             case PRIVATE -> {
                 own = Optional.of(page);
                 yield new Filled.Withhold<>(List.of(new Write<>(key, page.as(Nature.MARKER), MARKER_LIFE)));

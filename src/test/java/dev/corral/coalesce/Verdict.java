@@ -7,6 +7,7 @@ import dev.corral.coalesce.SimulatedOrigin.Fetch;
 import java.time.Duration;
 import java.util.List;
 import java.util.function.ToIntFunction;
+import java.util.stream.Stream;
 
 /** Holds a run of the fleet to the safety rules of the design. What is broken is written in the run's journal. */
 final class Verdict {
@@ -63,6 +64,9 @@ final class Verdict {
                 if (!caller.servedStale && stored < caller.arrivedAt - grace().toNanos()) {
                     violated(caller, "got what was stale before it came: " + page);
                 }
+                if (fleet.calm() && !caller.servedStale && heard(page) < caller.arrivedAt && !boarded(caller, page)) {
+                    violated(caller, "got what another had heard of before it came: " + page);
+                }
             }
             case PRIVATE, PRIVATE_UNMARKED -> {
                 judgePurge(caller, page);
@@ -85,6 +89,22 @@ final class Verdict {
         if (!page.key().equals(caller.key)) {
             violated(caller, "got the answer of another key: " + page);
         }
+    }
+
+    /** When somebody first got that page. */
+    private long heard(Page page) {
+        return readers(page).mapToLong(caller -> caller.endedAt).min().orElse(Long.MAX_VALUE);
+    }
+
+    /** Whether he came to a flight with one aboard who had waited, and which had not heard of the landing yet. */
+    private boolean boarded(SimulatedCaller late, Page page) {
+        return readers(page).anyMatch(caller -> caller.replica == late.replica && caller.arrivedAt < heard(page)
+                && caller.endedAt >= late.arrivedAt);
+    }
+
+    private Stream<SimulatedCaller> readers(Page page) {
+        return world.callers.stream()
+                .filter(caller -> caller.got.stream().anyMatch(got -> got.fetch() == page.fetch()));
     }
 
     /** Who waits when a flight's fetch fails is told of it then, and once; nobody tries for him again. */

@@ -6,6 +6,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -274,5 +275,23 @@ class StalenessTest {
         assertThat(answers).extracting(Client.Answer::text).doesNotHaveDuplicates();
         assertThat(fleet.a.store(path).text()).isEqualTo("v6");
         assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("v6");
+    }
+
+    /** One after the other, each at another replica than the one before: what must be validated is never the same twice. */
+    @ParameterizedTest
+    @CsvSource({"no-cache, max-age=9", "max-age=0, max-age=9", "'max-age=60, no-cache', max-age=9",
+            "'max-age=0, public', max-age=9", "max-age=60, no-cache", "max-age=60, max-age=0"})
+    void whatMustBeValidatedIsNotGivenToWhoComesNextWhereverHeAsks(String answered, String asked) throws IOException {
+        String path = fleet.path("next");
+        fleet.origin.on(path, exchange -> exchange.answer(200, "answer " + fleet.origin.count(path), "Cache-Control",
+                answered, "Age", "1"));
+
+        try (Client a = fleet.a.connect(); Client b = fleet.b.connect()) {
+            for (int turn = 1; turn <= 300; turn++) {
+                Client client = turn % 2 == 0 ? a : b;
+                Client.Answer answer = client.request("GET", path, "Cache-Control", asked).read();
+                assertThat(answer.text()).as(answer.cacheStatus()).isEqualTo("answer " + turn);
+            }
+        }
     }
 }

@@ -67,6 +67,7 @@ class VariantTest {
 
         var small = Client.crowd(4, () -> fleet.a.get(path, "X-Size", "s"));
         fleet.a.awaitWaiting(4);
+        Replica.until(() -> fleet.origin.count(path) == 1);
         var others = List.of(Client.meanwhile(() -> fleet.a.get(path, "X-Size", "m")),
                 Client.meanwhile(() -> fleet.a.get(path, "X-Size", "m")));
         fleet.a.awaitWaiting(6);

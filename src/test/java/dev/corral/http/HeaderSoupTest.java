@@ -91,7 +91,7 @@ class HeaderSoupTest {
             Stored stored = Stored.of(Given.KEY, asked, share, ALL, 1, body);
             Reply.of(asked, stored, now, ALL);
             Reuse.decide(asked, stored, ALL, now, 0.01);
-            Reuse.sharedWhileWaiting(asked, stored, ALL, now);
+            Reuse.sharedWhileWaiting(asked, stored, ALL, then, now);
             Validation.conditions(stored);
             Validation.freshen(stored, new Head(304, answer), asked, ALL, then, now, 2);
             assertThat(Variant.matches(stored, asked, ALL)).isTrue();

@@ -131,7 +131,25 @@ class ReuseTest {
     })
     void thoseWhoWaitedShareWhatIsNotForASession(String request, String answer, boolean shared) {
         assertThat(Reuse.sharedWhileWaiting(Given.get(request), Given.stored("Cache-Control: " + answer),
-                Policy.DEFAULT, Given.in(1))).isEqualTo(shared);
+                Policy.DEFAULT, Given.in(-1), Given.in(1))).isEqualTo(shared);
+    }
+
+    /** RFC 9111 section 4: it was there before they asked. */
+    @ParameterizedTest(name = "{0}, {1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+            "``                       | max-age=0",
+            "``                       | no-cache",
+            "``                       | max-age=0, public",
+            "Cache-Control: no-cache  | max-age=60",
+    })
+    void thoseWhoCameAfterItDoNot(String request, String answer) {
+        Stored stored = Given.stored("Cache-Control: " + answer);
+        for (long late : new long[]{0, Reuse.CLOCKS.toMillis()}) {
+            assertThat(Reuse.sharedWhileWaiting(Given.get(request), stored, Policy.DEFAULT, Given.NOW.plusMillis(late),
+                    Given.in(1))).isTrue();
+        }
+        assertThat(Reuse.sharedWhileWaiting(Given.get(request), stored, Policy.DEFAULT,
+                Given.NOW.plusMillis(Reuse.CLOCKS.toMillis() + 1), Given.in(1))).isFalse();
     }
 
     @Test

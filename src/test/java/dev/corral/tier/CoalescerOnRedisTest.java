@@ -128,7 +128,7 @@ class CoalescerOnRedisTest {
     }
 
     private static Filled<Key, String> share(Key key, String body) {
-        return new Filled.Share<>(body, List.of(new Write<>(key, body, LIFE)));
+        return new Filled.Share<>(body, List.of(new Write<>(key, body, LIFE)), true);
     }
 
     private static Coalescer<Key, String> coalescer(Replica replica) {

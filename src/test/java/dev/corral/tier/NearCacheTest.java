@@ -88,6 +88,23 @@ class NearCacheTest extends SharedTierContract {
         assertThat(near.find(KEY).map(Seen::version).blockOptional()).isPresent();
     }
 
+    /** Or what was in the tier before somebody came would be taken for what has come while he waited. */
+    @Test
+    void whatItAnswersItselfSaysSo() {
+        publish(bare, "found");
+        assertThat(near.find(KEY).map(Seen::remembered).block()).isFalse();
+        assertThat(near.find(KEY).map(Seen::remembered).block()).isTrue();
+
+        publish(near, "published");
+        assertThat(near.find(KEY).map(Seen::remembered).block()).isTrue();
+
+        time.advanceTimeBy(RECENCY);
+        assertThat(near.find(KEY).map(Seen::remembered).block()).isFalse();
+        store.available(false);
+        time.advanceTimeBy(RECENCY);
+        assertThat(near.find(KEY).map(Seen::remembered).block()).isTrue();
+    }
+
     @Test
     void itDoesNotRememberWhatTheTierRefused() {
         Lease<Key> lapsed = lease(near);
