@@ -2,6 +2,9 @@ package dev.corral;
 
 import dev.corral.coalesce.Timing;
 import dev.corral.http.Policy;
+import dev.corral.ops.Logins;
+import dev.corral.ops.Role;
+import dev.corral.ops.Tokens;
 import java.net.URI;
 import java.time.Duration;
 import java.util.HashSet;
@@ -25,10 +28,12 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param coalesce  false lets every miss go to the origin, for comparison only
  * @param waiters   how many requests may wait for somebody else's fetch
  * @param near      the memory in this process
+ * @param management who may log in to the management port
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
-        @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near) {
+        @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
+        @DefaultValue Management management) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -69,11 +74,12 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param key         what else is part of it
      * @param forward     which of the client's fields the origin sees
      * @param cache       what the route chooses where the RFCs leave a choice
+     * @param ssl         keys and trusted certificates for an https origin
      */
     public record Route(String id, @DefaultValue("/**") String path, URI origin, @DefaultValue("5s") Duration timeout,
             @DefaultValue("2MB") DataSize maxBody, @DefaultValue("200") int concurrency,
             @DefaultValue("2m") Duration hitForMiss, @DefaultValue("origin") String host, @DefaultValue Query query,
-            @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue Cache cache) {
+            @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue Cache cache, @DefaultValue Ssl ssl) {
 
         /** Rejects what cannot work. */
         public Route {
@@ -109,6 +115,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             for (String parameter : query.exclude()) {
                 parameter(name + ".query.exclude", parameter);
             }
+            require(ssl.bundle() == null || "https".equals(origin.getScheme()), name + ".ssl.bundle",
+                    "needs an origin that begins with https://", String.valueOf(ssl.bundle()));
             pattern(name, path);
             cache.check(name + ".cache");
         }
@@ -243,6 +251,92 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
                 policy.earlyRefreshBeta(earlyRefresh);
             }
             return policy.build();
+        }
+    }
+
+    /**
+     * Keys and trusted certificates for an https origin.
+     *
+     * @param bundle the name of one of Spring's SSL bundles (spring.ssl.bundle.*); the JDK's trust when not set
+     */
+    public record Ssl(@Nullable String bundle) {}
+
+    /**
+     * Who may log in to the management port. With neither users nor tokens, one user {@code corral} with a random password.
+     *
+     * @param users          by name and password (HTTP Basic)
+     * @param jwt            by bearer token, once spring.security.oauth2.resourceserver.jwt.* says how to check it
+     * @param prometheusOpen whether the metrics are readable without a login, as health is
+     */
+    public record Management(@DefaultValue List<User> users, @DefaultValue Jwt jwt,
+            @DefaultValue("true") boolean prometheusOpen) {
+
+        /** Rejects two users of one name. */
+        public Management {
+            var names = new HashSet<String>();
+            for (User user : users) {
+                require(names.add(user.name()), "corral.management.users", "has two users of that name", user.name());
+            }
+        }
+    }
+
+    /**
+     * A user of the management port.
+     *
+     * @param name     without a colon
+     * @param password in clear, or as {@code {bcrypt}$2a$..}, or after {@code {noop}} when it begins with a brace
+     * @param role     viewer may look, operator may also change
+     */
+    public record User(String name, String password, @DefaultValue("viewer") Role role) {
+
+        private static final Pattern BCRYPT = Pattern.compile("\\{bcrypt}\\$2[aby]?\\$\\d\\d\\$[./0-9A-Za-z]{53}");
+
+        /** Rejects what nobody could log in with; never repeats a password. */
+        public User {
+            require(name != null && !name.isBlank() && name.indexOf(':') < 0, "corral.management.users[n].name",
+                    "must be a name without a colon", String.valueOf(name));
+            String setting = "corral.management.users[" + name + "].password";
+            require(password != null && !password.isEmpty() && !password.equals("{noop}"), setting, "must not be empty",
+                    "not set");
+            require(!password.startsWith("{bcrypt}") || BCRYPT.matcher(password).matches(), setting,
+                    "must be {bcrypt} and a whole hash of 60 characters: a shell, or a .env file, may have taken its $ for "
+                            + "its own",
+                    "not shown");
+            require(!password.startsWith("{") || password.startsWith("{bcrypt}") || password.startsWith("{noop}"),
+                    setting, "must begin with {bcrypt} or {noop}, or with something else than a brace", "not shown");
+        }
+
+        /** As the management port takes it. */
+        Logins.Login login() {
+            return new Logins.Login(name, password, role);
+        }
+
+        /** Without the password. */
+        @Override
+        public String toString() {
+            return name + " (" + role + ")";
+        }
+    }
+
+    /**
+     * What a token says about its bearer.
+     *
+     * @param rolesClaim the claim with roles or scopes, a list or words; with dots, one within another
+     * @param viewer     values of it that make a viewer
+     * @param operator   values of it that make an operator
+     */
+    public record Jwt(@DefaultValue("roles") String rolesClaim, @DefaultValue("viewer") Set<String> viewer,
+            @DefaultValue("operator") Set<String> operator) {
+
+        /** Rejects a claim without a name. */
+        public Jwt {
+            require(!rolesClaim.isBlank(), "corral.management.jwt.roles-claim", "must be the name of a claim",
+                    rolesClaim);
+        }
+
+        /** As the management port takes it. */
+        Tokens.Claims claims() {
+            return new Tokens.Claims(rolesClaim, viewer, operator);
         }
     }
 

@@ -59,8 +59,11 @@ import org.springframework.boot.autoconfigure.data.redis.LettuceClientOptionsBui
 import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.ssl.SslBundles;
+import org.springframework.context.ApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.core.env.Environment;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 import org.springframework.util.unit.DataSize;
 import org.springframework.web.util.pattern.PathPatternParser;
@@ -83,6 +86,11 @@ final class Wiring {
     @Bean
     static KnownNames knownNames() {
         return new KnownNames();
+    }
+
+    @Bean
+    static ManagementPort managementPort(Environment environment) {
+        return new ManagementPort(environment);
     }
 
     // ---- what operators see
@@ -224,9 +232,13 @@ final class Wiring {
     }
 
     @Bean
-    Routes routes(Settings settings, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads, RedisPurges purges) {
-        return new Routes(
-                settings.routes().stream().map(route -> route(settings, route, breakers, bulkheads, purges)).toList());
+    Routes routes(Settings settings, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads, RedisPurges purges,
+            SslBundles bundles) {
+        var originTls = new OriginTls(bundles);
+        return new Routes(settings.routes()
+                .stream()
+                .map(route -> route(settings, route, breakers, bulkheads, purges, originTls))
+                .toList());
     }
 
     /** The routes in their order; closes their connections at the end. */
@@ -249,15 +261,16 @@ final class Wiring {
     }
 
     private static Route route(Settings settings, Settings.Route route, CircuitBreakerRegistry breakers,
-            BulkheadRegistry bulkheads, RedisPurges purges) {
+            BulkheadRegistry bulkheads, RedisPurges purges, OriginTls originTls) {
         var upstream = new Upstream(route.id(), route.origin(), route.timeout(), route.maxBody(), route.concurrency(),
-                Optional.empty());
+                originTls.bundle(route));
         var limit = BulkheadConfig.custom()
                 .maxConcurrentCalls(route.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build();
         var origin = new Origin(upstream, breaker(breakers, route.id()), bulkheads.bulkhead(route.id(), limit),
                 purges.fleetClock());
+        originTls.keep(route, origin);
         var host = Route.HostRule.of(route.host());
         boolean keyed = host instanceof Route.HostRule.OfClient;
         var rules = new Forwarding.Rules("corral", route.forward().trust(), keyed, unkeyed(route));
@@ -304,7 +317,7 @@ final class Wiring {
     }
 
     @Bean
-    Unmapped unmapped(EdgeController controller) {
-        return new Unmapped(controller);
+    Unmapped unmapped(EdgeController controller, ApplicationContext clients) {
+        return new Unmapped(controller, clients);
     }
 }

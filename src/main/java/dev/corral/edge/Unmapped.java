@@ -1,5 +1,6 @@
 package dev.corral.edge;
 
+import org.springframework.context.ApplicationContext;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.web.server.ServerWebExchange;
@@ -14,17 +15,23 @@ import reactor.core.publisher.Mono;
 public final class Unmapped implements WebFilter {
 
     private final EdgeController controller;
+    private final ApplicationContext clients;
 
-    /** @param controller answers them like any other request */
-    public Unmapped(EdgeController controller) {
+    /**
+     * @param controller answers them like any other request
+     * @param clients    the context of the clients' port: that of the management port inherits this filter, and has no routes
+     */
+    public Unmapped(EdgeController controller, ApplicationContext clients) {
         this.controller = controller;
+        this.clients = clients;
     }
 
     @Override
     public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
         ServerHttpRequest request = exchange.getRequest();
-        boolean mapped = !request.getMethod().equals(HttpMethod.OPTIONS)
-                && request.getPath().pathWithinApplication().value().startsWith("/");
+        boolean mapped = !clients.equals(exchange.getApplicationContext())
+                || (!request.getMethod().equals(HttpMethod.OPTIONS)
+                        && request.getPath().pathWithinApplication().value().startsWith("/"));
         return mapped ? chain.filter(exchange) : controller.handle(exchange);
     }
 }

@@ -7,6 +7,7 @@ import io.netty.channel.ChannelOption;
 import io.netty.handler.ssl.SslContextBuilder;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.springframework.boot.ssl.SslBundle;
@@ -41,14 +42,16 @@ public final class Origin implements AutoCloseable {
     /** As long as nginx waits for a client that reads nothing (send_timeout). */
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
+    /** Connections of one make: keys and trust are those of when they were opened. */
+    private record Lines(ConnectionProvider pool, WebClient pooled, WebClient anew) {}
+
     private volatile boolean closed;
     private final Upstream upstream;
     private final Duration patience;
     private final Clock clock;
     private final Gate gate;
-    private final ConnectionProvider pool;
-    private final WebClient pooled;
-    private final WebClient anew;
+    private volatile Lines lines;
+    private Optional<ConnectionProvider> retired = Optional.empty(); // guarded by this
 
     /**
      * An origin without a connection yet.
@@ -70,19 +73,7 @@ public final class Origin implements AutoCloseable {
         this.patience = patience;
         this.clock = clock;
         this.gate = new Gate(upstream.id(), breaker, bulkhead, clock);
-        this.pool = ConnectionProvider.builder(upstream.id())
-                .maxConnections(upstream.concurrency())
-                // Permits bound the exchanges; a queue as long as that is for connections that are still closing.
-                .pendingAcquireMaxCount(upstream.concurrency())
-                .pendingAcquireTimeout(upstream.timeout())
-                .maxIdleTime(IDLE_AT_MOST)
-                .maxLifeTime(LIVES_AT_MOST)
-                .evictInBackground(IDLE_AT_MOST)
-                // The one used last is the one least likely to be dead; the others may idle out.
-                .lifo()
-                .build();
-        this.pooled = client(pool);
-        this.anew = client(ConnectionProvider.newConnection());
+        this.lines = lines(upstream, upstream.ssl());
     }
 
     /**
@@ -110,17 +101,45 @@ public final class Origin implements AutoCloseable {
      */
     public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake, Consumer<Head> interims) {
         return Mono.defer(() -> new Exchange(upstream, patience, request, intake, interims, gate.enter(), clock)
-                .answer(pooled, anew, () -> closed));
+                .answer(lines.pooled(), lines.anew(), () -> closed));
+    }
+
+    /** From now on new connections are opened with these keys and this trust; older ones end with their exchanges, or idle. */
+    public synchronized void renew(SslBundle ssl) {
+        if (closed) {
+            return;
+        }
+        // Not the pool of this moment: an exchange may be about to take a connection of it. Idle, it empties itself.
+        retired.ifPresent(ConnectionProvider::dispose);
+        retired = Optional.of(lines.pool());
+        lines = lines(upstream, Optional.of(ssl));
     }
 
     /** Closes idle connections; those in use when their exchange is over. */
     @Override
-    public void close() {
+    public synchronized void close() {
         closed = true;
-        pool.dispose();
+        retired.ifPresent(ConnectionProvider::dispose);
+        lines.pool().dispose();
     }
 
-    private WebClient client(ConnectionProvider connections) {
+    private static Lines lines(Upstream upstream, Optional<SslBundle> ssl) {
+        ConnectionProvider pool = ConnectionProvider.builder(upstream.id())
+                .maxConnections(upstream.concurrency())
+                // Permits bound the exchanges; a queue as long as that is for connections that are still closing.
+                .pendingAcquireMaxCount(upstream.concurrency())
+                .pendingAcquireTimeout(upstream.timeout())
+                .maxIdleTime(IDLE_AT_MOST)
+                .maxLifeTime(LIVES_AT_MOST)
+                .evictInBackground(IDLE_AT_MOST)
+                // The one used last is the one least likely to be dead; the others may idle out.
+                .lifo()
+                .build();
+        return new Lines(pool, client(upstream, pool, ssl),
+                client(upstream, ConnectionProvider.newConnection(), ssl));
+    }
+
+    private static WebClient client(Upstream upstream, ConnectionProvider connections, Optional<SslBundle> ssl) {
         HttpClient client = HttpClient.create(connections)
                 .protocol(HttpProtocol.HTTP11)
                 // Its retry asks only whether anything was sent, ours also whether it may be sent twice: one is enough.
@@ -130,8 +149,7 @@ public final class Origin implements AutoCloseable {
                 .option(ChannelOption.SO_KEEPALIVE, true)
                 .doOnChannelInit((observer, channel, address) -> channel.pipeline()
                         .replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, new Wire()));
-        HttpClient secured = upstream.ssl()
-                .map(bundle -> client.secure(spec -> spec.sslContext(tls(bundle))))
+        HttpClient secured = ssl.map(bundle -> client.secure(spec -> spec.sslContext(tls(bundle))))
                 .orElse(client);
         return WebClient.builder()
                 .clientConnector(new ReactorClientHttpConnector(secured))

@@ -1,0 +1,52 @@
+package dev.corral;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.springframework.beans.factory.config.BeanFactoryPostProcessor;
+import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
+import org.springframework.boot.actuate.autoconfigure.web.server.ManagementPortType;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
+import org.springframework.core.env.Environment;
+
+/**
+ * Refuses a start with the management endpoints on the clients' port, where nothing guards them and every path belongs to the
+ * routes; and settings of Spring's own for a login, which would have no effect.
+ */
+final class ManagementPort implements BeanFactoryPostProcessor {
+
+    private static final String JWT = "spring.security.oauth2.resourceserver.jwt.";
+
+    private final Environment environment;
+
+    ManagementPort(Environment environment) {
+        this.environment = environment;
+    }
+
+    @Override
+    public void postProcessBeanFactory(ConfigurableListableBeanFactory beans) {
+        if (ManagementPortType.get(environment) == ManagementPortType.SAME) {
+            throw new InvalidConfigurationPropertyValueException("management.server.port",
+                    environment.getProperty("management.server.port"),
+                    "It must be another port than server.port, or -1 for none: clients must not reach the management "
+                            + "endpoints.");
+        }
+        unread().forEach((setting, instead) -> {
+            if (environment.containsProperty(setting)) {
+                throw new InvalidConfigurationPropertyValueException(setting, "(set)",
+                        "It has no effect here. Use " + instead + ".");
+            }
+        });
+    }
+
+    private static Map<String, String> unread() {
+        var unread = new LinkedHashMap<String, String>();
+        unread.put("spring.security.user.name", "corral.management.users[0].name");
+        unread.put("spring.security.user.password", "corral.management.users[0].password");
+        unread.put("spring.security.user.roles", "corral.management.users[0].role");
+        unread.put(JWT + "authorities-claim-name", "corral.management.jwt.roles-claim");
+        unread.put(JWT + "authority-prefix", "corral.management.jwt.viewer and .operator");
+        unread.put(JWT + "authorities-claim-delimiter", "corral.management.jwt.roles-claim");
+        unread.put("spring.security.oauth2.resourceserver.opaquetoken.introspection-uri", JWT + "issuer-uri");
+        return unread;
+    }
+}

@@ -1,0 +1,111 @@
+package dev.corral.ops;
+
+import java.util.Optional;
+import java.util.function.Function;
+import org.springframework.boot.actuate.autoconfigure.security.reactive.EndpointRequest;
+import org.springframework.boot.actuate.health.HealthEndpoint;
+import org.springframework.boot.actuate.metrics.export.prometheus.PrometheusScrapeEndpoint;
+import org.springframework.http.HttpMethod;
+import org.springframework.security.authentication.ReactiveAuthenticationManager;
+import org.springframework.security.config.web.server.SecurityWebFiltersOrder;
+import org.springframework.security.config.web.server.ServerHttpSecurity;
+import org.springframework.security.config.web.server.ServerHttpSecurity.AuthorizeExchangeSpec;
+import org.springframework.security.oauth2.server.resource.web.server.authentication.ServerBearerTokenAuthenticationConverter;
+import org.springframework.security.web.server.SecurityWebFilterChain;
+import org.springframework.security.web.server.authentication.AuthenticationWebFilter;
+import org.springframework.security.web.server.authentication.ServerAuthenticationConverter;
+import org.springframework.security.web.server.authentication.ServerHttpBasicAuthenticationConverter;
+import org.springframework.security.web.server.firewall.ServerWebExchangeFirewall;
+import org.springframework.security.web.server.firewall.StrictServerWebExchangeFirewall;
+import org.springframework.security.web.server.header.ReferrerPolicyServerHttpHeadersWriter.ReferrerPolicy;
+import org.springframework.security.web.server.util.matcher.AndServerWebExchangeMatcher;
+import org.springframework.security.web.server.util.matcher.ServerWebExchangeMatcher;
+import org.springframework.security.web.server.util.matcher.ServerWebExchangeMatcher.MatchResult;
+import org.springframework.web.server.ServerWebExchange;
+import reactor.core.publisher.Mono;
+
+/** Who gets in at the management port, whatever the path, and what for. Nothing is kept between two requests. */
+public final class Doorkeeper {
+
+    /** All of a page comes from here, and nothing in it is inline. */
+    private static final String CONTENT = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+            + "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+    private Doorkeeper() {}
+
+    /**
+     * The chain of filters before everything on the port.
+     *
+     * @param logins         empty: no names and passwords
+     * @param tokens         empty: no tokens
+     * @param prometheusOpen whether the metrics are for everybody, as health is
+     */
+    public static SecurityWebFilterChain chain(ServerHttpSecurity http, Optional<Logins> logins,
+            Optional<Tokens> tokens, Refusals refusals, boolean prometheusOpen) {
+        http.csrf(ServerHttpSecurity.CsrfSpec::disable)
+                .formLogin(ServerHttpSecurity.FormLoginSpec::disable)
+                .httpBasic(ServerHttpSecurity.HttpBasicSpec::disable)
+                .logout(ServerHttpSecurity.LogoutSpec::disable)
+                .requestCache(ServerHttpSecurity.RequestCacheSpec::disable)
+                .headers(Doorkeeper::headers)
+                .exceptionHandling(
+                        refused -> refused.authenticationEntryPoint(refusals).accessDeniedHandler(refusals))
+                .authorizeExchange(paths -> authorize(paths, prometheusOpen));
+        http.addFilterAt(new CrossSite(refusals), SecurityWebFiltersOrder.CSRF);
+        logins.ifPresent(basic -> http.addFilterAt(
+                authentication(new ServerHttpBasicAuthenticationConverter(), basic::of, refusals),
+                SecurityWebFiltersOrder.HTTP_BASIC));
+        tokens.ifPresent(bearer -> http.addFilterAt(
+                authentication(new ServerBearerTokenAuthenticationConverter(), bearer::of, refusals),
+                SecurityWebFiltersOrder.AUTHENTICATION));
+        return http.build();
+    }
+
+    /** The path of a PURGE is the name of something elsewhere, however it is spelt; all other requests are for something here. */
+    public static ServerWebExchangeFirewall firewall() {
+        var strict = new StrictServerWebExchangeFirewall();
+        return exchange -> exchange.getRequest().getMethod().name().equals("PURGE")
+                ? Mono.just(exchange)
+                : strict.getFirewalledExchange(exchange);
+    }
+
+    private static void authorize(AuthorizeExchangeSpec paths, boolean prometheusOpen) {
+        paths.matchers(looking(EndpointRequest.to(HealthEndpoint.class))).permitAll();
+        if (prometheusOpen) {
+            paths.matchers(looking(EndpointRequest.to(PrometheusScrapeEndpoint.class))).permitAll();
+        }
+        paths.matchers(Doorkeeper::looking)
+                .hasRole(Role.VIEWER.name())
+                .anyExchange()
+                .hasRole(Role.OPERATOR.name());
+    }
+
+    private static ServerWebExchangeMatcher looking(ServerWebExchangeMatcher at) {
+        return new AndServerWebExchangeMatcher(Doorkeeper::looking, at);
+    }
+
+    private static Mono<MatchResult> looking(ServerWebExchange exchange) {
+        HttpMethod method = exchange.getRequest().getMethod();
+        return method.equals(HttpMethod.GET) || method.equals(HttpMethod.HEAD)
+                ? MatchResult.match()
+                : MatchResult.notMatch();
+    }
+
+    private static void headers(ServerHttpSecurity.HeaderSpec headers) {
+        // Strict-Transport-Security is for a host with all its ports, and the clients' port may speak plain HTTP.
+        headers.hsts(ServerHttpSecurity.HeaderSpec.HstsSpec::disable)
+                .contentSecurityPolicy(policy -> policy.policyDirectives(CONTENT))
+                .referrerPolicy(policy -> policy.policy(ReferrerPolicy.NO_REFERRER));
+    }
+
+    /** Spring's filter, told where the request comes from. */
+    private static AuthenticationWebFilter authentication(ServerAuthenticationConverter converter,
+            Function<String, ReactiveAuthenticationManager> check, Refusals refusals) {
+        var filter = new AuthenticationWebFilter((ServerWebExchange exchange) -> Mono
+                .just(check.apply(Guesses.client(exchange.getRequest().getRemoteAddress()))));
+        filter.setServerAuthenticationConverter(converter);
+        filter.setAuthenticationFailureHandler(
+                (failed, cause) -> refusals.commence(failed.getExchange(), cause));
+        return filter;
+    }
+}

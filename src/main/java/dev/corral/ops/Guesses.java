@@ -1,0 +1,87 @@
+package dev.corral.ops;
+
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
+import com.github.benmanes.caffeine.cache.Ticker;
+import java.net.Inet6Address;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+import org.springframework.security.core.AuthenticationException;
+
+/**
+ * Counts the failed logins of each client address: after ten within a minute it gets no further try until that minute is over,
+ * not even with the right password. Thread-safe; remembers at most 10,000 addresses, about a megabyte.
+ */
+public final class Guesses {
+
+    /** A person mistypes a password a few times; a program that guesses needs thousands of tries. */
+    static final int ALLOWED = 10;
+
+    static final Duration WINDOW = Duration.ofMinutes(1);
+
+    private static final int ADDRESSES = 10_000;
+
+    /** Too many logins failed, or too many wait to be checked. */
+    static final class TooMany extends AuthenticationException {
+
+        private static final long serialVersionUID = 1L;
+
+        private final Duration retryAfter;
+
+        TooMany(Duration retryAfter) {
+            super("too many failed logins");
+            this.retryAfter = retryAfter;
+        }
+
+        Duration retryAfter() {
+            return retryAfter;
+        }
+    }
+
+    private final Cache<String, AtomicInteger> failures;
+
+    /** @param ticker tells when a minute is over */
+    public Guesses(Ticker ticker) {
+        // Counting does not write the entry anew: the minute is that of the first failure.
+        failures = Caffeine.newBuilder()
+                .maximumSize(ADDRESSES)
+                .expireAfterWrite(WINDOW)
+                .ticker(ticker)
+                .build();
+    }
+
+    /** Whoever shares this has one count: an IPv4 address, or the 64 bits of an IPv6 address that one client has to itself. */
+    static String client(@Nullable InetSocketAddress remote) {
+        if (remote == null || remote.getAddress() == null) {
+            return "unknown";
+        }
+        byte[] address = remote.getAddress().getAddress();
+        return HexFormat.of()
+                .formatHex(remote.getAddress() instanceof Inet6Address ? Arrays.copyOf(address, 8) : address);
+    }
+
+    /** @throws TooMany when this client has failed too often */
+    void check(String client) {
+        AtomicInteger count = failures.getIfPresent(client);
+        if (count != null && count.get() >= ALLOWED) {
+            throw new TooMany(left(client));
+        }
+    }
+
+    void failed(String client) {
+        failures.get(client, first -> new AtomicInteger()).incrementAndGet();
+    }
+
+    private Duration left(String client) {
+        long passed = failures.policy()
+                .expireAfterWrite()
+                .map(window -> window.ageOf(client, TimeUnit.MILLISECONDS).orElse(0))
+                .orElse(0L);
+        return Duration.ofMillis(Math.max(1_000, WINDOW.toMillis() - passed));
+    }
+}

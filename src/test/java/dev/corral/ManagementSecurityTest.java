@@ -1,0 +1,219 @@
+package dev.corral;
+
+import dev.corral.dev.DemoShop;
+import dev.corral.dev.EmbeddedRedis;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.springframework.security.crypto.bcrypt.BCryptPasswordEncoder;
+import org.springframework.security.web.server.SecurityWebFilterChain;
+import org.springframework.security.web.server.WebFilterChainProxy;
+import org.springframework.web.server.WebFilter;
+
+import static dev.corral.TestReplica.basic;
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** Who gets in at the management port, and what for. No test here fails a login ten times: that is GuessesTest's. */
+class ManagementSecurityTest {
+
+    private static final String ADA = basic("ada", "a plain pass:word");
+    private static final String OLGA = basic("olga", "hashed");
+
+    private static EmbeddedRedis redis;
+    private static DemoShop shop;
+    private static TestReplica replica;
+
+    @BeforeAll
+    static void start() {
+        redis = TestReplica.redis();
+        shop = DemoShop.start(Duration.ZERO);
+        Map<String, String> settings = new HashMap<>(redis.settings());
+        settings.put("corral.routes[0].id", "shop");
+        settings.put("corral.routes[0].origin", shop.url());
+        settings.put("corral.management.users[0].name", "ada");
+        settings.put("corral.management.users[0].password", "a plain pass:word");
+        settings.put("corral.management.users[1].name", "olga");
+        settings.put("corral.management.users[1].password",
+                "{bcrypt}" + new BCryptPasswordEncoder(4).encode("hashed"));
+        settings.put("corral.management.users[1].role", "operator");
+        settings.put("corral.management.users[2].name", "nora");
+        settings.put("corral.management.users[2].password", "{noop}{odd}");
+        replica = TestReplica.start(settings);
+    }
+
+    @AfterAll
+    static void stop() {
+        replica.close();
+        shop.close();
+        redis.close();
+    }
+
+    private static void assertProblem(HttpResponse<String> answer, int status, String reason) {
+        assertThat(answer.statusCode()).isEqualTo(status);
+        assertThat(answer.headers().firstValue("Content-Type")).contains("application/problem+json");
+        assertThat(answer.headers().allValues("Cache-Control").toString()).contains("no-store");
+        assertThat(answer.body()).contains("\"reason\":\"" + reason + "\"", "\"status\":" + status,
+                "\"type\":\"about:blank\"");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/actuator/health", "/actuator/health/readiness", "/actuator/health/liveness",
+            "/actuator/prometheus"})
+    void healthAndMetricsAreForEverybodyToRead(String path) {
+        assertThat(replica.manage("GET", path).statusCode()).isEqualTo(200);
+        assertThat(replica.manage("HEAD", path).statusCode()).isEqualTo(200);
+        assertThat(replica.manage("DELETE", path).statusCode()).isEqualTo(401);
+    }
+
+    @Test
+    void theDetailsOfHealthAreForWhoHasLoggedIn() {
+        assertThat(replica.manage("GET", "/actuator/health").body()).doesNotContain("components", "redis");
+        assertThat(replica.manage("GET", "/actuator/health", "Authorization", ADA).body()).contains("\"redis\":");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"GET,/actuator", "GET,/actuator/metrics", "GET,/actuator/loggers", "GET,/", "GET,/products/1",
+            "GET,/actuator/dashboard", "GET,/actuator/dashboard/stream", "PURGE,/products/1", "DELETE,/products/1",
+            "OPTIONS,/products/1", "GET,/actuator/healthy", "GET,/actuator/prometheus/x", "HEAD,/actuator/env",
+            "PURGE,/actuator/health"})
+    void nothingElseIs(String method, String path) {
+        HttpResponse<String> answer = replica.manage(method, path);
+
+        assertThat(answer.headers().allValues("WWW-Authenticate"))
+                .containsExactly("Basic realm=\"Corral\", charset=\"UTF-8\"");
+        if (method.equals("HEAD")) {
+            assertThat(answer.statusCode()).isEqualTo(401);
+        } else {
+            assertProblem(answer, 401, "login");
+        }
+    }
+
+    @Test
+    void aViewerLooksAndChangesNothing() {
+        assertThat(replica.manage("GET", "/actuator/loggers", "Authorization", ADA).statusCode()).isEqualTo(200);
+        assertThat(replica.manage("GET", "/actuator/metrics", "Authorization", basic("nora", "{odd}")).statusCode())
+                .isEqualTo(200);
+        assertProblem(replica.post("/actuator/loggers/x", "{}", "Authorization", ADA), 403, "role");
+        assertProblem(replica.manage("PURGE", "/products/1", "Authorization", ADA), 403, "role");
+        assertProblem(replica.manage("DELETE", "/actuator/flights", "Authorization", ADA), 403, "role");
+    }
+
+    @Test
+    void anOperatorLooksAndChanges() {
+        assertThat(replica.manage("GET", "/actuator/loggers", "Authorization", OLGA).statusCode()).isEqualTo(200);
+        assertThat(replica.post("/actuator/loggers/dev.corral.none", "{\"configuredLevel\":\"INFO\"}", "Authorization",
+                OLGA).statusCode()).isEqualTo(204);
+    }
+
+    /** Let in, whatever the path; what is to be purged is the control plane's business. */
+    @ParameterizedTest
+    @ValueSource(strings = {"/products/1", "/a//b", "/a%2Fb", "/a;x=1/b", "/a/../b", "/50%25"})
+    void aPurgeMayNameAnyPath(String path) {
+        assertThat(replica.manage("PURGE", path, "Authorization", OLGA).statusCode()).isNotIn(400, 401, 403);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/actuator/health/..%2Floggers", "/actuator//loggers", "/actuator/health/../loggers",
+            "/actuator/health;x/../loggers", "/actuator/loggers%00"})
+    void aPathThatTricksIsRefused(String path) {
+        assertProblem(replica.manage("GET", path), 400, "malformed");
+    }
+
+    @Test
+    void aWrongPasswordAndAnUnknownNameGetTheSameAnswer() {
+        HttpResponse<String> wrong = replica.manage("GET", "/actuator", "Authorization", basic("olga", "guess"));
+        HttpResponse<String> unknown = replica.manage("GET", "/actuator", "Authorization", basic("oscar", "guess"));
+        // An unknown name is checked against the first user's password, which must not let it in.
+        HttpResponse<String> first = replica.manage("GET", "/actuator", "Authorization",
+                basic("oscar", "a plain pass:word"));
+
+        assertProblem(wrong, 401, "login");
+        assertThat(unknown.body()).isEqualTo(wrong.body());
+        assertThat(first.body()).isEqualTo(wrong.body());
+        assertThat(unknown.headers().map().keySet()).isEqualTo(wrong.headers().map().keySet());
+    }
+
+    @Test
+    void aLoginThatWasNotAskedForIsCheckedAllTheSame() {
+        assertProblem(replica.manage("GET", "/actuator/health", "Authorization", basic("ada", "wrong")), 401, "login");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain",
+            "Text/Plain;charset=utf-8", ""})
+    void whatAFormCanPostChangesNothing(String type) {
+        HttpResponse<String> answer = type.isEmpty()
+                ? replica.manage("POST", "/actuator/loggers/x", "Authorization", OLGA)
+                : replica.manage("POST", "/actuator/loggers/x", "Authorization", OLGA, "Content-Type", type);
+
+        assertProblem(answer, 415, "content-type");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"Origin,http://evil.example", "Origin,null", "Origin,http://127.0.0.1", "Origin,http://[broken",
+            "Sec-Fetch-Site,cross-site", "Sec-Fetch-Site,same-site"})
+    void anotherSitesPageChangesNothing(String field, String value) {
+        assertProblem(replica.post("/actuator/loggers/x", "{}", "Authorization", OLGA, field, value), 403,
+                "cross-site");
+        assertProblem(replica.manage("PURGE", "/x", "Authorization", OLGA, field, value), 403, "cross-site");
+    }
+
+    @Test
+    void ourOwnPageDoes() {
+        String here = "http://127.0.0.1:" + replica.managementPort();
+        String level = "{\"configuredLevel\":\"INFO\"}";
+
+        assertThat(replica.post("/actuator/loggers/dev.corral.none", level, "Authorization", OLGA, "Origin", here)
+                .statusCode()).isEqualTo(204);
+        // Behind a proxy that changes Host.
+        assertThat(replica.post("/actuator/loggers/dev.corral.none", level, "Authorization", OLGA, "Origin",
+                "https://corral.example", "Sec-Fetch-Site", "same-origin").statusCode()).isEqualTo(204);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/actuator/loggers", "/actuator/health", "/nothing"})
+    void pagesAreNobodysToFrameOrKeep(String path) {
+        var fields = replica.manage("GET", path, "Authorization", ADA).headers();
+
+        assertThat(fields.firstValue("X-Frame-Options")).contains("DENY");
+        assertThat(fields.firstValue("X-Content-Type-Options")).contains("nosniff");
+        assertThat(fields.firstValue("Referrer-Policy")).contains("no-referrer");
+        assertThat(fields.firstValue("Cache-Control").orElse("")).contains("no-store");
+        assertThat(fields.firstValue("Content-Security-Policy").orElse(""))
+                .contains("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'")
+                .doesNotContain("unsafe", "*");
+        assertThat(fields.allValues("Set-Cookie")).isEmpty();
+    }
+
+    @Test
+    void theClientsPortHasNoFilterOfSecurityAndNoManagementPath() {
+        assertThat(replica.context().getBeansOfType(WebFilter.class)).containsOnlyKeys("unmapped");
+        assertThat(replica.context().getBeansOfType(WebFilterChainProxy.class)).isEmpty();
+        assertThat(replica.context().getBeansOfType(SecurityWebFilterChain.class)).isEmpty();
+        for (String path : List.of("/actuator/health", "/actuator/prometheus", "/actuator/loggers")) {
+            HttpResponse<String> answer = replica.ask("GET", path, "Authorization", basic("olga", "wrong"));
+
+            assertThat(answer.headers().firstValue("Cache-Status").orElse("")).startsWith("Corral; fwd=");
+            assertThat(answer.headers().firstValue("X-Frame-Options")).isEmpty();
+            assertThat(shop.count(path)).isEqualTo(1);
+        }
+    }
+
+    /** The clients' filter for what WebFlux answers itself is none of the management port's. */
+    @Test
+    void aRequestToTheManagementPortNeverReachesAnOrigin() {
+        replica.manage("OPTIONS", "/products/never", "Authorization", OLGA);
+        replica.manage("GET", "/products/never", "Authorization", OLGA);
+        replica.manage("PURGE", "/products/never", "Authorization", OLGA);
+
+        assertThat(shop.count("/products/never")).isZero();
+    }
+}
