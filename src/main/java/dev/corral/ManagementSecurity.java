@@ -23,6 +23,7 @@ import org.springframework.core.annotation.Order;
 import org.springframework.security.config.annotation.web.reactive.EnableWebFluxSecurity;
 import org.springframework.security.config.observation.SecurityObservationSettings;
 import org.springframework.security.config.web.server.ServerHttpSecurity;
+import org.springframework.security.oauth2.jwt.JwtClaimNames;
 import org.springframework.security.oauth2.jwt.ReactiveJwtDecoder;
 import org.springframework.security.web.server.SecurityWebFilterChain;
 import org.springframework.security.web.server.firewall.ServerWebExchangeFirewall;
@@ -61,14 +62,17 @@ final class ManagementSecurity {
         Settings.Management management = settings.management();
         Optional<Tokens> tokens = decoder.stream()
                 .findFirst()
-                .map(found -> new Tokens(found, management.jwt().claims(),
-                        properties.getObject().getJwt().getPrincipalClaimName(), guesses));
+                .map(found -> new Tokens(found, management.jwt().claims(), principal(properties.getObject()), guesses));
         List<Logins.Login> logins = management.users().isEmpty() && tokens.isEmpty()
                 ? List.of(anybody())
                 : management.users().stream().map(Settings.User::login).toList();
         return new Entrance(
                 logins.isEmpty() ? Optional.empty() : Optional.of(new Logins(logins, guesses, Ticker.systemTicker())),
                 tokens);
+    }
+
+    private static String principal(OAuth2ResourceServerProperties properties) {
+        return Optional.ofNullable(properties.getJwt().getPrincipalClaimName()).orElse(JwtClaimNames.SUB);
     }
 
     /** As Spring Boot does: better than open, better than a password that everybody knows. */

@@ -294,7 +294,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         /** Rejects what nobody could log in with; never repeats a password. */
         public User {
             require(name != null && !name.isBlank() && name.indexOf(':') < 0, "corral.management.users[n].name",
-                    "must be a name without a colon", String.valueOf(name));
+                    "must be a name without a colon", name == null ? "not set" : name);
             String setting = "corral.management.users[" + name + "].password";
             require(password != null && !password.isEmpty() && !password.equals("{noop}"), setting, "must not be empty",
                     "not set");

@@ -14,6 +14,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.slf4j.LoggerFactory;
 import org.springframework.boot.WebApplicationType;
 import org.springframework.boot.builder.SpringApplicationBuilder;
@@ -108,6 +109,13 @@ class SettingsTest {
                 refused("corral.near.size=-1B", "corral.near.size (-1B)", "0 or more"),
                 refused("corral.replica-id=a b", "corral.replica-id (a b)", "1 to 40 letters"),
                 refused("corral.replica-id=" + "r".repeat(41), "corral.replica-id", "1 to 40 letters"),
+                refused("corral.routes[0].ssl.bundle=shop", route + ".ssl.bundle (shop)", "https://"),
+                refused("corral.management.users[0].role=viewer", "corral.management.users[n].name (not set)",
+                        "a name"),
+                refused("corral.management.users[0].name=a:b", "corral.management.users[n].name (a:b)", "colon"),
+                refused("corral.management.users[0].name=ada", "corral.management.users[ada].password (not set)"),
+                refused("corral.management.jwt.roles-claim=", "corral.management.jwt.roles-claim", "name of a claim"),
+                refused("corral.management.prometheus-open=perhaps", "corral.management.prometheus-open", "boolean"),
                 refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
     }
 
@@ -159,6 +167,39 @@ class SettingsTest {
             assertThat(messages(context.getStartupFailure())).contains("corral.routes[shop].origin (http://shop)",
                     "no user, query or fragment").doesNotContain("secret");
         });
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{md5}5ebe2294ecd0e0f08eab7690d2a6ee69", "{bcrypt}0secret", "{bcrypt}$2a$10$short",
+            "{noop}"})
+    void aPasswordThatCannotBeCheckedStopsTheStartAndIsNotRepeated(String password) {
+        with(ONE_ROUTE).withPropertyValues("corral.management.users[0].name=ada",
+                "corral.management.users[0].password=" + password).run(context -> {
+                    assertThat(context).hasFailed();
+                    assertThat(messages(context.getStartupFailure()))
+                            .contains("corral.management.users[ada].password")
+                            .doesNotContain("5ebe", "0secret", "short");
+                });
+    }
+
+    @Test
+    void twoUsersMustNotHaveOneName() {
+        with(ONE_ROUTE).withPropertyValues("corral.management.users[0].name=ada",
+                "corral.management.users[0].password=one", "corral.management.users[1].name=ada",
+                "corral.management.users[1].password=two").run(context -> {
+                    assertThat(context).hasFailed();
+                    assertThat(messages(context.getStartupFailure())).contains("corral.management.users (ada)",
+                            "two users of that name");
+                });
+    }
+
+    @Test
+    void aUsersPasswordIsNotPrinted() {
+        with(ONE_ROUTE).withPropertyValues("corral.management.users[0].name=ada",
+                "corral.management.users[0].password=secret")
+                .run(
+                        context -> assertThat(context.getBean(Settings.class).toString()).contains("ada (VIEWER)")
+                                .doesNotContain("secret"));
     }
 
     @Test

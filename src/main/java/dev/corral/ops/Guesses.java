@@ -77,6 +77,12 @@ public final class Guesses {
         failures.get(client, first -> new AtomicInteger()).incrementAndGet();
     }
 
+    /** How many addresses are remembered. */
+    long remembered() {
+        failures.cleanUp();
+        return failures.estimatedSize();
+    }
+
     private Duration left(String client) {
         long passed = failures.policy()
                 .expireAfterWrite()

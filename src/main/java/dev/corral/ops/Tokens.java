@@ -6,11 +6,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 import org.springframework.core.convert.converter.Converter;
 import org.springframework.security.authentication.AuthenticationServiceException;
 import org.springframework.security.authentication.ReactiveAuthenticationManager;
+import org.springframework.security.core.AuthenticationException;
 import org.springframework.security.core.GrantedAuthority;
 import org.springframework.security.oauth2.core.OAuth2AuthenticationException;
 import org.springframework.security.oauth2.jwt.Jwt;
@@ -91,7 +91,9 @@ public final class Tokens {
             return tokens.authenticate(asked);
         })
                 .timeout(PATIENCE)
-                .onErrorMap(TimeoutException.class, late -> new AuthenticationServiceException("no keys in time", late))
+                // The decoder hands on what its client for the keys has met.
+                .onErrorMap(error -> !(error instanceof AuthenticationException),
+                        error -> new AuthenticationServiceException("no keys", error))
                 .doOnError(OAuth2AuthenticationException.class, refused -> guesses.failed(client));
     }
 }
