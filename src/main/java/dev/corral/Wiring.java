@@ -7,6 +7,7 @@ import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Timing;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
+import dev.corral.edge.ReadOn;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
 import dev.corral.edge.Traffic;
@@ -60,6 +61,7 @@ import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.ssl.SslBundles;
+import org.springframework.boot.web.embedded.netty.NettyServerCustomizer;
 import org.springframework.context.ApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
@@ -314,6 +316,11 @@ final class Wiring {
     @Bean
     EdgeController edgeController(Edge edge, Routes routes, RedisPurges purges, ObjectMapper json) {
         return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json));
+    }
+
+    @Bean
+    NettyServerCustomizer readsOn() {
+        return server -> server.childObserve(new ReadOn());
     }
 
     @Bean
