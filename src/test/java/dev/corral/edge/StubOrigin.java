@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * An origin on a raw socket, HTTP/1.1 with connections that stay open: plays what a test says for a path, and keeps every
@@ -58,6 +59,7 @@ final class StubOrigin implements AutoCloseable {
     private final Map<String, Script> scripts = new ConcurrentHashMap<>();
     private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
     private final List<Received> received = new CopyOnWriteArrayList<>();
+    private final AtomicInteger accepted = new AtomicInteger();
 
     StubOrigin() {
         try {
@@ -109,10 +111,16 @@ final class StubOrigin implements AutoCloseable {
         return sockets.size();
     }
 
+    /** Connections there have ever been. */
+    int accepted() {
+        return accepted.get();
+    }
+
     private void accept() {
         try {
             while (true) {
                 Socket socket = server.accept();
+                accepted.incrementAndGet();
                 sockets.add(socket);
                 Thread.ofVirtual().start(() -> serve(socket));
             }
