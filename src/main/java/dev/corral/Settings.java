@@ -29,11 +29,12 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param waiters   how many requests may wait for somebody else's fetch
  * @param near      the memory in this process
  * @param management who may log in to the management port
+ * @param accessLog a line for each request
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
-        @DefaultValue Management management) {
+        @DefaultValue Management management, @DefaultValue("false") boolean accessLog) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {

@@ -5,11 +5,15 @@ import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.Coalescer;
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Timing;
+import dev.corral.edge.AccessLines;
+import dev.corral.edge.AccessLog;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
 import dev.corral.edge.ReadOn;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
+import dev.corral.edge.Spans;
+import dev.corral.edge.Tracing;
 import dev.corral.edge.Traffic;
 import dev.corral.edge.Unmapped;
 import dev.corral.http.Ailing;
@@ -22,6 +26,7 @@ import dev.corral.http.HitForMiss;
 import dev.corral.http.Policy;
 import dev.corral.http.Stored;
 import dev.corral.http.Varies;
+import dev.corral.ops.AsideAppender;
 import dev.corral.ops.GracefulLanding;
 import dev.corral.ops.KeptEvents;
 import dev.corral.ops.Meters;
@@ -44,6 +49,8 @@ import io.github.resilience4j.circuitbreaker.CircuitBreakerRegistry;
 import io.github.resilience4j.circuitbreaker.event.CircuitBreakerEvent;
 import io.github.resilience4j.consumer.EventConsumerRegistry;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.tracing.Tracer;
+import io.micrometer.tracing.propagation.Propagator;
 import java.nio.ByteBuffer;
 import java.time.Clock;
 import java.time.Duration;
@@ -54,6 +61,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
 import java.util.random.RandomGenerator;
+import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.data.redis.ClientResourcesBuilderCustomizer;
 import org.springframework.boot.autoconfigure.data.redis.LettuceClientConfigurationBuilderCustomizer;
 import org.springframework.boot.autoconfigure.data.redis.LettuceClientOptionsBuilderCustomizer;
@@ -314,8 +322,26 @@ final class Wiring {
     }
 
     @Bean
-    EdgeController edgeController(Edge edge, Routes routes, RedisPurges purges, ObjectMapper json) {
-        return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json));
+    EdgeController edgeController(Edge edge, Routes routes, RedisPurges purges, ObjectMapper json, Tracing tracing,
+            AccessLog accesses) {
+        return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json), tracing, accesses);
+    }
+
+    /** Off unless management.tracing.enabled: then there is no propagator. */
+    @Bean
+    Tracing tracing(Tracer tracer, ObjectProvider<Propagator> propagator) {
+        return Optional.ofNullable(propagator.getIfAvailable())
+                .<Tracing>map(found -> new Spans(tracer, found))
+                .orElse(Tracing.OFF);
+    }
+
+    @Bean
+    AccessLog accessLog(Settings settings) {
+        if (!settings.accessLog()) {
+            return AccessLog.OFF;
+        }
+        AsideAppender.putBefore(AccessLines.NAME);
+        return new AccessLines();
     }
 
     @Bean

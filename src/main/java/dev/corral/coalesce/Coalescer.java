@@ -252,7 +252,7 @@ public final class Coalescer<K, V> {
                 }
                 case Withhold<K, V>(List<Write<K, V>> writes) -> {
                     events.released(Events.Reason.WITHHELD);
-                    yield Mono.just(new Landing<>(new Outcome.Released<>(), writes.isEmpty()
+                    yield Mono.just(new Landing<>(released(writes), writes.isEmpty()
                             ? giveBack(lease, Ring.DISMISSED)
                             : publish(lease, writes)));
                 }
@@ -356,10 +356,14 @@ public final class Coalescer<K, V> {
                 }
                 case Withhold<K, V> withhold -> {
                     events.released(Events.Reason.WITHHELD);
-                    yield new Landing<>(new Outcome.Released<>(), after);
+                    yield new Landing<>(released(withhold.writes()), after);
                 }
                 case Fail<K, V>(V failure) -> new Landing<>(failed(failure).outcome(), after);
             });
+        }
+
+        private Outcome<V> released(List<Write<K, V>> writes) {
+            return new Outcome.Released<>(writes.stream().findFirst().map(Write::value));
         }
 
         private Landing<V> landed(Seen<V> found, Role role, boolean awaited) {

@@ -13,8 +13,18 @@ public sealed interface Outcome<V> {
      */
     record Landed<V>(V value, String version, Role role, boolean awaited) implements Outcome<V> {}
 
-    /** No value for everybody: each is on its own. The one that fetched has its own answer. */
-    record Released<V>() implements Outcome<V> {}
+    /**
+     * No value for everybody: each is on its own. The one that fetched has its own answer.
+     *
+     * @param marker what the one that fetched left for those to come; empty when nothing, or when another replica released
+     */
+    record Released<V>(Optional<V> marker) implements Outcome<V> {
+
+        /** Without a word why. */
+        public Released() {
+            this(Optional.empty());
+        }
+    }
 
     /**
      * The fetch failed.

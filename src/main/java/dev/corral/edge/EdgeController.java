@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.http.HttpStatusCode;
 import org.springframework.http.server.RequestPath;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
@@ -39,17 +40,25 @@ public final class EdgeController {
     private final Edge edge;
     private final List<Route> routes;
     private final Responder responder;
+    private final Tracing tracing;
+    private final AccessLog accesses;
 
     /** @param routes in their order: the first that matches wins */
-    public EdgeController(Edge edge, List<Route> routes, Responder responder) {
+    public EdgeController(Edge edge, List<Route> routes, Responder responder, Tracing tracing, AccessLog accesses) {
         this.edge = edge;
         this.routes = List.copyOf(routes);
         this.responder = responder;
+        this.tracing = tracing;
+        this.accesses = accesses;
     }
 
     /** Answers one request. Completes when the answer is written, or cannot be. */
     @RequestMapping("/**")
     public Mono<Void> handle(ServerWebExchange exchange) {
+        return dispatch(accesses.opened(exchange));
+    }
+
+    private Mono<Void> dispatch(ServerWebExchange exchange) {
         String method = exchange.getRequest().getMethod().name();
         if (method.equals("TRACE") || method.equals("CONNECT")) {
             return refuse(exchange, "none", Problem.METHOD_REFUSED, CacheStatus.Forward.METHOD);
@@ -76,7 +85,7 @@ public final class EdgeController {
     }
 
     /** Reads the fields past Spring, which groups them by name. */
-    private static Request request(ServerWebExchange exchange, HttpServerRequest received, String method, Route route) {
+    private Request request(ServerWebExchange exchange, HttpServerRequest received, String method, Route route) {
         ServerHttpRequest spring = exchange.getRequest();
         var lines = new ArrayList<Fields.Field>();
         for (Map.Entry<String, String> line : received.requestHeaders()) {
@@ -90,8 +99,10 @@ public final class EdgeController {
         var connection = new Forwarding.From(address, uri.getScheme(), fields.first("Host").orElse(""),
                 version.majorVersion() + "." + version.minorVersion());
         String path = uri.getRawPath().isEmpty() ? "/" : uri.getRawPath();
+        Tracing.Trace trace = tracing.begin(method, path, fields, route.id(), route.forwarding().trustForwarded());
         return Request.of(route, Asked.parse(method, fields), path, Optional.ofNullable(uri.getRawQuery()),
-                Forwarding.seen(fields, connection, route.forwarding()), Interims.to(exchange.getResponse(), version));
+                Forwarding.seen(fields, connection, route.forwarding()), Interims.to(exchange.getResponse(), version),
+                trace);
     }
 
     private Mono<Void> visit(ServerWebExchange exchange, Request request) {
@@ -108,15 +119,21 @@ public final class EdgeController {
 
     private Mono<Void> answer(ServerWebExchange exchange, Request request, Mono<Result> result) {
         ServerHttpResponse response = exchange.getResponse();
-        return counted(request.route().id(), result.onErrorResume(cause -> Mono.just(broken(cause)))
+        var course = new Course(exchange, request.route().id(), request.trace());
+        return course.counted(result.onErrorResume(cause -> Mono.just(course.trace.within(() -> broken(cause))))
                 .flatMap(end -> responder.write(response, request, end).thenReturn(end.outcome()))
-                .onErrorResume(cause -> response.isCommitted(), cause -> Mono.just(brokenOff(response, cause))));
+                .onErrorResume(cause -> response.isCommitted(),
+                        cause -> Mono.just(course.trace.within(() -> brokenOff(response, cause)))));
     }
 
     private Mono<Void> refuse(ServerWebExchange exchange, String route, Problem problem, CacheStatus.Forward why) {
         var refused = new Result.Refused(problem, CacheStatus.forwarded(why).detail(problem.reason()),
                 Traffic.Outcome.REFUSED);
-        return counted(route, responder.write(exchange.getResponse(), refused).thenReturn(refused.outcome()));
+        String path = exchange.getRequest().getURI().getRawPath();
+        Tracing.Trace trace = tracing.begin(exchange.getRequest().getMethod().name(), path == null ? "" : path,
+                Fields.NONE, route, false);
+        return new Course(exchange, route, trace)
+                .counted(responder.write(exchange.getResponse(), refused).thenReturn(refused.outcome()));
     }
 
     /** No answer has begun: what fails here is the request's body, or ourselves. */
@@ -157,16 +174,37 @@ public final class EdgeController {
         };
     }
 
-    private Mono<Void> counted(String route, Mono<Traffic.Outcome> answer) {
-        // Not the fleet's clock, which is set right now and then, and may go back.
-        long start = System.nanoTime();
-        return answer.doOnSuccess(outcome -> told(route, outcome, start))
-                .doOnError(error -> told(route, Traffic.Outcome.FAILED, start))
-                .doOnCancel(() -> told(route, Traffic.Outcome.LEFT, start))
-                .then();
-    }
+    /** One request from here to the end of its answer, for those who count and look. */
+    private final class Course {
 
-    private void told(String route, Traffic.Outcome outcome, long start) {
-        edge.traffic().answered(route, outcome, Duration.ofNanos(System.nanoTime() - start));
+        private final ServerWebExchange exchange;
+        private final String route;
+        private final Tracing.Trace trace;
+        /** Not the fleet's clock, which is set right now and then, and may go back. */
+        private final long start = System.nanoTime();
+
+        Course(ServerWebExchange exchange, String route, Tracing.Trace trace) {
+            this.exchange = exchange;
+            this.route = route;
+            this.trace = trace;
+        }
+
+        Mono<Void> counted(Mono<Traffic.Outcome> answer) {
+            return answer.doOnSuccess(this::ended)
+                    .doOnError(error -> ended(Traffic.Outcome.FAILED))
+                    .doOnCancel(() -> ended(Traffic.Outcome.LEFT))
+                    .then();
+        }
+
+        private void ended(Traffic.Outcome outcome) {
+            Duration time = Duration.ofNanos(System.nanoTime() - start);
+            trace.within(() -> {
+                edge.traffic().answered(route, outcome, time);
+                accesses.closed(exchange, route, outcome, time);
+                return outcome;
+            });
+            HttpStatusCode status = exchange.getResponse().getStatusCode();
+            trace.ended(status == null ? 0 : status.value(), outcome);
+        }
     }
 }

@@ -70,6 +70,8 @@ final class Fetch {
     private volatile boolean begun;
     private volatile int status;
     private volatile boolean left;
+    /** The last fetch that others may profit from; empty when it is not traced. */
+    private volatile String trace = "";
 
     Fetch(Edge edge, Request request) {
         this.edge = edge;
@@ -84,6 +86,11 @@ final class Fetch {
     /** The origin's last answer to this request's own fetches, by its status. */
     int status() {
         return status;
+    }
+
+    /** This request's last fetch in words that are not its client's own, as in {@link Entry#trace()}. */
+    String trace() {
+        return trace;
     }
 
     /** The answer that is for this request alone; empty when there is none. */
@@ -109,12 +116,32 @@ final class Fetch {
         return Mono.defer(() -> fill.run(stale.filter(Validation::possible)))
                 .onErrorResume(OriginFailed.class,
                         failed -> Mono.just(fill.fail(failure(failed, position), false, Optional.empty())))
-                .onErrorResume(Fetch::expected, error -> Mono.just(new Filled.Fail<>(failure(error, position))));
+                .onErrorResume(Fetch::expected, error -> Mono.just(new Filled.Fail<>(failure(error, position))))
+                .map(this::traced);
+    }
+
+    /** With the fetch in every entry of it, for those who wait to link to. */
+    private Filled<Key, Entry> traced(Filled<Key, Entry> filled) {
+        if (trace.isEmpty()) {
+            return filled;
+        }
+        return switch (filled) {
+            case Filled.Share<Key, Entry>(Entry value, List<Write<Key, Entry>> writes, boolean lasting) ->
+                new Filled.Share<>(value.traced(trace), traced(writes), lasting);
+            case Filled.Withhold<Key, Entry>(List<Write<Key, Entry>> writes) -> new Filled.Withhold<>(traced(writes));
+            case Filled.Fail<Key, Entry>(Entry failure) -> new Filled.Fail<>(failure.traced(trace));
+        };
+    }
+
+    private List<Write<Key, Entry>> traced(List<Write<Key, Entry>> writes) {
+        return writes.stream()
+                .map(write -> new Write<>(write.key(), write.value().traced(trace), write.life()))
+                .toList();
     }
 
     /** One fetch for this request alone, in the client's own words. */
     Mono<Alone> alone(Optional<Flux<DataBuffer>> body) {
-        return fetched(position -> ask(request.own(body), head -> Intake.STREAM).map(answer -> {
+        return fetched(position -> ask(request.own(body), true, head -> Intake.STREAM).map(answer -> {
             keep(answer);
             return new Alone.Own(answer, false);
         }));
@@ -133,7 +160,7 @@ final class Fetch {
         }
         return fetched(position -> {
             var decision = new Decision();
-            return ask(request.shared(Fields.NONE),
+            return ask(request.shared(Fields.NONE), false,
                     head -> decision.on(head) instanceof Storing.Share ? Intake.COLLECT : Intake.STREAM)
                     .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
         });
@@ -151,7 +178,7 @@ final class Fetch {
         keep(answer);
         if (answer instanceof Answer.Whole whole && decision.on(answer.head()) instanceof Storing.Share share) {
             return edge.coalescer()
-                    .offer(at, inPlaceOf, writes(at, stored(share, whole.body(), position)))
+                    .offer(at, inPlaceOf, traced(writes(at, stored(share, whole.body(), position))))
                     .thenReturn(new Alone.Own(answer, true));
         }
         return Mono.just(new Alone.Own(answer, false));
@@ -170,18 +197,25 @@ final class Fetch {
         }
     }
 
-    private Mono<Answer> ask(Outgoing outgoing, Function<Head, Intake> intake) {
+    private Mono<Answer> ask(Outgoing outgoing, boolean mine, Function<Head, Intake> intake) {
         return Mono.defer(() -> {
             long start = System.nanoTime();
+            Tracing.Leg leg = request.trace().fetch(outgoing, mine);
+            trace = mine ? "" : leg.id();
             return request.route()
                     .origin()
-                    .fetch(outgoing, intake, request.interims())
+                    .fetch(leg.outgoing(), intake, request.interims())
                     .doOnNext(answer -> {
                         status = answer.head().status();
                         told("answered", start);
+                        leg.answered(status);
                     })
+                    .doOnError(leg::failed)
                     .doOnError(OriginFailed.class, failed -> told(token(failed.reason()), start))
-                    .doOnCancel(() -> told("cancelled", start));
+                    .doOnCancel(() -> {
+                        told("cancelled", start);
+                        leg.cancelled();
+                    });
         });
     }
 
@@ -273,7 +307,7 @@ final class Fetch {
         Mono<Filled<Key, Entry>> run(Optional<Stored> base) {
             var decision = new Decision();
             Fields conditions = base.map(Validation::conditions).orElse(Fields.NONE);
-            return ask(request.shared(conditions), head -> intake(base, decision, head))
+            return ask(request.shared(conditions), false, head -> intake(base, decision, head))
                     .flatMap(answer -> base.isPresent() && answer.head().status() == 304
                             ? validated(base.get(), decision, answer)
                             : Mono.just(filled(decision, answer)));

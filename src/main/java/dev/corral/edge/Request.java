@@ -23,9 +23,10 @@ import reactor.core.publisher.Flux;
  * @param from    who sent it, by which way
  * @param address where its answer lives
  * @param interims hears of the interim answers to this request's own fetch
+ * @param trace   follows it
  */
 record Request(Route route, Asked asked, String target, Forwarding.From from, Address address,
-        Consumer<Head> interims) {
+        Consumer<Head> interims, Tracing.Trace trace) {
 
     /**
      * Parses a request for the route.
@@ -33,14 +34,15 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
      * @param query without its question mark; empty when there is none
      */
     static Request of(Route route, Asked asked, String path, Optional<String> query, Forwarding.From from,
-            Consumer<Head> interims) {
+            Consumer<Head> interims, Tracing.Trace trace) {
         String target = path + query.map(text -> "?" + text).orElse("");
-        return new Request(route, asked, target, from, address(route, asked, from, path, query), interims);
+        return new Request(route, asked, target, from, address(route, asked, from, path, query), interims,
+                trace);
     }
 
     /** The same request without a client to hear of interim answers. */
     Request unheard() {
-        return new Request(route, asked, target, from, address, interim -> {});
+        return new Request(route, asked, target, from, address, interim -> {}, trace);
     }
 
     private static Address address(Route route, Asked asked, Forwarding.From from, String path,

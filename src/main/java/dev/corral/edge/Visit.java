@@ -18,6 +18,7 @@ import dev.corral.origin.Answer;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import reactor.core.publisher.Mono;
@@ -160,7 +161,25 @@ final class Visit implements Ask<Key, Entry> {
         Mono<Outcome<Entry>> flight = Mono.defer(() -> edge.coalescer().join(this));
         // The flight of a request with Authorization is in a lane of its own; what is for everybody is not there.
         Mono<Outcome<Entry>> outcome = request.asked().authorized() ? found().switchIfEmpty(flight) : flight;
-        return outcome.flatMap(end -> settle(n, end));
+        Tracing.Wait wait = request.trace().waits();
+        return outcome.doOnNext(end -> waited(wait, end)).flatMap(end -> settle(n, end));
+    }
+
+    /** What was there already was not waited for. */
+    private void waited(Tracing.Wait wait, Outcome<Entry> end) {
+        switch (end) {
+            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean awaited) -> {
+                if (role != Role.LOOKED) {
+                    wait.over(role.name().toLowerCase(Locale.ROOT), value.trace());
+                }
+            }
+            case Outcome.Released<Entry>(Optional<Entry> marker) ->
+                wait.over("released", marker.map(Entry::trace).orElseGet(fetch::trace));
+            case Outcome.Failed<Entry>(Entry failure, Optional<Entry> seen) -> wait.over("failed", failure.trace());
+            case Outcome.Crowded<Entry> crowded -> {
+                // Refused without a wait.
+            }
+        }
     }
 
     private Mono<Outcome<Entry>> found() {
@@ -244,7 +263,13 @@ final class Visit implements Ask<Key, Entry> {
     private Mono<Result> own(String why, Optional<String> inPlaceOf) {
         Mono<Fetch.Alone> alone = inPlaceOf.map(version -> fetch.alone(at, version))
                 .orElseGet(() -> fetch.alone(Optional.empty()));
-        return alone.map(end -> switch (end) {
+        Tracing.Wait wait = request.trace().waits();
+        return alone.doOnNext(end -> {
+            // One in the client's own words is part of his trace already.
+            if (!fetch.trace().isEmpty()) {
+                wait.over("alone", fetch.trace());
+            }
+        }).map(end -> switch (end) {
             case Fetch.Alone.Own(Answer answer, boolean stored) -> fromOrigin(answer, stored, why);
             case Fetch.Alone.Lost(Failure failure) -> failed(failure, Optional.empty());
         });

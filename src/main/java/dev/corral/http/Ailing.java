@@ -46,4 +46,14 @@ public record Ailing(Stored stored, Instant until, int failures, String reason, 
     public long position() {
         return stored.position();
     }
+
+    @Override
+    public String trace() {
+        return stored.trace();
+    }
+
+    @Override
+    public Ailing traced(String fetch) {
+        return new Ailing(stored.traced(fetch), until, failures, reason, status, answered);
+    }
 }

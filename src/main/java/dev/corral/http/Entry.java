@@ -13,4 +13,10 @@ public sealed interface Entry permits Stored, Ailing, Varies, HitForMiss, Failur
 
     /** The purge position before the fetch. */
     long position();
+
+    /** The fetch that made it, as a {@code traceparent} (W3C Trace Context); empty when it was not traced. */
+    String trace();
+
+    /** The same, made by that fetch. */
+    Entry traced(String fetch);
 }

@@ -52,28 +52,29 @@ final class EntryReader {
         byte kind = octet();
         String key = text();
         long position = signed();
+        String trace = text();
         return switch (kind) {
-            case EntryWriter.STORED -> stored(key, position);
+            case EntryWriter.STORED -> stored(key, position, trace);
             case EntryWriter.AILING -> {
                 Instant until = moment();
                 int failures = count();
                 String reason = text();
                 int status = count();
                 boolean answered = flag();
-                yield new Ailing(stored(key, position), until, failures, reason, status, answered);
+                yield new Ailing(stored(key, position, trace), until, failures, reason, status, answered);
             }
-            case EntryWriter.VARIES -> new Varies(key, texts(), position);
-            case EntryWriter.HIT_FOR_MISS -> new HitForMiss(key, text(), position);
-            case EntryWriter.FAILURE -> new Failure(key, text(), count(), answer(), position);
+            case EntryWriter.VARIES -> new Varies(key, texts(), position, trace);
+            case EntryWriter.HIT_FOR_MISS -> new HitForMiss(key, text(), position, trace);
+            case EntryWriter.FAILURE -> new Failure(key, text(), count(), answer(), position, trace);
             default -> throw new IllegalArgumentException("unknown kind " + kind);
         };
     }
 
-    private Stored stored(String key, long position) {
+    private Stored stored(String key, long position, String trace) {
         Head head = head();
         Fields selecting = fields();
         Terms terms = terms();
-        return new Stored(key, head, selecting, terms, position, texts(), body());
+        return new Stored(key, head, selecting, terms, position, texts(), body(), trace);
     }
 
     private Optional<Failure.Answer> answer() {

@@ -14,7 +14,7 @@ import java.util.zip.CRC32C;
  */
 final class EntryWriter {
 
-    static final byte VERSION = 1;
+    static final byte VERSION = 2;
     static final byte STORED = 1;
     static final byte VARIES = 2;
     static final byte HIT_FOR_MISS = 3;
@@ -72,6 +72,7 @@ final class EntryWriter {
     private void named(Entry entry) {
         text(entry.key());
         signed(entry.position());
+        text(entry.trace());
     }
 
     private void stored(Stored stored) {

@@ -9,9 +9,20 @@ import java.util.Optional;
  * @param status the origin's status; for an origin that gave none 502, 503 or 504
  * @param answer what the origin said, when that is fit for others
  */
-public record Failure(String key, String reason, int status, Optional<Answer> answer, long position)
+public record Failure(String key, String reason, int status, Optional<Answer> answer, long position,
+        String trace)
         implements
             Entry {
+
+    /** Not traced. */
+    public Failure(String key, String reason, int status, Optional<Answer> answer, long position) {
+        this(key, reason, status, answer, position, "");
+    }
+
+    @Override
+    public Failure traced(String fetch) {
+        return new Failure(key, reason, status, answer, position, fetch);
+    }
 
     /**
      * A failing origin's own words.

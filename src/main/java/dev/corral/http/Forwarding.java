@@ -61,7 +61,10 @@ public final class Forwarding {
                 "x-http-method-override", "x-method-override", "front-end-https", "x-real-ip", "x-client-ip",
                 "x-cluster-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip",
                 "x-wap-profile", "x-middleware-subrequest", "x-invoke-path", "x-envoy-original-path", "base-url",
-                "destination", "proxy", "max-forwards");
+                "destination", "proxy", "max-forwards",
+                // A client's trace is not that of all who wait; ours takes its place where there is one.
+                "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid",
+                "x-b3-sampled", "x-b3-flags");
 
         /** No client is trusted, and the host is not told on shared fetches. */
         public static final Rules DEFAULT = new Rules("corral", false, false, REFLECTED);

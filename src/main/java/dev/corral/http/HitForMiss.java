@@ -5,4 +5,15 @@ package dev.corral.http;
  *
  * @param reason why, a token such as {@code private}
  */
-public record HitForMiss(String key, String reason, long position) implements Entry {}
+public record HitForMiss(String key, String reason, long position, String trace) implements Entry {
+
+    /** Not traced. */
+    public HitForMiss(String key, String reason, long position) {
+        this(key, reason, position, "");
+    }
+
+    @Override
+    public HitForMiss traced(String fetch) {
+        return new HitForMiss(key, reason, position, fetch);
+    }
+}

@@ -14,13 +14,19 @@ import java.util.List;
  * @param position the purge position before the fetch
  * @param tags the origin's labels, for purges
  */
-public record Stored(String key, Head head, Fields selecting, Terms terms, long position, List<String> tags, Body body)
+public record Stored(String key, Head head, Fields selecting, Terms terms, long position, List<String> tags, Body body,
+        String trace)
         implements
             Entry {
 
     /** Copies the tags. */
     public Stored {
         tags = List.copyOf(tags);
+    }
+
+    /** Not traced. */
+    public Stored(String key, Head head, Fields selecting, Terms terms, long position, List<String> tags, Body body) {
+        this(key, head, selecting, terms, position, tags, body, "");
     }
 
     /** What is kept of a shareable answer that was fetched for {@code asked}. */
@@ -36,6 +42,11 @@ public record Stored(String key, Head head, Fields selecting, Terms terms, long 
 
     /** The same under other terms, such as {@link Terms#staleFrom} after a soft purge. */
     public Stored with(Terms other) {
-        return new Stored(key, head, selecting, other, position, tags, body);
+        return new Stored(key, head, selecting, other, position, tags, body, trace);
+    }
+
+    @Override
+    public Stored traced(String fetch) {
+        return new Stored(key, head, selecting, terms, position, tags, body, fetch);
     }
 }

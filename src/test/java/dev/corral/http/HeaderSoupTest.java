@@ -172,6 +172,8 @@ class HeaderSoupTest {
 
         for (Entry entry : entries) {
             assertThat(EntryFormat.decode(EntryFormat.encode(entry))).contains(entry);
+            Entry traced = entry.traced("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            assertThat(EntryFormat.decode(EntryFormat.encode(traced))).contains(traced);
         }
     }
 

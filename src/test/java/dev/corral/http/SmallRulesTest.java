@@ -88,10 +88,10 @@ class SmallRulesTest {
     void theFormatOfEntriesIsKept() {
         // Changing these bytes means a new version, or replicas of two versions misread each other's entries.
         assertThat(HexFormat.of().formatHex(EntryFormat.encode(new Varies("k", List.of("a"), -3))))
-                .startsWith("0102" + "026b" + "05" + "01" + "0261")
-                .hasSize(2 * (2 + 2 + 1 + 1 + 2 + 4));
+                .startsWith("0202" + "026b" + "05" + "00" + "01" + "0261")
+                .hasSize(2 * (2 + 2 + 1 + 1 + 1 + 2 + 4));
         byte[] newer = EntryFormat.encode(new HitForMiss("k", "private", 1));
-        newer[0] = 2;
+        newer[0] = 3;
         assertThat(EntryFormat.decode(newer)).isEmpty();
         assertThat(EntryFormat.decode(new byte[0])).isEmpty();
     }
