@@ -46,6 +46,8 @@ public final class Spans implements Tracing {
         this.told.addAll(propagator.fields());
         // Not a trace's: a request's own, wherever it goes. The propagator replaces what it knows better.
         this.told.remove("baggage");
+        // Now OpenTelemetry looks in files for where it keeps the current span: later it would, on an event loop.
+        tracer.currentSpan();
     }
 
     @Override

@@ -8,6 +8,8 @@ import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The way in to one origin: first its circuit breaker, then a place among those under way. Never waits. Thread-safe. Works the
@@ -17,6 +19,8 @@ final class Gate {
 
     /** When there is no telling how long the breaker stays shut: it is trying the origin out, or was forced open. */
     private static final Duration SOON = Duration.ofSeconds(1);
+
+    private static final Logger log = LoggerFactory.getLogger(Gate.class);
 
     private record Closure(Instant until, int attempt) {}
 
@@ -59,10 +63,20 @@ final class Gate {
 
     /** The breaker keeps its end to itself; it can be had from when it opened and how long it waits. */
     private void closed(StateTransition transition) {
+        tell(transition);
         if (transition.getToState() == State.OPEN) {
             int attempt = transition.getFromState() == State.HALF_OPEN ? closure.attempt + 1 : 1;
             long millis = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState().apply(attempt);
             closure = new Closure(clock.instant().plusMillis(millis), attempt);
+        }
+    }
+
+    private void tell(StateTransition transition) {
+        State now = transition.getToState();
+        if (now == State.OPEN && transition.getFromState() == State.CLOSED) {
+            log.warn("Origin {} fails too often: left alone for a while", origin);
+        } else {
+            log.info("Origin {}: its breaker was {} and is {}", origin, transition.getFromState(), now);
         }
     }
 
