@@ -39,6 +39,8 @@ public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCal
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "doExclusive");
         // Redisson guards its lists of connections and listeners likewise.
         builder.allowBlockingCallsInside("org.redisson.misc.WrappedLock", "execute");
+        // Logback's queue likewise: an event loop puts a line there, and drops it where there is no room.
+        builder.allowBlockingCallsInside("ch.qos.logback.core.AsyncAppenderBase", "append");
         // For each new connection to a Sentinel it looks into a map of methods, under a lock that is held for as long as that takes.
         builder.allowBlockingCallsInside("io.lettuce.core.internal.AbstractInvocationHandler$MethodTranslator", "of");
     }

@@ -41,7 +41,8 @@ public final class AccessLines implements AccessLog {
         HttpStatusCode answered = response.getStatusCode();
         String method = plain(request.getMethod().name());
         String path = plain(Objects.requireNonNullElse(request.getURI().getRawPath(), ""));
-        int status = answered == null ? 0 : answered.value();
+        // Before there is an answer, the server's own default would stand here.
+        int status = answered == null || !response.isCommitted() ? 0 : answered.value();
         long bytes = response instanceof Counted counted ? counted.bytes.get() : 0;
         // Microseconds are enough to tell hits apart.
         double milliseconds = TimeUnit.NANOSECONDS.toMicros(time.toNanos()) / 1_000d;

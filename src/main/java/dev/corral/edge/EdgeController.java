@@ -203,8 +203,9 @@ public final class EdgeController {
                 accesses.closed(exchange, route, outcome, time);
                 return outcome;
             });
-            HttpStatusCode status = exchange.getResponse().getStatusCode();
-            trace.ended(status == null ? 0 : status.value(), outcome);
+            ServerHttpResponse response = exchange.getResponse();
+            HttpStatusCode status = response.getStatusCode();
+            trace.ended(status == null || !response.isCommitted() ? 0 : status.value(), outcome);
         }
     }
 }

@@ -10,6 +10,7 @@ import java.time.Instant;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
 
 /**
  * The way in to one origin: first its circuit breaker, then a place among those under way. Never waits. Thread-safe. Works the
@@ -72,12 +73,11 @@ final class Gate {
     }
 
     private void tell(StateTransition transition) {
-        State now = transition.getToState();
-        if (now == State.OPEN && transition.getFromState() == State.CLOSED) {
-            log.warn("Origin {} fails too often: left alone for a while", origin);
-        } else {
-            log.info("Origin {}: its breaker was {} and is {}", origin, transition.getFromState(), now);
-        }
+        // Who was well and is left alone from now on wants a human; what follows is the story of it.
+        Level level = transition.getFromState() == State.CLOSED ? Level.WARN : Level.INFO;
+        log.atLevel(level)
+                .log("Origin {}: its circuit breaker was {} and is {}", origin, transition.getFromState(),
+                        transition.getToState());
     }
 
     /** The right to one exchange. Each method may be called again and by any thread; only its first call counts. */

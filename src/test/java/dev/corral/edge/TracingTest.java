@@ -276,6 +276,26 @@ class TracingTest {
                 span -> assertThat(span.getStatus().getStatusCode()).isEqualTo(StatusCode.ERROR)).isNotEmpty();
     }
 
+    @Test
+    void whoLeavesHasASpanWithoutAStatus() throws Exception {
+        String path = path("open");
+        var gate = new CountDownLatch(1);
+        origin.on(path, exchange -> {
+            gate.await();
+            exchange.answer(200, "late");
+        });
+        try (Client client = a.connect()) {
+            client.request("GET", path);
+            a.awaitWaiting(1);
+        }
+
+        Replica.until(() -> spans("GET").size() == 1);
+        assertThat(tag(theOnly(spans("GET")), "corral.outcome")).isEqualTo("left");
+        assertThat(tag(theOnly(spans("GET")), "http.response.status_code")).isEmpty();
+        gate.countDown();
+        a.awaitLanded();
+    }
+
     /** A path with no route is a request like any other. */
     @Test
     void aRefusalIsASpan() throws IOException {

@@ -1,5 +1,9 @@
 package dev.corral.origin;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import dev.corral.origin.OriginFailed.Reason;
 import io.github.resilience4j.bulkhead.Bulkhead;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
@@ -32,6 +36,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.reactivestreams.Subscription;
+import org.slf4j.LoggerFactory;
 import org.springframework.core.io.buffer.DataBuffer;
 import reactor.core.Disposable;
 import reactor.core.Disposables;
@@ -530,6 +535,37 @@ class BoundsTest {
             }
             assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.OPEN);
         }
+    }
+
+    /** One line for each change of state: who reads the log hears when an origin is left alone, and when it is back. */
+    @Test
+    void theBreakersStatesAreTold() throws IOException {
+        var lines = new ListAppender<ILoggingEvent>();
+        Logger logger = (Logger) LoggerFactory.getLogger(Gate.class);
+        var clock = new Hands();
+        lines.start();
+        logger.setLevel(Level.INFO);
+        logger.setAdditive(false);
+        logger.addAppender(lines);
+        try (var server = new ScriptedOrigin(peer -> {
+            peer.request();
+            peer.say(OK);
+        }); var rig = breaking(server, clock)) {
+            rig.breaker.transitionToOpenState();
+            clock.forward(Duration.ofSeconds(11));
+            rig.whole(get("/"));
+            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+        } finally {
+            logger.detachAppender(lines);
+            logger.setAdditive(true);
+            logger.setLevel(null);
+        }
+
+        assertThat(lines.list).extracting(ILoggingEvent::getLevel).containsExactly(Level.WARN, Level.INFO, Level.INFO);
+        assertThat(lines.list).extracting(ILoggingEvent::getFormattedMessage)
+                .satisfiesExactly(line -> assertThat(line).endsWith("was CLOSED and is OPEN"),
+                        line -> assertThat(line).endsWith("was OPEN and is HALF_OPEN"),
+                        line -> assertThat(line).endsWith("was HALF_OPEN and is CLOSED"));
     }
 
     @Test

@@ -1,0 +1,111 @@
+package dev.corral.fleet;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.dev.Answer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** What a replica prints when it is told to print JSON: the settings of Spring Boot, and nothing else. */
+@ExtendWith(SharedFleet.class)
+@Timeout(120)
+class StructuredLogIT {
+
+    private static final String TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    private final Fleet fleet;
+    private final Clients clients = new Clients();
+    private final ObjectMapper json = new ObjectMapper();
+
+    StructuredLogIT(Fleet fleet) {
+        this.fleet = fleet;
+    }
+
+    @Test
+    void aLineOfEcsHasTheServiceAndTheTrace() {
+        fleet.hold("/logged", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
+        Replica replica = fleet.guest("ecs", Map.of("logging.structured.format.console", "ecs",
+                "corral.access-log", "true", "management.tracing.enabled", "true",
+                "management.tracing.sampling.probability", "1", "corral.routes[2].forward.trust", "true"));
+
+        clients.ask(replica, "/logged?hush=1", "traceparent", "00-" + TRACE + "-00f067aa0ba902b7-01").join();
+
+        List<JsonNode> access = awaited(replica, "/logged");
+        assertThat(access).hasSize(1);
+        JsonNode line = access.getFirst();
+        assertThat(line.at("/service/name").asText()).isEqualTo("corral");
+        assertThat(line.at("/log/logger").asText()).isEqualTo("corral.access");
+        assertThat(text(line, "trace.id")).isEqualTo(TRACE);
+        assertThat(text(line, "span.id")).hasSize(16);
+        assertThat(line.path("method").asText()).isEqualTo("GET");
+        assertThat(line.path("path").asText()).isEqualTo("/logged");
+        assertThat(line.path("status").asInt()).isEqualTo(200);
+        assertThat(line.path("outcome").asText()).isEqualTo("filled");
+        assertThat(line.toString()).doesNotContain("hush");
+    }
+
+    @Test
+    void otherFormatsDoLikewise() {
+        fleet.hold("/logged-too", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
+        for (String format : List.of("logstash", "gelf")) {
+            Replica replica = fleet.guest(format, Map.of("logging.structured.format.console", format,
+                    "corral.access-log", "true"));
+
+            clients.ask(replica, "/logged-too").join();
+
+            assertThat(awaited(replica, "/logged-too")).as(format).hasSize(1);
+        }
+    }
+
+    /** A request is not an event. */
+    @Test
+    void noLineIsPrintedForARequest() throws IOException {
+        fleet.hold("/unlogged", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
+        Replica replica = fleet.guest("quiet", Map.of());
+        long before = lines(replica);
+
+        clients.ask(List.of(replica), 50, "/unlogged").all();
+        clients.ask(List.of(replica), 50, "/private/unlogged").all();
+
+        assertThat(lines(replica)).isEqualTo(before);
+    }
+
+    private static long lines(Replica replica) throws IOException {
+        return Files.readAllLines(replica.log().file()).size();
+    }
+
+    /** The lines with that text; each line at all is JSON. The access log is written by a thread of its own. */
+    private List<JsonNode> awaited(Replica replica, String text) {
+        Fleet.await("a line with " + text, Duration.ofSeconds(10), () -> replica.log().says(text));
+        try {
+            return Files.readAllLines(replica.log().file())
+                    .stream()
+                    .map(this::parsed)
+                    .filter(line -> line.toString().contains(text))
+                    .toList();
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+    }
+
+    private JsonNode parsed(String line) {
+        try {
+            return json.readTree(line);
+        } catch (JsonProcessingException e) {
+            throw new AssertionError("no JSON: " + line, e);
+        }
+    }
+
+    private static String text(JsonNode line, String name) {
+        return line.has(name) ? line.path(name).asText() : line.at("/" + name.replace('.', '/')).asText();
+    }
+}

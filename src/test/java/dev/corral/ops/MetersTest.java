@@ -1,0 +1,61 @@
+package dev.corral.ops;
+
+import dev.corral.coalesce.Events;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.springframework.boot.actuate.autoconfigure.metrics.MetricsProperties;
+import org.springframework.boot.actuate.autoconfigure.metrics.PropertiesMeterFilter;
+import org.springframework.boot.context.properties.bind.Binder;
+import org.springframework.boot.context.properties.source.MapConfigurationPropertySource;
+import org.springframework.core.io.ClassPathResource;
+import org.springframework.core.io.support.PropertiesLoaderUtils;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+final class MetersTest {
+
+    private static final List<String> TIMERS = List.of("corral.requests", "corral.origin.fetches", "corral.waits");
+
+    @Test
+    void aTimerIsNoHistogramUnlessAsked() throws Exception {
+        assertThat(scraped(Map.of())).doesNotContain("_bucket");
+    }
+
+    /** By Spring's own settings, with the bounds that the application comes with. */
+    @Test
+    void eachTimerCanBeAHistogramOfUsefulBounds() throws Exception {
+        for (String timer : TIMERS) {
+            String scrape = scraped(
+                    Map.of("management.metrics.distribution.percentiles-histogram." + timer, "true"));
+
+            List<Double> bounds = scrape.lines()
+                    .filter(line -> line.startsWith(timer.replace('.', '_') + "_seconds_bucket")
+                            && !line.contains("+Inf"))
+                    .map(line -> Double.parseDouble(line.replaceAll(".*le=\"([^\"]+)\".*", "$1")))
+                    .toList();
+
+            assertThat(bounds).as(timer).hasSizeBetween(40, 90);
+            assertThat(bounds.getFirst()).isLessThanOrEqualTo(0.0002);
+            assertThat(bounds.getLast()).isEqualTo(30);
+        }
+    }
+
+    private static String scraped(Map<String, String> settings) throws Exception {
+        var registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+        var all = PropertiesLoaderUtils.loadProperties(new ClassPathResource("application.properties"));
+        all.putAll(settings);
+        var properties = new Binder(new MapConfigurationPropertySource(all))
+                .bindOrCreate("management.metrics", MetricsProperties.class);
+        registry.config().meterFilter(new PropertiesMeterFilter(properties));
+        var meters = new Meters(registry);
+        meters.answered("shop", "hit", Duration.ofNanos(150_000));
+        meters.fetched("shop", "answered", Duration.ofMillis(120));
+        meters.waited(Duration.ofMillis(130));
+        meters.released(Events.Reason.WITHHELD);
+        return registry.scrape();
+    }
+}
