@@ -22,8 +22,8 @@ import reactor.netty.http.server.HttpServerResponse;
 import reactor.netty.resources.LoopResources;
 
 /**
- * An origin that counts: the demo shop's own answers, or, in tests, what a test says for a path. It listens on 127.0.0.1 and
- * never blocks a thread of its event loop. Thread-safe.
+ * An origin that counts: the demo shop's own answers, or, in tests, what a test says for a path. It listens on 127.0.0.1,
+ * unless its own process is told otherwise, and never blocks a thread of its event loop. Thread-safe.
  */
 public final class DemoShop implements AutoCloseable {
 
@@ -36,10 +36,10 @@ public final class DemoShop implements AutoCloseable {
     private final LoopResources loops;
     private final DisposableServer server;
 
-    private DemoShop(int port, Duration latency) {
+    private DemoShop(String host, int port, Duration latency) {
         shelves = new Shelves(latency);
         loops = LoopResources.create("shop", 1, true);
-        server = HttpServer.create().host("127.0.0.1").port(port).runOn(loops).handle(this::handle).bindNow();
+        server = HttpServer.create().host(host).port(port).runOn(loops).handle(this::handle).bindNow();
     }
 
     /** Opens a shop on a free port. */
@@ -49,17 +49,18 @@ public final class DemoShop implements AutoCloseable {
 
     /** Opens a shop on that port. */
     public static DemoShop start(int port, Duration latency) {
-        return new DemoShop(port, latency);
+        return new DemoShop("127.0.0.1", port, latency);
     }
 
     /**
-     * Opens a shop as a process of its own, with the port and the latency in ms as arguments, until it is killed. Prints its
-     * address when it is open.
+     * Opens a shop as a process of its own, with the port, the latency in ms and the address to listen on as arguments (a
+     * container's shop must be reached from outside: 0.0.0.0), until it is killed. Prints its URL when it is open.
      */
     public static void main(String[] args) {
         int port = args.length > 0 ? Integer.parseInt(args[0]) : 8090;
         Duration latency = args.length > 1 ? Duration.ofMillis(Long.parseLong(args[1])) : LATENCY;
-        try (DemoShop shop = start(port, latency)) {
+        String host = args.length > 2 ? args[2] : "127.0.0.1";
+        try (DemoShop shop = new DemoShop(host, port, latency)) {
             System.out.println(shop.url());
             shop.server.onDispose().block();
         }
