@@ -52,6 +52,11 @@ capabilities:
 {{- if not .Values.routes }}
 {{- fail "routes is empty: there is nothing to serve. Set at least routes[0].id (a name, such as shop) and routes[0].origin (a base URL, such as http://shop.shop.svc:8080)" }}
 {{- end }}
+{{- range $name, $value := .Values.config }}
+{{- if regexMatch "^corral([.\\[].*)?$" $name }}
+{{- fail (printf "config.%s is not taken: corral.* has its own places, routes and settings" $name) }}
+{{- end }}
+{{- end }}
 {{- with .Values.redis }}
 {{- if and (eq .mode "standalone") (not .host) }}
 {{- fail "redis.host must be set: the name of a Redis; or redis.mode to sentinel or cluster, or to built-in for trying out" }}

@@ -1,0 +1,74 @@
+package dev.corral.deploy;
+
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLGenerator;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+
+/** YAML as trees. A key that is there twice is an error. */
+final class Yaml {
+
+    private static final YAMLMapper MAPPER = YAMLMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .disable(YAMLGenerator.Feature.WRITE_DOC_START_MARKER)
+            .build();
+
+    private Yaml() {}
+
+    /** The one document in that text. */
+    static JsonNode read(String text) {
+        List<JsonNode> all = readAll(text);
+        if (all.size() != 1) {
+            throw new IllegalArgumentException("not one document but " + all.size());
+        }
+        return all.getFirst();
+    }
+
+    /** The one document in that file of the project. */
+    static JsonNode read(Path file) {
+        return read(text(file));
+    }
+
+    /** All documents in that text that are not empty. */
+    static List<JsonNode> readAll(String text) {
+        try (var documents = MAPPER.readerFor(JsonNode.class).<JsonNode>readValues(text)) {
+            return documents.readAll().stream().filter(document -> document.size() > 0).toList();
+        } catch (IOException broken) {
+            throw new UncheckedIOException(broken);
+        }
+    }
+
+    /** What Helm makes of values: objects are merged, all else is replaced. */
+    static ObjectNode merge(ObjectNode under, JsonNode over) {
+        ObjectNode merged = under.deepCopy();
+        over.properties().forEach(property -> {
+            JsonNode below = merged.path(property.getKey());
+            merged.set(property.getKey(), below instanceof ObjectNode object && property.getValue().isObject()
+                    ? merge(object, property.getValue())
+                    : property.getValue());
+        });
+        return merged;
+    }
+
+    static String write(JsonNode document) {
+        try {
+            return MAPPER.writeValueAsString(document);
+        } catch (IOException broken) {
+            throw new UncheckedIOException(broken);
+        }
+    }
+
+    static String text(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}
