@@ -1,6 +1,9 @@
 package dev.corral.deploy;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.StreamSupport;
 
 /** The alert rules. */
 final class Alerts {
@@ -8,4 +11,10 @@ final class Alerts {
     static final Path FILE = Path.of("helm", "corral", "files", "alerts.yaml");
 
     private Alerts() {}
+
+    static List<JsonNode> rules() {
+        return StreamSupport.stream(Yaml.read(FILE).path("groups").spliterator(), false)
+                .flatMap(group -> StreamSupport.stream(group.path("rules").spliterator(), false))
+                .toList();
+    }
 }

@@ -1,0 +1,253 @@
+package dev.corral.deploy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.corral.Application;
+import dev.corral.coalesce.Coalescer;
+import dev.corral.dev.Answer;
+import dev.corral.dev.DemoShop;
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.FreePort;
+import dev.corral.dev.RedisServer;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.springframework.boot.builder.SpringApplicationBuilder;
+import org.springframework.context.ConfigurableApplicationContext;
+import reactor.core.publisher.Sinks;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+/**
+ * What the alert rules, the dashboard and the README name is what a running replica exposes. One replica is started and asked for
+ * everything once, so that each outcome has been counted.
+ */
+class MetricsTest {
+
+    private static final Pattern TEMPLATE = Pattern.compile("\\{\\{\\s*(?:\\$labels\\.)?([a-z_]+)\\s*}}");
+
+    private static Exposition exposed = new Exposition(List.of());
+
+    @BeforeAll
+    static void askForEverythingOnce() throws Exception {
+        try (DemoShop shop = DemoShop.start(Duration.ofMillis(1));
+                EmbeddedRedis redis = RedisServer.embedded();
+                ConfigurableApplicationContext corral = start(shop, redis);
+                HttpClient client = HttpClient.newHttpClient()) {
+            var ask = new Client(client, "http://127.0.0.1:" + port(corral, "server"));
+            Coalescer<?, ?> coalescer = corral.getBean(Coalescer.class);
+            ask.status(200, "/products/1");
+            awaitStored(coalescer);
+            ask.status(200, "/products/1");
+            ask.status(200, "/private/1");
+            ask.post("/products/1");
+            ask.status(502, "/dead/1");
+            ask.status(504, "/products/2", "Cache-Control", "only-if-cached");
+            shop.answer("/stale", Answer.of(200, "a", "Cache-Control", "max-age=0, stale-while-revalidate=60"));
+            ask.status(200, "/stale");
+            awaitStored(coalescer);
+            ask.status(200, "/stale");
+            collapse(shop, coalescer, ask);
+            String management = "http://127.0.0.1:" + port(corral, "management") + "/actuator/prometheus";
+            exposed = Exposition.read(new Client(client, management).status(200, "").body());
+        }
+    }
+
+    private record Client(HttpClient http, String base) {
+
+        HttpResponse<String> status(int expected, String path, String... fields) throws Exception {
+            var request = HttpRequest.newBuilder(URI.create(base + path));
+            return sent(expected, fields.length == 0 ? request.build() : request.headers(fields).build());
+        }
+
+        void post(String path) throws Exception {
+            sent(200, HttpRequest.newBuilder(URI.create(base + path)).POST(BodyPublishers.ofString("a")).build());
+        }
+
+        private HttpResponse<String> sent(int expected, HttpRequest request) throws Exception {
+            HttpResponse<String> answer = http.send(request, BodyHandlers.ofString());
+            assertThat(answer.statusCode()).isEqualTo(expected);
+            return answer;
+        }
+    }
+
+    /** An answer is given a moment before it is stored. */
+    private static void awaitStored(Coalescer<?, ?> coalescer) {
+        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.inFlight() == 0);
+    }
+
+    /** Two ask, one fetches: the shop answers when both wait. */
+    private static void collapse(DemoShop shop, Coalescer<?, ?> coalescer, Client client) {
+        Sinks.One<Answer> held = Sinks.one();
+        shop.script("/held", asked -> held.asMono());
+        HttpRequest request = HttpRequest.newBuilder(URI.create(client.base + "/held")).build();
+        var first = client.http.sendAsync(request, BodyHandlers.discarding());
+        var second = client.http.sendAsync(request, BodyHandlers.discarding());
+        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.waiting() == 2);
+        held.tryEmitValue(Answer.of(200, "a", "Cache-Control", "max-age=60")).orThrow();
+        assertThat(List.of(first.join().statusCode(), second.join().statusCode())).containsOnly(200);
+    }
+
+    private static ConfigurableApplicationContext start(DemoShop shop, EmbeddedRedis redis) {
+        var arguments = new ArrayList<String>();
+        redis.settings().forEach((name, value) -> arguments.add("--" + name + "=" + value));
+        arguments.addAll(List.of("--server.port=0", "--management.server.port=0", "--spring.data.redis.timeout=5s",
+                "--corral.routes[0].id=dead", "--corral.routes[0].path=/dead/**",
+                "--corral.routes[0].origin=http://127.0.0.1:" + FreePort.pick(), "--corral.routes[1].id=shop",
+                "--corral.routes[1].origin=" + shop.url()));
+        return new SpringApplicationBuilder(Application.class).run(arguments.toArray(String[]::new));
+    }
+
+    private static int port(ConfigurableApplicationContext corral, String which) {
+        return corral.getEnvironment().getRequiredProperty("local." + which + ".port", Integer.class);
+    }
+
+    @AfterAll
+    static void forget() {
+        exposed = new Exposition(List.of());
+    }
+
+    // ---- alerts
+
+    @Test
+    void everyAlertAsksForWhatIsThere() {
+        assertThat(Alerts.rules()).hasSizeGreaterThan(5)
+                .allSatisfy(rule -> assertThat(exposed.misses(rule.path("expr").asText()))
+                        .as(rule.path("alert").asText())
+                        .isEmpty());
+    }
+
+    @Test
+    void everyAlertSaysWhatToDo() {
+        assertThat(Alerts.rules()).allSatisfy(rule -> {
+            assertThat(rule.path("alert").asText()).startsWith("Corral");
+            assertThat(rule.at("/labels/severity").asText()).isIn("warning", "critical");
+            assertThat(rule.at("/annotations/summary").asText()).isNotBlank();
+            assertThat(rule.at("/annotations/description").asText()).isNotBlank();
+            assertThat(templated(rule.at("/annotations/summary").asText()))
+                    .isSubsetOf(labels(rule.path("expr").asText()));
+        });
+        assertThat(Alerts.rules()).extracting(rule -> rule.path("alert").asText()).doesNotHaveDuplicates();
+    }
+
+    // ---- dashboard
+
+    @Test
+    void everyPanelAsksForWhatIsThere() {
+        assertThat(new Dashboard().queries()).hasSizeGreaterThan(20).allSatisfy(query -> {
+            assertThat(exposed.misses(query.expression())).as(query.panel()).isEmpty();
+            assertThat(templated(query.legend())).as(query.panel()).isSubsetOf(labels(query.expression()));
+        });
+    }
+
+    @Test
+    void everyVariableHasValues() {
+        assertThat(new Dashboard().values()).isNotEmpty().allSatisfy(values -> {
+            assertThat(exposed.misses(values.selector())).isEmpty();
+            assertThat(labels(values.selector())).contains(values.label());
+        });
+    }
+
+    @Test
+    void everyPanelHasItsPlaceAndItsSource() {
+        List<JsonNode> panels = new Dashboard().panels();
+        Set<String> variables = new TreeSet<>(Set.of("__rate_interval", "__range"));
+        new Dashboard().variables().forEach(variable -> variables.add(variable.path("name").asText()));
+
+        assertThat(panels).extracting(panel -> panel.path("id").asInt()).doesNotHaveDuplicates();
+        assertThat(panels).extracting(panel -> panel.path("gridPos")).doesNotHaveDuplicates();
+        assertThat(panels).allSatisfy(panel -> {
+            assertThat(panel.at("/datasource/uid").asText()).isEqualTo("${datasource}");
+            assertThat(panel.at("/gridPos/x").asInt() + panel.at("/gridPos/w").asInt()).isLessThanOrEqualTo(24);
+        });
+        assertThat(new Dashboard().queries()).allSatisfy(query -> assertThat(used(query.expression()))
+                .isSubsetOf(variables));
+    }
+
+    private static Set<String> used(String expression) {
+        var used = new TreeSet<String>();
+        Matcher variable = Pattern.compile("\\$([a-z_]+)").matcher(expression);
+        while (variable.find()) {
+            used.add(variable.group(1));
+        }
+        return used;
+    }
+
+    // ---- README
+
+    /** Each meter of its table, as Prometheus has it. */
+    @Test
+    void everyMeterOfTheReadmeIsThere() {
+        String readme = Yaml.text(Path.of("README.md"));
+        String table = readme.substring(readme.indexOf("| meter |"), readme.indexOf("**The one that matters"));
+        List<String> meters = Pattern.compile("`(corral\\.[a-z.]+)`")
+                .matcher(table)
+                .results()
+                .map(it -> it.group(1))
+                .toList();
+
+        assertThat(meters).hasSizeGreaterThan(8).allSatisfy(meter -> {
+            String name = meter.replace('.', '_');
+            assertThat(exposed.all()).extracting(Exposition.Series::metric)
+                    .containsAnyOf(name, name + "_total", name + "_seconds_count");
+        });
+    }
+
+    /** The recipe is given as an expression. */
+    @Test
+    void theRecipeOfTheReadmeAsksForWhatIsThere() {
+        String readme = Yaml.text(Path.of("README.md"));
+        List<String> recipes = Pattern.compile("(?s)```promql\n(.*?)```")
+                .matcher(readme)
+                .results()
+                .map(it -> it.group(1))
+                .toList();
+
+        assertThat(recipes).isNotEmpty().allSatisfy(recipe -> assertThat(exposed.misses(recipe)).isEmpty());
+    }
+
+    // ---- the judge itself
+
+    @Test
+    void whatIsNotThereIsNoticed() {
+        assertThat(exposed.misses("rate(corral_fils_total[5m])")).containsExactly("no metric corral_fils_total");
+        assertThat(exposed.misses("corral_requests_seconds_count{outcom=\"hit\"}")).singleElement()
+                .asString()
+                .contains("no label outcom");
+        assertThat(exposed.misses("corral_requests_seconds_count{outcome=~\"hit|hits\"}")).singleElement()
+                .asString()
+                .contains("no outcome hits");
+        assertThat(exposed.misses("sum by (rute) (corral_requests_seconds_count)")).containsExactly("no label rute");
+        assertThatThrownBy(() -> exposed.misses("rtae(corral_fills_total[5m])")).hasMessageContaining("rtae");
+        assertThatThrownBy(() -> exposed.misses("rate(corral_fills_total[5m]")).hasMessageContaining("not closed");
+        assertThatThrownBy(() -> exposed.misses("corral_fills_total ? 1")).hasMessageContaining("not PromQL");
+    }
+
+    private static Set<String> labels(String expression) {
+        return exposed.labels(PromQl.read(expression));
+    }
+
+    private static Set<String> templated(String text) {
+        var names = new TreeSet<String>();
+        Matcher template = TEMPLATE.matcher(text);
+        while (template.find()) {
+            names.add(template.group(1));
+        }
+        return names;
+    }
+}
