@@ -1,6 +1,5 @@
 package dev.corral.deploy;
 
-import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLGenerator;
@@ -10,12 +9,14 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.StreamSupport;
+import org.yaml.snakeyaml.LoaderOptions;
+import org.yaml.snakeyaml.constructor.SafeConstructor;
 
-/** YAML as trees. A key that is there twice is an error. */
+/** YAML as trees, with what anchors name in their place. A key that is there twice is an error. */
 final class Yaml {
 
     private static final YAMLMapper MAPPER = YAMLMapper.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .disable(YAMLGenerator.Feature.WRITE_DOC_START_MARKER)
             .build();
 
@@ -37,11 +38,13 @@ final class Yaml {
 
     /** All documents in that text that are not empty. */
     static List<JsonNode> readAll(String text) {
-        try (var documents = MAPPER.readerFor(JsonNode.class).<JsonNode>readValues(text)) {
-            return documents.readAll().stream().filter(document -> document.size() > 0).toList();
-        } catch (IOException broken) {
-            throw new UncheckedIOException(broken);
-        }
+        var options = new LoaderOptions();
+        options.setAllowDuplicateKeys(false);
+        var yaml = new org.yaml.snakeyaml.Yaml(new SafeConstructor(options));
+        return StreamSupport.stream(yaml.loadAll(text).spliterator(), false)
+                .<JsonNode>map(MAPPER::valueToTree)
+                .filter(document -> document.size() > 0)
+                .toList();
     }
 
     /** What Helm makes of values: objects are merged, all else is replaced. */

@@ -1,0 +1,204 @@
+package dev.corral.deploy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.networknt.schema.Error;
+import com.networknt.schema.SchemaRegistry;
+import com.networknt.schema.SpecificationVersion;
+import dev.corral.Settings;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.Test;
+import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
+import org.springframework.boot.convert.DurationStyle;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** docker-compose.yml, by the Compose Specification's own schema, and by what its parts say of each other. */
+class ComposeTest {
+
+    private static final Path FILE = Path.of("docker-compose.yml");
+    private static final Path SCHEMA = Path.of("src/test/resources/dev/corral/deploy/compose-spec.json");
+    private static final Pattern VARIABLE = Pattern.compile("\\$\\{[A-Z_]+:-([^}]*)}");
+
+    /** As it is with no variable set. */
+    private final JsonNode compose = Yaml.read(VARIABLE.matcher(Yaml.text(FILE)).replaceAll("$1"));
+
+    @Test
+    void itIsWhatTheSpecificationSays() {
+        assertThat(errors(compose)).isEmpty();
+    }
+
+    /** The judge itself. */
+    @Test
+    void whatTheSpecificationDoesNotSayIsNoticed() {
+        String text = Yaml.text(FILE);
+
+        assertThat(errors(Yaml.read(text.replace("healthcheck:", "healtcheck:")))).isNotEmpty();
+        assertThat(errors(Yaml.read(text.replace("condition: service_healthy", "condition: healthy")))).isNotEmpty();
+        assertThat(errors(Yaml.read(text.replace("    volumes: [", "    volumes: [{type: bind, sourze: a},"))))
+                .isNotEmpty();
+    }
+
+    @Test
+    void theFleetIsWhole() {
+        assertThat(services()).containsExactlyInAnyOrder("redis", "origin", "corral", "balancer", "prometheus",
+                "grafana");
+        assertThat(service("corral").at("/deploy/replicas").asInt()).isEqualTo(3);
+        assertThat(service("corral").at("/build/target").asText()).isEqualTo("corral");
+        assertThat(service("origin").at("/build/target").asText()).isEqualTo("demo");
+        assertThat(Dockerfile.read().stages()).contains("corral", "demo");
+    }
+
+    @Test
+    void nothingHasPrivilegesOrIsSeenFromOutside() {
+        assertThat(services()).allSatisfy(name -> {
+            assertThat(service(name).path("read_only").asBoolean()).isTrue();
+            assertThat(texts(service(name).path("cap_drop"))).containsExactly("ALL");
+            assertThat(texts(service(name).path("security_opt"))).containsExactly("no-new-privileges:true");
+            assertThat(texts(service(name).path("ports"))).allMatch(port -> port.startsWith("127.0.0.1:"));
+        });
+    }
+
+    /** An image without a version would be another one tomorrow. */
+    @Test
+    void everyImageHasAVersion() {
+        assertThat(services()).filteredOn(name -> !service(name).has("build"))
+                .allSatisfy(name -> assertThat(service(name).path("image").asText()).matches(".+:v?[0-9][^:]*"));
+    }
+
+    @Test
+    void everyFileThatIsMountedIsThere() {
+        List<String> sources = services().stream()
+                .flatMap(name -> texts(service(name).path("volumes")).stream())
+                .toList();
+
+        assertThat(sources).isNotEmpty().allSatisfy(mount -> {
+            assertThat(mount).startsWith("./").endsWith(":ro");
+            assertThat(Path.of(mount.substring(0, mount.indexOf(':')))).isRegularFile();
+        });
+    }
+
+    @Test
+    void theReplicasStartWithTheirSettings() {
+        Replica replica = Replica.with(Yaml.text(Path.of("deploy/corral.yml")), environment("corral"));
+        Settings settings = replica.settings();
+
+        assertThat(settings.routes()).singleElement().satisfies(route -> {
+            assertThat(route.origin())
+                    .hasToString("http://origin:" + texts(service("origin").path("command")).getFirst());
+            // The load balancer sets what it believes.
+            assertThat(route.forward().trust()).isTrue();
+        });
+        assertThat(services()).contains(replica.bind("spring.data.redis", RedisProperties.class).getHost());
+        assertThat(texts(service("corral").path("volumes"))).singleElement()
+                .asString()
+                .contains(":" + Dockerfile.read().of("corral", "WORKDIR") + "/config/application.yml:");
+    }
+
+    /** From SIGTERM on: the requests' phase, then the flights'. */
+    @Test
+    void nobodyIsKilledBeforeItsTime() throws IOException {
+        var properties = new Properties();
+        try (InputStream own = Files.newInputStream(Path.of("src/main/resources/application.properties"))) {
+            properties.load(own);
+        }
+        Duration phase = DurationStyle.detectAndParse(
+                properties.getProperty("spring.lifecycle.timeout-per-shutdown-phase"));
+
+        assertThat(DurationStyle.detectAndParse(service("corral").path("stop_grace_period").asText()))
+                .isGreaterThan(phase.multipliedBy(2));
+    }
+
+    @Test
+    void theBalancerKnowsTheReplicas() {
+        String haproxy = Yaml.text(Path.of("deploy/haproxy.cfg"));
+
+        assertThat(haproxy).contains("server-template corral- 10 corral:8080", "server-template corral- 10 corral:8081",
+                "check port 8081", "uri /actuator/health/readiness");
+        Set<String> bound = Pattern.compile("bind :(\\d+)")
+                .matcher(haproxy)
+                .results()
+                .map(it -> it.group(1))
+                .collect(
+                        Collectors.toCollection(TreeSet::new));
+        assertThat(texts(service("balancer").path("ports")))
+                .extracting(port -> port.substring(port.lastIndexOf(':') + 1))
+                .containsExactlyInAnyOrderElementsOf(bound);
+        assertThat(texts(service("balancer").at("/healthcheck/test")).getLast())
+                .isEqualTo("http://127.0.0.1:8404/ready");
+        assertThat(haproxy).contains("monitor-uri /ready");
+    }
+
+    @Test
+    void prometheusFindsTheReplicasAndTheRules() {
+        JsonNode prometheus = Yaml.read(Path.of("deploy/prometheus.yml"));
+        JsonNode job = prometheus.path("scrape_configs").get(0);
+
+        // The alert rules know this name.
+        assertThat(job.path("job_name").asText()).isEqualTo("corral");
+        assertThat(job.path("metrics_path").asText()).isEqualTo("/actuator/prometheus");
+        assertThat(texts(job.at("/dns_sd_configs/0/names"))).isSubsetOf(services());
+        assertThat(job.at("/dns_sd_configs/0/port").asInt()).isEqualTo(8081);
+        assertThat(texts(service("prometheus").path("volumes"))).anyMatch(mount -> mount
+                .equals("./" + Alerts.FILE + ":" + texts(prometheus.path("rule_files")).getFirst() + ":ro"));
+    }
+
+    @Test
+    void grafanaFindsPrometheusAndTheDashboard() {
+        JsonNode source = Yaml.read(Path.of("deploy/grafana/datasources.yml")).at("/datasources/0");
+        String dashboards = Yaml.read(Path.of("deploy/grafana/dashboards.yml"))
+                .at("/providers/0/options/path")
+                .asText();
+
+        assertThat(source.path("url").asText()).isEqualTo("http://prometheus:9090");
+        assertThat(source.path("isDefault").asBoolean()).isTrue();
+        assertThat(texts(service("grafana").path("volumes")))
+                .anyMatch(mount -> mount.equals("./" + Dashboard.FILE + ":" + dashboards + "/corral.json:ro"));
+        assertThat(service("grafana").at("/environment/GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH").asText())
+                .isEqualTo(dashboards + "/corral.json");
+    }
+
+    private Map<String, Object> environment(String service) {
+        return service(service).path("environment")
+                .properties()
+                .stream()
+                .collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().asText()));
+    }
+
+    private Set<String> services() {
+        var names = new TreeSet<String>();
+        compose.path("services").fieldNames().forEachRemaining(names::add);
+        return names;
+    }
+
+    private JsonNode service(String name) {
+        return compose.path("services").path(name);
+    }
+
+    private static List<String> texts(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false).map(JsonNode::asText).toList();
+    }
+
+    private static List<String> errors(JsonNode document) {
+        // Its name for itself is relative to nothing, and its name for the dialect is not that dialect's own.
+        JsonNode schema = ((ObjectNode) Yaml.read(SCHEMA)).without(List.of("$id", "$schema"));
+        return SchemaRegistry.withDefaultDialect(SpecificationVersion.DRAFT_7)
+                .getSchema(schema)
+                .validate(document)
+                .stream()
+                .map(Error::toString)
+                .toList();
+    }
+}

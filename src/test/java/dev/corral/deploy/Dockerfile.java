@@ -1,0 +1,61 @@
+package dev.corral.deploy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.StreamSupport;
+
+/** The Dockerfile: its instructions, stage by stage. A stage has what the stage has that it is made from. */
+final class Dockerfile {
+
+    private record Instruction(String word, String rest) {}
+
+    private final Map<String, List<Instruction>> stages = new HashMap<>();
+
+    private Dockerfile() {}
+
+    static Dockerfile read() {
+        var file = new Dockerfile();
+        List<Instruction> current = new ArrayList<>();
+        String whole = Yaml.text(Path.of("Dockerfile")).replaceAll("(?m)^#.*\n", "").replace("\\\n", "");
+        for (String line : whole.lines().filter(line -> !line.isBlank()).toList()) {
+            String[] parts = line.split("\\s+", 2);
+            if (parts[0].equals("FROM")) {
+                String[] from = parts[1].split(" AS ", 2);
+                current = new ArrayList<>(file.stages.getOrDefault(from[0], List.of()));
+                file.stages.put(from[1], current);
+            }
+            current.add(new Instruction(parts[0], parts[1]));
+        }
+        return file;
+    }
+
+    Set<String> stages() {
+        return stages.keySet();
+    }
+
+    /** All instructions of that kind in that stage, in their order. */
+    List<String> all(String stage, String word) {
+        return stages.getOrDefault(stage, List.of())
+                .stream()
+                .filter(instruction -> instruction.word.equals(word))
+                .map(Instruction::rest)
+                .toList();
+    }
+
+    /** The last of them, which is the one that holds. */
+    String of(String stage, String word) {
+        return all(stage, word).getLast();
+    }
+
+    /** Likewise, of one in JSON, from its first bracket. */
+    List<String> command(String stage, String word) {
+        String rest = of(stage, word);
+        JsonNode words = Yaml.read(rest.substring(rest.indexOf('[')));
+        return StreamSupport.stream(words.spliterator(), false).map(JsonNode::asText).toList();
+    }
+}

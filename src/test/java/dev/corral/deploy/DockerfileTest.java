@@ -1,0 +1,66 @@
+package dev.corral.deploy;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** What the Dockerfile says, without an engine; {@link ImageIT} runs it as far as that goes without one. */
+class DockerfileTest {
+
+    private final Dockerfile file = Dockerfile.read();
+
+    /** A number: a cluster that insists on runAsNonRoot cannot tell who a name is. */
+    @ParameterizedTest
+    @ValueSource(strings = {"corral", "demo"})
+    void nobodysUserRunsIt(String stage) {
+        assertThat(file.of(stage, "USER")).matches("[1-9][0-9]{3,}:[1-9][0-9]{3,}");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"corral", "demo"})
+    void theJvmHasTheFlagsOfTheProject(String stage) {
+        assertThat(file.command(stage, "ENTRYPOINT"))
+                .containsSubsequence(List.of(Pom.read("/project/properties/jvm.args").split(" ")))
+                .startsWith("java");
+    }
+
+    /** What changes least comes first; the loader, which the extracted jar does not use, does not come. */
+    @ParameterizedTest
+    @ValueSource(strings = {"corral", "demo"})
+    void itsLayersAreThoseOfTheJar(String stage) {
+        String from = "--from=build /build/target/layers/" + stage + "/";
+
+        assertThat(file.all(stage, "COPY")).containsExactly(from + "dependencies/ ./",
+                from + "snapshot-dependencies/ ./", from + "application/ ./");
+    }
+
+    @Test
+    void theLastStageIsTheService() {
+        assertThat(Yaml.text(Path.of("Dockerfile")).lines().filter(line -> line.startsWith("FROM ")).toList().getLast())
+                .endsWith(" AS corral");
+    }
+
+    /** What the build copies must not be ignored. */
+    @Test
+    void theContextHasWhatTheBuildReads() {
+        List<String> ignored = Yaml.text(Path.of(".dockerignore"))
+                .lines()
+                .filter(line -> !line.startsWith("#"))
+                .toList();
+
+        assertThat(ignored).startsWith("*");
+        assertThat(ignored.stream().skip(1)).allSatisfy(line -> {
+            assertThat(line).startsWith("!");
+            assertThat(Files.exists(Path.of(line.substring(1)))).isTrue();
+        });
+        assertThat(file.all("build", "COPY")
+                .stream()
+                .flatMap(copy -> List.of(copy.split(" ")).subList(0, copy.split(" ").length - 1).stream()))
+                .allSatisfy(source -> assertThat(ignored).contains("!" + source));
+    }
+}
