@@ -13,7 +13,7 @@ import org.testcontainers.containers.GenericContainer;
 import org.testcontainers.utility.DockerImageName;
 
 /** A Redis in a container, for machines with a Docker engine. Testcontainers removes it with this JVM. */
-final class ContainerRedis implements RedisServer {
+public final class ContainerRedis implements RedisServer {
 
     private static final int REDIS_PORT = 6379;
 
@@ -29,7 +29,7 @@ final class ContainerRedis implements RedisServer {
      * Whether a Docker engine answers. At once and in silence where nothing on the machine hints at one: Testcontainers
      * itself would try every way in and log a page of what it found missing.
      */
-    static boolean engineAnswers() {
+    public static boolean engineAnswers() {
         return hinted() && asked();
     }
 
