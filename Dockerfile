@@ -20,7 +20,7 @@ FROM ${JRE} AS runtime
 USER 10001:10001
 WORKDIR /opt/corral
 # For a demo or a single run; Kubernetes has probes of its own. bash is in the base image, curl is not.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["bash", "-c", \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 CMD ["bash", "-c", \
   "exec 3<>/dev/tcp/127.0.0.1/${HEALTH_PORT:-8081} && printf 'GET %s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' \"${HEALTH_PATH:-/actuator/health/readiness}\" >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 
 FROM runtime AS demo
