@@ -30,11 +30,12 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param near      the memory in this process
  * @param management who may log in to the management port
  * @param accessLog a line for each request
+ * @param purge     what operators remove
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
-        @DefaultValue Management management, @DefaultValue("false") boolean accessLog) {
+        @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -367,6 +368,20 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         public Near {
             require(size == null || !size.isNegative(), "corral.near.size",
                     "must be 0 or more; with 0 nothing is kept in this process", String.valueOf(size));
+        }
+    }
+
+    /**
+     * Purges by operators.
+     *
+     * @param timeout how long a purge that waits for the replicas waits at most
+     */
+    public record Purge(@DefaultValue("2s") Duration timeout) {
+
+        /** Rejects no wait, and one longer than any client's patience. */
+        public Purge {
+            require(timeout.compareTo(Duration.ofMillis(10)) >= 0 && timeout.compareTo(Duration.ofMinutes(1)) <= 0,
+                    "corral.purge.timeout", "must be from 10ms to 1m", timeout.toString());
         }
     }
 

@@ -7,6 +7,7 @@ import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Timing;
 import dev.corral.edge.AccessLines;
 import dev.corral.edge.AccessLog;
+import dev.corral.edge.Catalogue;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
 import dev.corral.edge.ReadOn;
@@ -27,15 +28,27 @@ import dev.corral.http.Policy;
 import dev.corral.http.Stored;
 import dev.corral.http.Varies;
 import dev.corral.ops.AsideAppender;
+import dev.corral.ops.Board;
+import dev.corral.ops.Breakers;
+import dev.corral.ops.Control;
+import dev.corral.ops.EntryEndpoint;
+import dev.corral.ops.FleetEndpoint;
+import dev.corral.ops.FlightsEndpoint;
 import dev.corral.ops.GracefulLanding;
+import dev.corral.ops.Inventory;
 import dev.corral.ops.KeptEvents;
 import dev.corral.ops.Meters;
+import dev.corral.ops.PurgeEndpoint;
+import dev.corral.ops.Purger;
 import dev.corral.ops.RedisHealth;
+import dev.corral.ops.RoutesEndpoint;
+import dev.corral.ops.Vitals;
 import dev.corral.origin.Origin;
 import dev.corral.origin.Upstream;
 import dev.corral.tier.Codec;
 import dev.corral.tier.NearCache;
 import dev.corral.tier.RedisConnections;
+import dev.corral.tier.RedisFleet;
 import dev.corral.tier.RedisGate;
 import dev.corral.tier.RedisPurges;
 import dev.corral.tier.RedisTier;
@@ -56,10 +69,12 @@ import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.data.redis.ClientResourcesBuilderCustomizer;
@@ -68,6 +83,7 @@ import org.springframework.boot.autoconfigure.data.redis.LettuceClientOptionsBui
 import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.info.BuildProperties;
 import org.springframework.boot.ssl.SslBundles;
 import org.springframework.boot.web.embedded.netty.NettyServerCustomizer;
 import org.springframework.context.ApplicationContext;
@@ -77,6 +93,7 @@ import org.springframework.core.env.Environment;
 import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactory;
 import org.springframework.util.unit.DataSize;
 import org.springframework.web.util.pattern.PathPatternParser;
+import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Schedulers;
 
 /** How the rooms are put together: the only place that sees all of them. */
@@ -151,17 +168,24 @@ final class Wiring {
         return new RedisGate(breakers, RedisConnections.timeout(properties), Clock.systemUTC());
     }
 
+    /** What this replica is called in the fleet. */
+    record Identity(String replica) {}
+
+    @Bean
+    Identity identity(Settings settings) {
+        return new Identity(settings.replicaId().isEmpty() ? UUID.randomUUID().toString() : settings.replicaId());
+    }
+
     @Bean(destroyMethod = "")
-    RedisPurges purges(RedisConnections connections, RedisGate gate) {
-        return new RedisPurges(connections, gate, Policy.DEFAULT.maxLife(), Schedulers.parallel(),
+    RedisPurges purges(RedisConnections connections, RedisGate gate, Identity identity) {
+        return new RedisPurges(connections, gate, identity.replica(), Policy.DEFAULT.maxLife(), Schedulers.parallel(),
                 Ticker.systemTicker(),
                 Clock.systemUTC());
     }
 
     @Bean
     NearCache<Entry> tier(RedisConnections connections, RedisGate gate, RedisPurges purges, Timing timing,
-            Settings settings) {
-        String replica = settings.replicaId().isEmpty() ? UUID.randomUUID().toString() : settings.replicaId();
+            Identity identity, Settings settings) {
         var redis = new RedisTier<>(connections, gate, new Codec<Entry>() {
             @Override
             public byte[] encode(Entry entry) {
@@ -172,7 +196,7 @@ final class Wiring {
             public Optional<Entry> decode(ByteBuffer bytes) {
                 return EntryFormat.decode(bytes);
             }
-        }, timing, replica);
+        }, timing, identity.replica());
         Clock clock = purges.fleetClock();
         long size = Optional.ofNullable(settings.near().size())
                 .map(DataSize::toBytes)
@@ -225,8 +249,108 @@ final class Wiring {
         var coalescer = new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(),
                 RandomGenerator.getDefault(),
                 meters);
-        meters.watch(coalescer::inFlight, coalescer::waiting, () -> gate.state() instanceof RedisGate.State.Up);
+        meters.watch(coalescer::inFlight, coalescer::waiting, () -> gate.state() instanceof RedisGate.State.Up,
+                purges::lag);
         return coalescer;
+    }
+
+    // ---- the operators' view
+
+    @Bean
+    RedisFleet fleet(RedisConnections connections, RedisGate gate, Identity identity) {
+        return new RedisFleet(connections, gate, identity.replica());
+    }
+
+    @Bean
+    Breakers breakers(Routes routes, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads) {
+        List<String> ids = routes.list().stream().map(Route::id).toList();
+        return new Breakers(ids.stream().map(breakers::circuitBreaker).toList(),
+                ids.stream().map(bulkheads::bulkhead).toList());
+    }
+
+    @Bean
+    Board board(RedisFleet fleet, RedisPurges purges, RedisGate gate, Coalescer<Key, Entry> coalescer, Meters meters,
+            Breakers breakers, Identity identity, Optional<BuildProperties> build, ObjectMapper json) {
+        String version = build.map(BuildProperties::getVersion).orElse("unknown");
+        Instant started = Instant.now();
+        Supplier<Vitals> vitals = () -> vitals(version, started, purges, gate, coalescer, meters, breakers);
+        return new Board(identity.replica(), vitals, status -> fleet.beat(status).map(Wiring::members), fleet.leave(),
+                () -> recent(purges), purges.fleetClock()::instant, Schedulers.parallel(), json);
+    }
+
+    private static Vitals vitals(String version, Instant started, RedisPurges purges, RedisGate gate,
+            Coalescer<Key, Entry> coalescer, Meters meters, Breakers breakers) {
+        String redis = switch (gate.state()) {
+            case RedisGate.State.Up up -> "UP";
+            case RedisGate.State.Degraded degraded -> "DEGRADED";
+        };
+        return meters.vitals(version, started, redis, purges.complete(), purges.lag(), purges.clockOffset(),
+                flying(coalescer), coalescer.inFlight(), coalescer.waiting(), breakers.states());
+    }
+
+    private static List<Vitals.Flying> flying(Coalescer<Key, Entry> coalescer) {
+        return coalescer.flights()
+                .stream()
+                .map(flight -> new Vitals.Flying(flight.key().text(), flight.name(),
+                        flight.role().name().toLowerCase(Locale.ROOT), flight.waiters(), flight.age().toMillis()))
+                .toList();
+    }
+
+    private static List<Board.Member> members(List<RedisFleet.Member> members) {
+        return members.stream()
+                .map(member -> new Board.Member(member.id(), member.seen(), member.live(), member.status()))
+                .toList();
+    }
+
+    private static List<Board.Purged> recent(RedisPurges purges) {
+        return purges.recent()
+                .stream()
+                .map(one -> new Board.Purged(one.position(), one.time(), one.soft(), one.told(), one.by()))
+                .toList();
+    }
+
+    @Bean
+    Inventory inventory(Edge edge, Routes routes, NearCache<Entry> tier, Settings settings) {
+        return new RoutedInventory(new Catalogue(edge, routes.list(), tier::values), settings);
+    }
+
+    @Bean
+    Purger purger(RedisPurges purges, RedisFleet fleet, Meters meters, Settings settings, ObjectMapper json) {
+        Mono<List<Purger.Standing>> standings = fleet.members()
+                .map(members -> members.stream()
+                        .map(member -> Purger.Standing.of(member.id(), member.live(), member.status(), json))
+                        .toList());
+        return new Purger(purges, standings, settings.purge().timeout(), Schedulers.parallel(), meters);
+    }
+
+    @Bean
+    PurgeEndpoint purgeEndpoint(RedisPurges purges) {
+        return new PurgeEndpoint(purges::complete, () -> recent(purges));
+    }
+
+    @Bean
+    FleetEndpoint fleetEndpoint(Board board) {
+        return new FleetEndpoint(board);
+    }
+
+    @Bean
+    FlightsEndpoint flightsEndpoint(Coalescer<Key, Entry> coalescer) {
+        return new FlightsEndpoint(() -> flying(coalescer), id -> coalescer.abandon(Key.parse(id)));
+    }
+
+    @Bean
+    EntryEndpoint entryEndpoint(Inventory inventory) {
+        return new EntryEndpoint(inventory);
+    }
+
+    @Bean
+    RoutesEndpoint routesEndpoint(Inventory inventory, Breakers breakers) {
+        return new RoutesEndpoint(inventory, breakers);
+    }
+
+    @Bean
+    Control control(Purger purger, Inventory inventory, Breakers breakers, ObjectMapper json) {
+        return new Control(purger, inventory, breakers, json);
     }
 
     // ---- routes

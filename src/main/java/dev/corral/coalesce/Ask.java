@@ -16,6 +16,11 @@ public interface Ask<K, V> {
     /** The key the flight is for. */
     K key();
 
+    /** What people call the key. */
+    default String name() {
+        return key().toString();
+    }
+
     /**
      * Whether the value serves this caller.
      *

@@ -15,6 +15,7 @@ import dev.corral.coalesce.SharedTier.Seen;
 import dev.corral.coalesce.SharedTier.Sight;
 import dev.corral.coalesce.SharedTier.Write;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -70,7 +71,7 @@ public final class Coalescer<K, V> {
     private final Scheduler scheduler;
     private final RandomGenerator random;
     private final Events events;
-    private final Set<Lease<K>> leases = ConcurrentHashMap.newKeySet();
+    private final Set<Course> courses = ConcurrentHashMap.newKeySet();
 
     /**
      * @param purgePosition the last purge position this replica knows of, for fills while the tier is away; one too old is safe
@@ -101,7 +102,28 @@ public final class Coalescer<K, V> {
      * the air go on, fenced out.
      */
     public Mono<Void> resign() {
-        return Flux.fromIterable(leases).flatMap(lease -> giveBack(lease, Ring.LANDED)).then();
+        return Flux.fromIterable(courses).flatMap(Course::giveUp).then();
+    }
+
+    /**
+     * Gives up on the flight of the key in this process: whoever comes from now on, here or elsewhere, starts afresh. Those aboard
+     * keep it to its end, but what it fetches is no longer published. False when there is none.
+     */
+    public Mono<Boolean> abandon(K key) {
+        return Flux.fromIterable(courses)
+                .filter(course -> course.ask.key().equals(key))
+                .doOnNext(course -> flights.forget(key))
+                .concatMap(course -> course.giveUp().thenReturn(true))
+                .any(given -> given);
+    }
+
+    /** The flights in the air in this process, those with the most waiters first. */
+    public List<InFlight<K>> flights() {
+        long now = scheduler.now(TimeUnit.NANOSECONDS);
+        return courses.stream()
+                .map(course -> course.seen(now))
+                .sorted(Comparator.comparingInt(InFlight<K>::waiters).reversed())
+                .toList();
     }
 
     /** Spares the others the wait for the lease to lapse; when the tier is away, that wait is the bound. */
@@ -163,21 +185,32 @@ public final class Coalescer<K, V> {
         private Optional<Seen<V>> seen = Optional.empty();
         /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
         private boolean looked;
-        private Optional<Lease<K>> held = Optional.empty();
-        private boolean follows;
+        // Read by operators too.
+        private volatile Optional<Lease<K>> held = Optional.empty();
+        private volatile boolean follows;
 
         Course(Ask<K, V> ask) {
             this.ask = ask;
         }
 
         Mono<Landing<V>> fly() {
+            courses.add(this);
             return look()
-                    .doOnError(broken -> forgetLease())
-                    .map(landing -> new Landing<>(landing.outcome(), landing.after().doFinally(end -> forgetLease())));
+                    .doOnError(broken -> courses.remove(this))
+                    .map(landing -> new Landing<>(landing.outcome(),
+                            landing.after().doFinally(end -> courses.remove(this))));
         }
 
-        private void forgetLease() {
-            held.ifPresent(leases::remove);
+        InFlight<K> seen(long now) {
+            var role = held.isPresent()
+                    ? InFlight.Role.LEADER
+                    : follows ? InFlight.Role.FOLLOWER : InFlight.Role.LOOKING;
+            return new InFlight<>(ask.key(), ask.name(), role, Duration.ofNanos(now - start),
+                    flights.aboard(ask.key()));
+        }
+
+        Mono<Void> giveUp() {
+            return held.map(lease -> giveBack(lease, Ring.LANDED)).orElse(Mono.empty());
         }
 
         private Mono<Landing<V>> look() {
@@ -207,7 +240,6 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> asLeader(Lease<K> lease) {
             held = Optional.of(lease);
-            leases.add(lease);
             if (follows) {
                 events.tookOver();
                 endWait();

@@ -76,6 +76,12 @@ final class Flights<K, V> {
         inAir.remove(key);
     }
 
+    /** Those who wait for the key's flight; 0 when there is none. */
+    int aboard(K key) {
+        Flight flight = inAir.get(key);
+        return flight == null ? 0 : flight.waiters.get();
+    }
+
     /** Flights in the air. */
     int size() {
         return inAir.size();

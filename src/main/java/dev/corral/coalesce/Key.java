@@ -17,4 +17,15 @@ public record Key(String resource, String lane) {
     public Key lane(String name) {
         return new Key(resource, name);
     }
+
+    /** As one text, for people and URLs: the resource, and behind a colon the lane. */
+    public String text() {
+        return lane.isEmpty() ? resource : resource + ":" + lane;
+    }
+
+    /** The key of that {@link #text}. */
+    public static Key parse(String text) {
+        int colon = text.indexOf(':');
+        return colon < 0 ? of(text) : new Key(text.substring(0, colon), text.substring(colon + 1));
+    }
 }

@@ -2,6 +2,7 @@ package dev.corral.edge;
 
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Purges;
+import dev.corral.coalesce.Purges.Verdict;
 import dev.corral.http.Ailing;
 import dev.corral.http.Entry;
 import dev.corral.http.Failure;
@@ -13,30 +14,29 @@ import dev.corral.http.Varies;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.ArrayList;
+import java.time.Instant;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Where a resource lives in the tiers.
  *
  * @param text     the whole canonical cache key; stored with every entry and compared on every read, for a hash may collide
  * @param resource the key of the resource itself
- * @param name     what purges it, however its URI is spelt and whatever else its key has
+ * @param place    what purges name it by
  */
-record Address(String text, Key resource, String name) {
+record Address(String text, Key resource, Place place) {
 
     /**
      * The address of a canonical cache key.
      *
-     * @param uri  the key's part that all spellings of the URI have in common
-     * @param more what else the key has, each part behind a line feed; empty when nothing
+     * @param more what else the key has besides its place, each part behind a line feed; empty when nothing
      */
-    static Address of(String uri, String more) {
-        String common = hash(uri);
-        Key resource = Key.of(more.isEmpty() ? common : hash(uri + more));
-        return new Address(uri + more, resource, "k:" + common);
+    static Address of(Place place, String more) {
+        Key resource = Key.of(more.isEmpty() ? place.hash() : hash(place.uri() + more));
+        return new Address(place.uri() + more, resource, place);
     }
 
     /** Where the variant of these selecting fields lives; the resource itself when nothing selects. */
@@ -44,40 +44,57 @@ record Address(String text, Key resource, String name) {
         return selecting.lines().isEmpty() ? resource : resource.lane("v:" + hash(Variant.text(selecting)));
     }
 
-    /** Whether the entry is of this resource, and no purge has named it since its fetch began. */
-    boolean holds(Entry entry, Purges purges) {
-        // The first comparison is all that a hit pays: names are made only when there has been a purge since.
-        return entry.key().equals(text)
-                && (entry.position() >= purges.position() || !purges.purged(names(entry), entry.position()));
+    /**
+     * The entry, if it is of this resource and no purge since its fetch began has removed it; after a soft purge as stale as that
+     * has made it.
+     */
+    Optional<Entry> valid(Entry entry, Purges purges, Instant now) {
+        if (!entry.key().equals(text)) {
+            return Optional.empty();
+        }
+        // This comparison is all that a hit pays: names are made only when there has been a purge since.
+        if (entry.position() >= purges.position()) {
+            return Optional.of(entry);
+        }
+        return switch (purges.verdict(names(entry), entry.position())) {
+            case Verdict.Valid valid -> Optional.of(entry);
+            case Verdict.Stale(long position) -> stale(entry, earlier(Purges.time(position), now));
+            case Verdict.Gone gone -> Optional.empty();
+        };
     }
 
-    private List<String> names(Entry entry) {
-        var names = new ArrayList<String>();
-        names.add(name);
-        switch (entry) {
-            case Stored stored -> tags(stored, names);
-            case Ailing ailing -> tags(ailing.stored(), names);
-            case Varies pointer -> {
-                // Leads to what has tags.
-            }
-            case HitForMiss marker -> {
-                // Has none: its answer was for one request.
-            }
-            case Failure failure -> {
-                // Has none.
-            }
-        }
-        return names;
+    private static Optional<Entry> stale(Entry entry, Instant since) {
+        return switch (entry) {
+            case Stored stored -> Optional.of(stored.with(stored.terms().staleFrom(since)));
+            // Stale already.
+            case Ailing ailing -> Optional.of(ailing);
+            // Leads to what is judged by itself.
+            case Varies pointer -> Optional.of(pointer);
+            // What it remembers is to be found out again.
+            case HitForMiss marker -> Optional.empty();
+            case Failure failure -> Optional.of(failure);
+        };
     }
 
-    private static void tags(Stored stored, List<String> names) {
-        for (String tag : stored.tags()) {
-            names.add("t:" + tag);
-        }
+    /** A fleet whose clock has gone back has positions from the future. */
+    private static Instant earlier(Instant one, Instant other) {
+        return one.isBefore(other) ? one : other;
+    }
+
+    /** All names the entry can be purged by. */
+    List<String> names(Entry entry) {
+        return switch (entry) {
+            case Stored stored -> place.names(stored.tags());
+            case Ailing ailing -> place.names(ailing.stored().tags());
+            // What follows has no tags: it leads to what has, or is of an answer for one request.
+            case Varies pointer -> place.names(List.of());
+            case HitForMiss marker -> place.names(List.of());
+            case Failure failure -> place.names(List.of());
+        };
     }
 
     /** 128 bits of SHA-256: short, and nobody finds two keys with one hash. */
-    private static String hash(String text) {
+    static String hash(String text) {
         try {
             byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
             return Base64.getUrlEncoder().withoutPadding().encodeToString(Arrays.copyOf(digest, 16));

@@ -108,11 +108,12 @@ final class Fetch {
      * One fetch for everybody who waits in the flight of this key.
      *
      * @param stale    what is there and could be validated, or stand in if the fetch fails
+     * @param judged   whether it was judged by every purge up to {@code position}
      * @param failures how often in a row the origin has failed before
      */
-    Mono<Filled<Key, Entry>> fill(Key flight, Optional<Stored> stale, int failures, long position) {
+    Mono<Filled<Key, Entry>> fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position) {
         begun = true;
-        var fill = new Fill(flight, stale, failures, position);
+        var fill = new Fill(flight, stale, judged, failures, position);
         return Mono.defer(() -> fill.run(stale.filter(Validation::possible)))
                 .onErrorResume(OriginFailed.class,
                         failed -> Mono.just(fill.fail(failure(failed, position), false, Optional.empty())))
@@ -293,12 +294,14 @@ final class Fetch {
 
         private final Key flight;
         private final Optional<Stored> stale;
+        private final boolean judged;
         private final int failures;
         private final long position;
 
-        Fill(Key flight, Optional<Stored> stale, int failures, long position) {
+        Fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position) {
             this.flight = flight;
             this.stale = stale;
+            this.judged = judged;
             this.failures = failures;
             this.position = position;
         }
@@ -324,10 +327,13 @@ final class Fetch {
             };
         }
 
-        /** A 304 keeps the position of the body it confirms, so that it never revives what a purge removed. */
+        /**
+         * A 304 never revives what a purge removed: the body it confirms keeps its position, unless no purge up to this fill's had
+         * removed it. A soft purge that led to this validation is then done with.
+         */
         private Mono<Filled<Key, Entry>> validated(Stored base, Decision decision, Answer answer) {
             Optional<Stored> freshened = Validation.freshen(base, answer.head(), request.asked(), policy(),
-                    decision.requestTime, edge.clock().instant(), base.position());
+                    decision.requestTime, edge.clock().instant(), judged ? position : base.position());
             return freshened.isPresent() ? Mono.just(share(freshened.get())) : Mono.defer(() -> run(Optional.empty()));
         }
 

@@ -8,7 +8,6 @@ import dev.corral.http.Forwarding;
 import dev.corral.http.Head;
 import dev.corral.http.Invalidation;
 import dev.corral.origin.Outgoing;
-import java.net.URI;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -47,11 +46,7 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
 
     private static Address address(Route route, Asked asked, Forwarding.From from, String path,
             Optional<String> query) {
-        boolean keyed = route.host() instanceof Route.HostRule.OfClient;
-        URI base = route.upstream().base();
-        String uri = CacheKey.of(keyed ? from.scheme() : base.getScheme(),
-                keyed ? from.host() : base.getRawAuthority(), path, query, route.query(),
-                List.of("route=" + route.id()));
+        Place place = Place.of(route, from.scheme(), from.host(), path, query);
         var more = new StringBuilder();
         for (String name : route.keyed()) {
             more.append('\n').append(name).append('=').append(asked.fields().joined(name).orElse(""));
@@ -59,7 +54,7 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
         if (odd(path, query)) {
             more.append("\nas=").append(path).append(query.map(text -> "?" + text).orElse(""));
         }
-        return Address.of(uri, more.toString());
+        return Address.of(place, more.toString());
     }
 
     /**
@@ -134,7 +129,7 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
 
     private String named(String place) {
         int mark = place.indexOf('?');
-        return address(route, asked, from, mark < 0 ? place : place.substring(0, mark),
+        return Place.of(route, from.scheme(), from.host(), mark < 0 ? place : place.substring(0, mark),
                 mark < 0 ? Optional.empty() : Optional.of(place.substring(mark + 1))).name();
     }
 

@@ -71,11 +71,11 @@ final class Visit implements Ask<Key, Entry> {
 
     /** The hit path: no network, no flight, nothing that could have been done when the answer was stored. */
     private Optional<Result> near() {
-        Optional<Entry> entry = edge.near().apply(at).filter(this::ours);
+        Optional<Entry> entry = edge.near().apply(at).flatMap(this::ours);
         if (entry.isPresent() && entry.get() instanceof Varies pointer && leadsOn(pointer)) {
             at = variant(pointer);
             forward = CacheStatus.Forward.VARY_MISS;
-            entry = edge.near().apply(at).filter(this::ours);
+            entry = edge.near().apply(at).flatMap(this::ours);
         }
         return entry.flatMap(this::hit);
     }
@@ -92,7 +92,7 @@ final class Visit implements Ask<Key, Entry> {
 
     /** What the shared tier has for this request, without a flight. */
     private Mono<Result> stored() {
-        return edge.coalescer().find(at).filter(this::ours).flatMap(entry -> switch (entry) {
+        return edge.coalescer().find(at).mapNotNull(found -> ours(found).orElse(null)).flatMap(entry -> switch (entry) {
             case Varies pointer -> {
                 boolean on = leadsOn(pointer);
                 at = variant(pointer);
@@ -204,9 +204,10 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     private Mono<Result> landed(int n, Entry value, String version, Role role) {
-        if (!ours(value)) {
-            return round(n + 1);
-        }
+        return ours(value).map(mine -> judged(n, mine, version, role)).orElseGet(() -> round(n + 1));
+    }
+
+    private Mono<Result> judged(int n, Entry value, String version, Role role) {
         return switch (value) {
             case Stored stored -> landed(n, stored, role);
             case Ailing ailing -> landed(n, ailing, role);
@@ -292,8 +293,17 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     @Override
+    public String name() {
+        return request.address().place().url();
+    }
+
+    @Override
     public boolean accepts(Entry value, boolean awaited) {
-        return ours(value) && switch (value) {
+        return ours(value).filter(mine -> fits(mine, awaited)).isPresent();
+    }
+
+    private boolean fits(Entry value, boolean awaited) {
+        return switch (value) {
             case Stored stored -> !matches(stored) ? awaited : serves(stored, awaited);
             // Awaited, it is the failure of the fetch that was waited for.
             case Ailing ailing -> awaited || (matches(ailing.stored()) && ailing.resting(now()) && standsIn(ailing));
@@ -305,10 +315,12 @@ final class Visit implements Ask<Key, Entry> {
 
     @Override
     public Mono<Filled<Key, Entry>> fill(Optional<Entry> seen, long position) {
+        // Before it is judged: by all purges up to that position, or perhaps not.
+        boolean judged = edge.purges().complete() >= position;
         Optional<Stored> stale = old(seen);
         stale.filter(old -> !old.terms().fresh(now())).ifPresent(old -> forward = CacheStatus.Forward.STALE);
         int failures = seen.filter(Ailing.class::isInstance).map(Ailing.class::cast).map(Ailing::failures).orElse(0);
-        return fetch.fill(key(), stale, failures, position);
+        return fetch.fill(key(), stale, judged, failures, position);
     }
 
     @Override
@@ -320,7 +332,7 @@ final class Visit implements Ask<Key, Entry> {
 
     /** The stored answer that was there before, if it is this request's. */
     private Optional<Stored> old(Optional<Entry> seen) {
-        return seen.filter(this::ours).flatMap(entry -> switch (entry) {
+        return seen.flatMap(this::ours).flatMap(entry -> switch (entry) {
             case Stored stored -> Optional.of(stored);
             case Ailing ailing -> Optional.of(ailing.stored());
             case Varies pointer -> Optional.<Stored>empty();
@@ -337,8 +349,9 @@ final class Visit implements Ask<Key, Entry> {
         return Reuse.standsIn(request.asked(), stored, request.route().policy(), answered, status, now());
     }
 
-    private boolean ours(Entry entry) {
-        return request.address().holds(entry, edge.purges());
+    /** The entry as purges have left it, if it is of this request's resource. */
+    private Optional<Entry> ours(Entry entry) {
+        return request.address().valid(entry, edge.purges(), now());
     }
 
     private boolean matches(Stored stored) {

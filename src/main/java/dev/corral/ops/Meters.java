@@ -4,13 +4,20 @@ import dev.corral.coalesce.Events;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.TimeGauge;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.IntSupplier;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,6 +30,9 @@ import org.slf4j.LoggerFactory;
 public final class Meters implements Events {
 
     private static final Logger log = LoggerFactory.getLogger(Meters.class);
+
+    /** Flights that are told of: what fits on a page. */
+    private static final int TOP = 10;
 
     private record Answer(String route, String outcome) {}
 
@@ -38,6 +48,11 @@ public final class Meters implements Events {
     private final ConcurrentMap<Reason, Counter> released = new ConcurrentHashMap<>();
     private final ConcurrentMap<Answer, Timer> answers = new ConcurrentHashMap<>();
     private final ConcurrentMap<Fetch, Timer> fetches = new ConcurrentHashMap<>();
+    private final Counter hardPurges;
+    private final Counter softPurges;
+    private final Counter failedPurges;
+    private final Timer purgeWaits;
+    private final Latency latency = new Latency();
 
     /** Registers what is counted; the gauges come with {@link #watch}. */
     public Meters(MeterRegistry registry) {
@@ -53,6 +68,19 @@ public final class Meters implements Events {
         for (Reason reason : Reason.values()) {
             released(reason, 0);
         }
+        this.hardPurges = purges("hard");
+        this.softPurges = purges("soft");
+        this.failedPurges = purges("failed");
+        this.purgeWaits = Timer.builder("corral.purge.waits")
+                .description("How long purges waited until every live replica knew of them")
+                .register(registry);
+    }
+
+    private Counter purges(String result) {
+        return Counter.builder("corral.purges")
+                .description("Purges that operators asked this replica for")
+                .tag("result", result)
+                .register(registry);
     }
 
     private void released(Reason reason, int times) {
@@ -67,7 +95,11 @@ public final class Meters implements Events {
     }
 
     /** Registers the gauges. */
-    public void watch(IntSupplier flights, IntSupplier waiters, BooleanSupplier redisUp) {
+    public void watch(IntSupplier flights, IntSupplier waiters, BooleanSupplier redisUp, Supplier<Duration> purgeLag) {
+        TimeGauge.builder("corral.purge.lag", () -> purgeLag.get().toMillis(), TimeUnit.MILLISECONDS)
+                .description("How long ago this replica was last in step with the fleet's purges")
+                .strongReference(true)
+                .register(registry);
         Gauge.builder("corral.flights", flights::getAsInt)
                 .description("Flights in the air in this replica")
                 .strongReference(true)
@@ -84,6 +116,7 @@ public final class Meters implements Events {
 
     /** One request was answered. */
     public void answered(String route, String outcome, Duration time) {
+        latency.record(time);
         answers.computeIfAbsent(new Answer(route, outcome), key -> Timer.builder("corral.requests")
                 .description("Requests by what became of them, and the time to the whole answer")
                 .tag("route", key.route)
@@ -98,6 +131,39 @@ public final class Meters implements Events {
                 .tag("route", key.route)
                 .tag("result", key.result)
                 .register(registry)).record(time);
+    }
+
+    /** A purge is written; how long it waited for the others, zero when it did not. */
+    void purged(boolean soft, Duration waited) {
+        (soft ? softPurges : hardPurges).increment();
+        if (waited.isPositive()) {
+            purgeWaits.record(waited);
+        }
+    }
+
+    /** A purge could not be written. */
+    void purgeFailed() {
+        failedPurges.increment();
+    }
+
+    /**
+     * What this replica tells of itself; to be called once a beat, for it takes the latencies since the last call.
+     *
+     * @param flying all flights, those with the most waiters first
+     */
+    public Vitals vitals(String version, Instant started, String redis, long position, Duration lag, Duration offset,
+            List<Vitals.Flying> flying, int flights, int waiters, Map<String, String> breakers) {
+        return new Vitals(version, started, redis, position, lag.toMillis(), offset.toMillis(), flights, waiters,
+                requests(), fetches.values().stream().mapToLong(Timer::count).sum(), (long) fills.count(),
+                (long) fenced.count(), (long) takeovers.count(), waits.count(),
+                (long) waits.totalTime(TimeUnit.MILLISECONDS), Latency.encode(latency.since()), breakers,
+                flying.subList(0, Math.min(TOP, flying.size())));
+    }
+
+    private Map<String, Long> requests() {
+        var counts = new TreeMap<String, Long>();
+        answers.forEach((answer, timer) -> counts.merge(answer.outcome, timer.count(), Long::sum));
+        return counts;
     }
 
     @Override

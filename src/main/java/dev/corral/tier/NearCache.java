@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
 import java.util.function.ToIntFunction;
+import java.util.stream.Stream;
 import reactor.core.publisher.Mono;
 
 /**
@@ -69,6 +70,11 @@ public final class NearCache<V> implements SharedTier<Key, V> {
     public Optional<V> peek(Key key) {
         Held<V> held = memory.getIfPresent(key);
         return held != null && recent(held) ? held.peeked() : Optional.empty();
+    }
+
+    /** The values held, as they are found; for operators, not for requests. */
+    public Stream<V> values() {
+        return memory.asMap().values().stream().map(held -> held.seen().value());
     }
 
     /** Values held. */

@@ -2,13 +2,14 @@ package dev.corral.tier;
 
 import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.Purges;
-import dev.corral.tier.PurgeLog.Given;
+import dev.corral.tier.PurgeLog.Name;
 import dev.corral.tier.PurgeLog.Page;
-import dev.corral.tier.PurgeLog.Purge;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneOffset;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,6 +30,9 @@ import reactor.core.scheduler.Scheduler;
  * <p>A failover may take back purges that were acknowledged. A replica that knows positions the log does not have writes their
  * names to it again.
  *
+ * <p>Whoever purges may ask to be told by each replica that it knows: each answers once nothing up to that purge is missing in its
+ * mirror. An answer is a hint like any message; what a replica's mirror has reached is also in the fleet's record of it.
+ *
  * <p>The same look compares this machine's clock with Redis'.
  */
 public final class RedisPurges implements Purges, AutoCloseable {
@@ -45,6 +49,21 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private static final Duration MARGIN = Duration.ofHours(1);
     // About 50 MB when the names are long.
     private static final int MIRRORED = 250_000;
+    // Purges of which people are told; the fleet's record has them all.
+    private static final int RECENT = 50;
+    // Answers owed to those who asked while this replica was behind; whoever is dropped gives up waiting by himself.
+    private static final int OWED = 1_000;
+
+    private static final String ACKNOWLEDGEMENTS = "corral:acks:";
+
+    /** An answer owed. */
+    private record Owed(long position, String asker) {}
+
+    /** An answer heard. */
+    private record Heard(long position, String replica) {}
+
+    /** A purge as people are told of it, and when it was, by Redis' clock. */
+    public record Recent(long position, Instant time, boolean soft, List<String> told, String by) {}
 
     private final RedisConnections connections;
     private final RedisGate gate;
@@ -56,23 +75,30 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private final PurgeMirror mirror;
     private final Sinks.Many<Boolean> gaps = Sinks.many().multicast().directBestEffort();
     private final Disposable.Swap looking = Disposables.swap();
+    private final String replicaId;
+    // Answers may come before Redis has told the asker its purge's position.
+    private final Sinks.Many<Heard> answers = Sinks.many().replay().limit(10_000, Duration.ofSeconds(5));
 
-    private long read; // guarded by this; the position up to which nothing of the log is missing here
+    private final Deque<Owed> owed = new ArrayDeque<>(); // guarded by this
+    private final Deque<Recent> recent = new ArrayDeque<>(); // guarded by this; the latest first
+    private volatile long read; // written under this; the position up to which nothing of the log is missing here
     private volatile long heard; // nanoseconds of the ticker
     private volatile boolean everHeard;
 
     /**
      * To be made before the connections are started.
      *
+     * @param replicaId   unique for each process of the fleet
      * @param longestLife of any entry; purges are remembered an hour longer
      * @param scheduler   where the looks are timed
      * @param ticker      tells how long ago the fleet was heard from
      * @param machine     this machine's clock
      */
-    public RedisPurges(RedisConnections connections, RedisGate gate, Duration longestLife, Scheduler scheduler,
-            Ticker ticker, Clock machine) {
+    public RedisPurges(RedisConnections connections, RedisGate gate, String replicaId, Duration longestLife,
+            Scheduler scheduler, Ticker ticker, Clock machine) {
         this.connections = connections;
         this.gate = gate;
+        this.replicaId = replicaId;
         this.keep = longestLife.plus(MARGIN);
         this.scheduler = scheduler;
         this.ticker = ticker;
@@ -80,6 +106,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
         this.time = new FleetTime(machine);
         this.mirror = new PurgeMirror(keep, MIRRORED);
         connections.listen(PurgeLog.CHANNEL, this::hear);
+        connections.listen(ACKNOWLEDGEMENTS + replicaId, this::acknowledged);
     }
 
     /** Begins to look at the log, at once and then twice a second. */
@@ -107,23 +134,41 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     @Override
-    public boolean purged(List<String> names, long position) {
-        return mirror.purged(names, position);
+    public long complete() {
+        return read;
     }
 
-    /**
-     * {@inheritDoc} It costs the same whatever it hits. At most 1,000 names, none with a control character in it.
-     */
     @Override
-    public Mono<Long> purge(List<String> names) {
+    public Verdict verdict(List<String> names, long position) {
+        return mirror.verdict(names, position);
+    }
+
+    /** {@inheritDoc} It costs the same whatever it hits. */
+    @Override
+    public Mono<Purged> purge(Purge purge) {
+        List<String> names = purge.names();
         if (names.isEmpty() || names.size() > PurgeLog.NAMES) {
             return Mono.error(new IllegalArgumentException(
                     "a purge names 1 to " + PurgeLog.NAMES + " things, not " + names.size()));
         }
-        if (names.stream().anyMatch(name -> name.chars().anyMatch(Character::isISOControl))) {
+        if (controls(names) || controls(purge.told()) || controls(List.of(purge.by()))) {
             return Mono.error(new IllegalArgumentException("a name has a control character"));
         }
-        return write(names).map(Given::position);
+        return write(purge).map(position -> new Purged(position, purge.awaits() ? heardOf(position) : Flux.empty()));
+    }
+
+    private static boolean controls(List<String> texts) {
+        return texts.stream().anyMatch(text -> text.chars().anyMatch(Character::isISOControl));
+    }
+
+    /** The last purges people were told of, the latest first; at most 50, and none from before this replica's start. */
+    public synchronized List<Recent> recent() {
+        return List.copyOf(recent);
+    }
+
+    /** How long ago this replica was last in step with the fleet; longer than it can matter when it never was. */
+    public Duration lag() {
+        return everHeard ? Duration.ofNanos(ticker.read() - heard) : keep;
     }
 
     /** The clock all replicas agree on, to within half a round trip to Redis. */
@@ -141,21 +186,73 @@ public final class RedisPurges implements Purges, AutoCloseable {
         return mirror.size();
     }
 
-    private Mono<Given> write(List<String> names) {
-        return gate.guard(Mono.defer(() -> PurgeLog.write(connections.control(), names, mirror.position(), keep)))
-                .doOnNext(given -> apply(new Purge(given.position(), names), given.previous()));
+    private Mono<Long> write(Purge purge) {
+        var whole = new PurgeLog.Purge(0, Name.of(purge.names(), purge.soft()), purge.told(), purge.by());
+        String asker = purge.awaits() ? replicaId : "";
+        return gate.guard(Mono.defer(
+                () -> PurgeLog.write(connections.control(), whole, asker, mirror.position(), keep)))
+                .map(given -> {
+                    var placed = new PurgeLog.Purge(given.position(), whole.names(), whole.told(), whole.by());
+                    apply(new PurgeLog.Told(placed, given.previous(), ""));
+                    return given.position();
+                });
+    }
+
+    /** The mirror of this replica has it by now. */
+    private Flux<String> heardOf(long position) {
+        return answers.asFlux()
+                .filter(heard -> heard.position() == position)
+                .map(Heard::replica)
+                .filter(replica -> !replica.equals(replicaId))
+                .startWith(replicaId)
+                .distinct();
+    }
+
+    /** On an event loop. */
+    private void acknowledged(String message) {
+        int blank = message.indexOf(' ');
+        if (blank > 0 && message.substring(0, blank).chars().allMatch(Character::isDigit) && blank <= 18) {
+            answers.tryEmitNext(new Heard(Long.parseLong(message.substring(0, blank)), message.substring(blank + 1)));
+        }
     }
 
     /** On an event loop. */
     private void hear(String message) {
-        PurgeLog.told(message).ifPresentOrElse(told -> apply(told.purge(), told.previous()), this::lookNow);
+        PurgeLog.told(message).ifPresentOrElse(this::apply, this::lookNow);
     }
 
-    private void apply(Purge purge, long previous) {
-        mirror.purge(purge.names(), purge.position());
-        if (!follows(purge, previous)) {
+    private void apply(PurgeLog.Told told) {
+        mirror.purge(told.purge().names(), told.purge().position());
+        owe(told);
+        if (follows(told.purge(), told.previous())) {
+            answer();
+        } else {
             lookNow();
         }
+    }
+
+    private synchronized void owe(PurgeLog.Told told) {
+        if (!told.asker().isEmpty()) {
+            owed.addLast(new Owed(told.purge().position(), told.asker()));
+            if (owed.size() > OWED) {
+                owed.removeFirst();
+            }
+        }
+    }
+
+    /** Tells those who asked about purges that are complete here. */
+    private void answer() {
+        for (Owed one : due()) {
+            Mono<Long> told = Mono.defer(() -> Mono.fromCompletionStage(connections.control()
+                    .publish(ACKNOWLEDGEMENTS + one.asker(), Script.bytes(one.position() + " " + replicaId))));
+            gate.guard(told).subscribe(heard -> {}, lost -> log.debug("An answer to a purge was lost", lost));
+        }
+    }
+
+    private synchronized List<Owed> due() {
+        List<Owed> due = owed.stream().filter(one -> one.position() <= read).toList();
+        owed.removeAll(due);
+        return due;
     }
 
     /** If not done at once, it is within half a second. */
@@ -164,7 +261,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     /** Whether nothing is missing between what had been read and this purge. */
-    private synchronized boolean follows(Purge purge, long previous) {
+    private synchronized boolean follows(PurgeLog.Purge purge, long previous) {
         if (purge.position() <= read) {
             return true;
         }
@@ -172,6 +269,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
             return false;
         }
         read = purge.position();
+        remember(purge);
         heardAt(ticker.read());
         return true;
     }
@@ -204,13 +302,9 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private Mono<Page> page() {
         return Mono.defer(() -> {
             Instant asked = machine.instant();
-            return gate.probe(PurgeLog.read(connections.control(), read()))
+            return gate.probe(PurgeLog.read(connections.control(), read))
                     .doOnNext(page -> time.compare(asked, page.now(), machine.instant()));
         });
-    }
-
-    private synchronized long read() {
-        return read;
     }
 
     /** True at the end of the log. */
@@ -218,13 +312,27 @@ public final class RedisPurges implements Purges, AutoCloseable {
         mirror.raise(page.first());
         page.purges().forEach(purge -> mirror.purge(purge.names(), purge.position()));
         synchronized (this) {
+            page.purges().stream().filter(purge -> purge.position() > read).forEach(this::remember);
             long last = page.purges().isEmpty() ? page.anchor() : page.purges().getLast().position();
             read = Math.max(read, last);
         }
+        answer();
         if (!page.more()) {
             heardAt(asked);
         }
         return Mono.just(!page.more());
+    }
+
+    /** Called under this, in the order of the log. */
+    private void remember(PurgeLog.Purge purge) {
+        if (!purge.told().isEmpty()) {
+            boolean soft = purge.names().stream().allMatch(Name::soft);
+            recent.addFirst(
+                    new Recent(purge.position(), Purges.time(purge.position()), soft, purge.told(), purge.by()));
+            if (recent.size() > RECENT) {
+                recent.removeLast();
+            }
+        }
     }
 
     private void heardAt(long nanos) {
@@ -233,7 +341,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     /** The names this replica knows to be purged at positions the log does not have: a failover has lost them. */
-    private List<String> missing(Page page) {
+    private List<Name> missing(Page page) {
         boolean within = page.mine() >= page.first() && page.mine() != page.anchor();
         return within ? mirror.between(page.anchor(), page.mine()) : List.of();
     }
@@ -241,10 +349,11 @@ public final class RedisPurges implements Purges, AutoCloseable {
     /** Then reads on from where the log and this replica last agreed. */
     private Mono<Boolean> assertAgain(Page page) {
         log.warn("Redis has lost purges after {}: this replica writes them again", page.anchor());
-        List<String> names = missing(page);
-        Mono<Void> written = Flux.fromIterable(names)
+        Mono<Void> written = Flux.fromIterable(missing(page))
                 .buffer(PurgeLog.NAMES)
-                .concatMap(part -> gate.probe(PurgeLog.write(connections.control(), part, mirror.position(), keep)))
+                .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))
+                .concatMap(part -> gate.probe(
+                        PurgeLog.write(connections.control(), part, "", mirror.position(), keep)))
                 .then();
         return written.then(Mono.fromSupplier(() -> {
             synchronized (this) {

@@ -114,7 +114,8 @@ class ChartValuesTest {
         findMissing("", SCHEMA, defaults, missing);
 
         assertThat(missing).isSubsetOf("global", "settings.access-log", "settings.lease", "settings.coalesce",
-                "settings.waiters", "settings.near", "resources.claims", "redis.builtIn.resources.claims");
+                "settings.purge", "settings.waiters", "settings.near", "resources.claims",
+                "redis.builtIn.resources.claims");
     }
 
     private static void findMissing(String path, JsonNode schema, JsonNode defaults, Set<String> missing) {

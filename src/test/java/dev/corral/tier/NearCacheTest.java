@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
+import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.test.scheduler.VirtualTimeScheduler;
 
@@ -238,13 +239,18 @@ class NearCacheTest extends SharedTierContract {
             }
 
             @Override
-            public boolean purged(List<String> names, long since) {
-                return false;
+            public long complete() {
+                return position;
             }
 
             @Override
-            public Mono<Long> purge(List<String> names) {
-                return Mono.just(++position);
+            public Verdict verdict(List<String> names, long since) {
+                return Verdict.VALID;
+            }
+
+            @Override
+            public Mono<Purged> purge(Purge purge) {
+                return Mono.just(new Purged(++position, Flux.empty()));
             }
         };
         return new NearCache<>(tier, purges, 10_000, String::length, value -> LIFE, RECENCY,

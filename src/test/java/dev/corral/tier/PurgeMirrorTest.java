@@ -1,8 +1,15 @@
 package dev.corral.tier;
 
 import dev.corral.coalesce.Purges;
+import dev.corral.coalesce.Purges.Verdict;
+import dev.corral.tier.PurgeLog.Name;
 import java.time.Duration;
 import java.util.List;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.Chars;
+import net.jqwik.api.constraints.Size;
+import net.jqwik.api.constraints.StringLength;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -13,65 +20,125 @@ class PurgeMirrorTest {
 
     private final PurgeMirror mirror = new PurgeMirror(Duration.ofHours(25), 100);
 
+    private void purge(long at, String... names) {
+        mirror.purge(Name.of(List.of(names), false), at);
+    }
+
+    private void soften(long at, String... names) {
+        mirror.purge(Name.of(List.of(names), true), at);
+    }
+
+    private Verdict verdict(long since, String... labels) {
+        return mirror.verdict(List.of(labels), since);
+    }
+
+    private boolean gone(long since, String... labels) {
+        return verdict(since, labels) instanceof Verdict.Gone;
+    }
+
     @Test
     void aPurgeHitsWhatWasFilledBeforeItAndNamesIt() {
-        mirror.purge(List.of("shoes", "hats"), 10);
+        purge(10, "shoes", "hats");
 
-        assertThat(mirror.purged(List.of("socks", "hats"), 9)).isTrue();
-        assertThat(mirror.purged(List.of("hats"), 10)).isFalse();
-        assertThat(mirror.purged(List.of("socks"), 9)).isFalse();
+        assertThat(gone(9, "socks", "hats")).isTrue();
+        assertThat(gone(10, "hats")).isFalse();
+        assertThat(gone(9, "socks")).isFalse();
     }
 
     @Test
     void theLastPurgeOfANameCounts() {
-        mirror.purge(List.of("hats"), 20);
-        mirror.purge(List.of("hats"), 10);
+        purge(20, "hats");
+        purge(10, "hats");
 
-        assertThat(mirror.purged(List.of("hats"), 15)).isTrue();
+        assertThat(gone(15, "hats")).isTrue();
         assertThat(mirror.position()).isEqualTo(20);
     }
 
     @Test
     void everythingIsImplied() {
-        mirror.purge(List.of(Purges.EVERYTHING), 10);
+        purge(10, Purges.EVERYTHING);
 
-        assertThat(mirror.purged(List.of(), 9)).isTrue();
-        assertThat(mirror.purged(List.of("hats"), 10)).isFalse();
+        assertThat(gone(9)).isTrue();
+        assertThat(gone(10, "hats")).isFalse();
     }
 
     @Test
     void itKnowsWhatWasPurgedAfterAPosition() {
-        mirror.purge(List.of("hats"), 10);
-        mirror.purge(List.of("shoes"), 20);
-        mirror.purge(List.of(Purges.EVERYTHING), 30);
+        purge(10, "hats");
+        purge(20, "shoes");
+        purge(30, Purges.EVERYTHING);
 
-        assertThat(mirror.between(10, Long.MAX_VALUE)).containsExactlyInAnyOrder("shoes", Purges.EVERYTHING);
+        assertThat(mirror.between(10, Long.MAX_VALUE)).containsExactlyInAnyOrder(new Name("shoes", false),
+                new Name(Purges.EVERYTHING, false));
         assertThat(mirror.between(30, Long.MAX_VALUE)).isEmpty();
     }
 
     @Test
     void purgesNoEntryCanBeAsOldAsAreForgotten() {
-        mirror.purge(List.of("hats"), HOUR);
-        mirror.purge(List.of("shoes"), 25 * HOUR);
+        purge(HOUR, "hats");
+        purge(25 * HOUR, "shoes");
         assertThat(mirror.size()).isEqualTo(2);
 
-        mirror.purge(List.of("shoes"), 27 * HOUR);
+        purge(27 * HOUR, "shoes");
 
         assertThat(mirror.size()).isEqualTo(1);
-        assertThat(mirror.purged(List.of("shoes"), 26 * HOUR)).isTrue();
+        assertThat(gone(26 * HOUR, "shoes")).isTrue();
     }
 
     @Test
     void beyondItsLimitItPurgesTooMuchAndNeverTooLittle() {
         for (int i = 1; i <= 1_000; i++) {
-            mirror.purge(List.of("name " + i), i);
+            purge(i, "name " + i);
         }
 
         assertThat(mirror.size()).isEqualTo(100);
         for (int i = 1; i <= 1_000; i++) {
-            assertThat(mirror.purged(List.of("name " + i), i - 1)).isTrue();
+            assertThat(gone(i - 1, "name " + i)).isTrue();
         }
-        assertThat(mirror.purged(List.of("never purged"), 900)).isFalse();
-        assertThat(mirror.purged(List.of("never purged"), 899)).isTrue();
+        assertThat(gone(900, "never purged")).isFalse();
+        assertThat(gone(899, "never purged")).isTrue();
+    }
+
+    @Test
+    void aSoftPurgeMakesStaleAndAHardOneWins() {
+        soften(10, "hats");
+        soften(20, "hats", "shoes");
+
+        assertThat(verdict(5, "hats")).isEqualTo(new Verdict.Stale(20));
+        assertThat(verdict(20, "hats")).isEqualTo(Verdict.VALID);
+        purge(15, "hats");
+        assertThat(verdict(14, "hats")).isEqualTo(new Verdict.Gone());
+        assertThat(verdict(15, "hats")).isEqualTo(new Verdict.Stale(20));
+        soften(30, Purges.EVERYTHING);
+        assertThat(verdict(20, "socks")).isEqualTo(new Verdict.Stale(30));
+        assertThat(verdict(14, "hats", "socks")).isEqualTo(new Verdict.Gone());
+    }
+
+    @Test
+    void aPrefixHitsAllThatBeginsSoAndNothingElse() {
+        purge(10, "p:/a/", "p:/abc", "p:/b", "p:/ab/c/d");
+        soften(20, "p:/a");
+
+        assertThat(gone(9, "p:/a/1")).isTrue();
+        assertThat(gone(9, "p:/abcd")).isTrue();
+        assertThat(gone(9, "p:/ab/c/d")).isTrue();
+        assertThat(gone(9, "p:/b")).isTrue();
+        assertThat(verdict(9, "p:/ab/c")).isEqualTo(new Verdict.Stale(20));
+        assertThat(verdict(9, "p:/ab")).isEqualTo(new Verdict.Stale(20));
+        assertThat(verdict(9, "p:/")).isEqualTo(Verdict.VALID);
+        assertThat(verdict(9, "p:/c/a/")).isEqualTo(Verdict.VALID);
+        assertThat(verdict(9, "/a/1")).isEqualTo(Verdict.VALID);
+    }
+
+    @Property(tries = 2_000)
+    void theSearchForPrefixesFindsWhatAComparisonWithEachFinds(
+            @ForAll @Size(max = 30) List<@StringLength(max = 6) @Chars({'a', 'b', '/'}) String> purged,
+            @ForAll @Chars({'a', 'b', '/'}) @StringLength(max = 8) String label) {
+        var given = new PurgeMirror(Duration.ofHours(25), 1_000);
+        purged.forEach(prefix -> given.purge(Name.of(List.of("p:" + prefix), false), 10));
+
+        boolean found = given.verdict(List.of("p:" + label), 9) instanceof Verdict.Gone;
+
+        assertThat(found).isEqualTo(purged.stream().anyMatch(label::startsWith));
     }
 }

@@ -28,7 +28,7 @@ abstract class RedisContract extends SharedTierContract {
 
     @Override
     protected long purge() {
-        return one(0).purges.purge(List.of("contract")).blockOptional().orElseThrow();
+        return one(0).purges.purge(List.of("contract")).blockOptional().orElseThrow().position();
     }
 
     @Override

@@ -1,6 +1,7 @@
 package dev.corral.tier;
 
 import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.SharedTier.Attempt.Led;
 import dev.corral.coalesce.SharedTier.Latch;
 import dev.corral.coalesce.SharedTier.Lease;
@@ -43,7 +44,8 @@ class RedisFailoverTest {
             publish(here, "after");
             assertThat(found(there)).contains("after");
             assertThat(purge(there, "shoes")).isGreaterThan(purged);
-            Awaitility.await().until(() -> here.purges.purged(List.of("shoes"), purged));
+            Awaitility.await()
+                    .until(() -> here.purges.verdict(List.of("shoes"), purged) instanceof Purges.Verdict.Gone);
             assertRings(here, there);
         }
     }
@@ -70,7 +72,7 @@ class RedisFailoverTest {
     }
 
     private static long purge(Replica replica, String name) {
-        return replica.purges.purge(List.of(name)).blockOptional(BOUND).orElseThrow();
+        return replica.purges.purge(List.of(name)).blockOptional(BOUND).orElseThrow().position();
     }
 
     private static Optional<String> found(Replica replica) {

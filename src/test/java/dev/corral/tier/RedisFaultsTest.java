@@ -5,6 +5,7 @@ import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.AppenderBase;
 import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.SharedTier.Attempt;
 import dev.corral.coalesce.SharedTier.Attempt.Led;
 import dev.corral.coalesce.SharedTier.Attempt.Lost;
@@ -176,7 +177,7 @@ class RedisFaultsTest {
         Optional<String> seen = replica.tier.find(KEY).map(Seen::version).blockOptional(BOUND);
         assertThat(replica.tier.follow(KEY, seen, since).block(BOUND)).isEqualTo(new Sight.Failed<>("refused"));
         redis.ask("SCRIPT FLUSH");
-        assertThat(replica.purges.purge(List.of("x")).block(BOUND)).isPositive();
+        assertThat(replica.purges.purge(List.of("x")).map(Purges.Purged::position).block(BOUND)).isPositive();
     }
 
     @Test
@@ -235,7 +236,7 @@ class RedisFaultsTest {
 
         assertThat(replica.gate.open()).isTrue();
         assertThat(replica.tier.find(KEY).map(Seen::value).block(BOUND)).isEqualTo("a");
-        long position = replica.purges.purge(List.of("x")).blockOptional(BOUND).orElseThrow();
+        long position = replica.purges.purge(List.of("x")).blockOptional(BOUND).orElseThrow().position();
         assertThat(redis.ask("GET corral:{purge}:seq")).isEqualTo(Long.toString(position));
     }
 

@@ -1,6 +1,7 @@
 package dev.corral.tier;
 
 import dev.corral.coalesce.Key;
+import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.SharedTier.Attempt.Led;
 import dev.corral.coalesce.SharedTier.Write;
 import dev.corral.dev.EmbeddedRedis;
@@ -71,7 +72,7 @@ class RedisSettingsTest {
             here.tier.publish(lease, List.of(new Write<>(KEY, "a", LONG))).block(LONG);
 
             assertThat(there.tier.find(KEY).blockOptional(LONG)).isPresent();
-            assertThat(here.purges.purge(List.of("hats")).block(LONG)).isPositive();
+            assertThat(here.purges.purge(List.of("hats")).map(Purges.Purged::position).block(LONG)).isPositive();
         }
     }
 }

@@ -67,7 +67,7 @@ final class Replica implements AutoCloseable {
                 spring.getBean(RedisConnectionDetails.class), properties);
         gate = new RedisGate(CircuitBreakerRegistry.ofDefaults(), RedisConnections.timeout(properties),
                 Clock.systemUTC());
-        purges = new RedisPurges(connections, gate, Duration.ofHours(24), looks, Ticker.systemTicker(),
+        purges = new RedisPurges(connections, gate, id, Duration.ofHours(24), looks, Ticker.systemTicker(),
                 Clock.systemUTC());
         tier = new RedisTier<>(connections, gate, text(1), TIMING, id);
         connections.start();

@@ -1,0 +1,30 @@
+package dev.corral;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.ops.Control;
+import dev.corral.ops.Problems;
+import org.springframework.boot.actuate.autoconfigure.endpoint.web.WebEndpointProperties;
+import org.springframework.boot.actuate.autoconfigure.web.ManagementContextConfiguration;
+import org.springframework.boot.actuate.autoconfigure.web.ManagementContextType;
+import org.springframework.context.annotation.Bean;
+import org.springframework.web.reactive.function.server.support.RouterFunctionMapping;
+
+/** What only the management port has, besides Spring's endpoints. */
+@ManagementContextConfiguration(value = ManagementContextType.CHILD, proxyBeanMethods = false)
+final class ManagementWiring {
+
+    /** Before the endpoints, which would refuse other methods of their paths: at -100. */
+    private static final int BEFORE_ENDPOINTS = -200;
+
+    @Bean
+    RouterFunctionMapping controlMapping(Control control, WebEndpointProperties endpoints) {
+        var mapping = new RouterFunctionMapping(control.routes(endpoints.getBasePath()));
+        mapping.setOrder(BEFORE_ENDPOINTS);
+        return mapping;
+    }
+
+    @Bean
+    Problems problems(ObjectMapper json) {
+        return new Problems(json);
+    }
+}

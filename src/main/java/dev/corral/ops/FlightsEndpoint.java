@@ -1,0 +1,49 @@
+package dev.corral.ops;
+
+import dev.corral.ops.Vitals.Flying;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.boot.actuate.endpoint.annotation.DeleteOperation;
+import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
+import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
+import org.springframework.boot.actuate.endpoint.annotation.Selector;
+import org.springframework.boot.actuate.endpoint.web.WebEndpointResponse;
+import reactor.core.publisher.Mono;
+
+/** The flights in the air in this replica: {@code GET /actuator/flights}, {@code DELETE /actuator/flights/{id}}. */
+@Endpoint(id = "flights")
+public final class FlightsEndpoint {
+
+    private static final Logger audit = LoggerFactory.getLogger("corral.audit");
+
+    private final Supplier<List<Flying>> flights;
+    private final Function<String, Mono<Boolean>> abandon;
+
+    /** @param abandon false when there is no such flight */
+    public FlightsEndpoint(Supplier<List<Flying>> flights, Function<String, Mono<Boolean>> abandon) {
+        this.flights = flights;
+        this.abandon = abandon;
+    }
+
+    /** All of them, those with the most waiters first. */
+    @ReadOperation
+    public Map<String, Object> flights() {
+        List<Flying> all = flights.get();
+        return Map.of("count", all.size(), "waiters", all.stream().mapToInt(Flying::waiters).sum(), "flights", all);
+    }
+
+    /**
+     * Gives up on one: whoever comes from now on starts afresh, those who wait for it get what it brings, and it is not stored. 404
+     * when it is not in the air here.
+     */
+    @DeleteOperation
+    public Mono<WebEndpointResponse<Void>> abandon(@Selector String id) {
+        return abandon.apply(id)
+                .doOnNext(given -> audit.info("abandon flight={} found={}", id, given))
+                .map(given -> new WebEndpointResponse<>(given ? 204 : 404));
+    }
+}

@@ -1,0 +1,50 @@
+package dev.corral.ops;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import org.springframework.core.Ordered;
+import org.springframework.http.MediaType;
+import org.springframework.http.ProblemDetail;
+import org.springframework.http.server.reactive.ServerHttpResponse;
+import org.springframework.web.ErrorResponse;
+import org.springframework.web.server.ServerWebExchange;
+import org.springframework.web.server.WebExceptionHandler;
+import reactor.core.publisher.Mono;
+
+/** Says what is wrong with a request to the management port as problem+json (RFC 9457). Other errors are Spring's to tell. */
+public final class Problems implements WebExceptionHandler, Ordered {
+
+    private final ObjectMapper json;
+
+    /** @param json the application's */
+    public Problems(ObjectMapper json) {
+        this.json = json;
+    }
+
+    @Override
+    public Mono<Void> handle(ServerWebExchange exchange, Throwable error) {
+        ServerHttpResponse response = exchange.getResponse();
+        if (!(error instanceof ErrorResponse told) || response.isCommitted()) {
+            return Mono.error(error);
+        }
+        ProblemDetail problem = told.getBody();
+        response.setStatusCode(told.getStatusCode());
+        response.getHeaders().putAll(told.getHeaders());
+        response.getHeaders().setContentType(MediaType.APPLICATION_PROBLEM_JSON);
+        return response.writeWith(Mono.fromSupplier(() -> response.bufferFactory().wrap(bytes(problem))));
+    }
+
+    private byte[] bytes(ProblemDetail problem) {
+        try {
+            return json.writeValueAsBytes(problem);
+        } catch (JsonProcessingException impossible) {
+            throw new IllegalStateException("a problem is JSON", impossible);
+        }
+    }
+
+    /** Before Spring Boot's, at -1. */
+    @Override
+    public int getOrder() {
+        return -2;
+    }
+}

@@ -1,0 +1,194 @@
+package dev.corral.ops;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.coalesce.Purges;
+import dev.corral.coalesce.Purges.Purged;
+import dev.corral.coalesce.TierUnavailable;
+import java.time.Duration;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+
+/**
+ * Purges for operators: written once, and, if they wait for it, known to every live replica. Each is one line of the audit log,
+ * {@code corral.audit}. Thread-safe.
+ */
+public final class Purger {
+
+    private static final Logger audit = LoggerFactory.getLogger("corral.audit");
+
+    /** How often the fleet's own record is asked, in case that an answer was lost. */
+    private static final Duration LOOK = Duration.ofMillis(250);
+
+    /** What the fleet's record says of a replica: whether it lives, and the position up to which it knows all purges. */
+    public record Standing(String id, boolean live, long position) {
+
+        /** The standing of a replica with this status, a {@link Vitals} as JSON; at position 0 if nobody here can read it. */
+        public static Standing of(String id, boolean live, String status, ObjectMapper json) {
+            try {
+                return new Standing(id, live, json.readTree(status).path("position").asLong());
+            } catch (JsonProcessingException strange) {
+                return new Standing(id, live, 0);
+            }
+        }
+    }
+
+    /**
+     * What became of a purge.
+     *
+     * @param names    what was purged, in words
+     * @param complete whether each live replica is known to know; false as well when nobody waited
+     * @param replicas those that were live, and what is known of them; empty when nobody waited
+     */
+    public record Result(long position, boolean soft, List<String> names, boolean complete, List<Heard> replicas) {}
+
+    /**
+     * What is known of a replica.
+     *
+     * @param millis from the purge's request to its answer; 0 when there was none
+     */
+    public record Heard(String id, boolean acknowledged, double millis) {}
+
+    private final Purges purges;
+    private final Mono<List<Standing>> fleet;
+    private final Duration bound;
+    private final Scheduler scheduler;
+    private final Meters meters;
+
+    /**
+     * @param fleet     the fleet's record, asked anew at each subscription
+     * @param bound     how long to wait for replicas
+     * @param scheduler where the wait is timed
+     */
+    public Purger(Purges purges, Mono<List<Standing>> fleet, Duration bound, Scheduler scheduler, Meters meters) {
+        this.purges = purges;
+        this.fleet = fleet;
+        this.bound = bound;
+        this.scheduler = scheduler;
+        this.meters = meters;
+    }
+
+    /**
+     * Purges the targets in one step. Errors with {@link TierUnavailable} when that could not be written, with
+     * {@link IllegalArgumentException} when it is too much for one step.
+     *
+     * @param by    for the record
+     * @param waits whether to wait until the live replicas know, or the bound is reached
+     */
+    public Mono<Result> purge(List<Inventory.Target> targets, boolean soft, String by, boolean waits) {
+        Set<String> names = new LinkedHashSet<>();
+        targets.forEach(target -> names.addAll(target.names()));
+        List<String> told = targets.stream().map(Inventory.Target::told).toList();
+        var order = new Purges.Purge(List.copyOf(names), soft, few(told), by, waits);
+        return Mono.defer(() -> {
+            long start = scheduler.now(TimeUnit.NANOSECONDS);
+            return purges.purge(order)
+                    .flatMap(purged -> waits
+                            ? awaited(purged, start).map(heard -> result(purged, soft, told, heard))
+                            : Mono.just(new Result(purged.position(), soft, told, false, List.of())))
+                    .doOnNext(result -> tell(result, by, Duration.ofNanos(scheduler.now(TimeUnit.NANOSECONDS) - start),
+                            waits))
+                    .doOnError(error -> refused(error, told, by));
+        });
+    }
+
+    /** The record is for people; a batch's first names tell enough. */
+    private static List<String> few(List<String> told) {
+        return told.size() <= 10
+                ? told
+                : Stream.concat(told.stream().limit(10), Stream.of("and " + (told.size() - 10) + " more")).toList();
+    }
+
+    /** What was heard, from whoever was live when the purge was written; within the bound. */
+    private Mono<List<Heard>> awaited(Purged purged, long start) {
+        return Mono.defer(() -> {
+            var waiting = new Waiting(purged.position(), start);
+            Flux<Boolean> answers = purged.heard().map(waiting::heard);
+            Flux<Boolean> looks = Flux.interval(Duration.ZERO, LOOK, scheduler)
+                    .onBackpressureDrop()
+                    .concatMap(tick -> fleet.onErrorComplete(TierUnavailable.class))
+                    .map(waiting::seen);
+            return Flux.merge(answers, looks)
+                    .takeUntil(all -> all)
+                    .take(bound, scheduler)
+                    .then(
+                            Mono.fromSupplier(waiting::result));
+        });
+    }
+
+    /** Who has been heard of. Signals come one by one. */
+    private final class Waiting {
+
+        private final long position;
+        private final long start;
+        private final Map<String, Double> heard = new TreeMap<>();
+        private Set<String> live = Set.of();
+
+        Waiting(long position, long start) {
+            this.position = position;
+            this.start = start;
+        }
+
+        synchronized boolean heard(String replica) {
+            heard.putIfAbsent(replica,
+                    TimeUnit.NANOSECONDS.toMicros(scheduler.now(TimeUnit.NANOSECONDS) - start) / 1e3);
+            return all();
+        }
+
+        synchronized boolean seen(List<Standing> fleet) {
+            if (live.isEmpty()) {
+                live = fleet.stream().filter(Standing::live).map(Standing::id).collect(Collectors.toSet());
+            }
+            fleet.stream().filter(one -> one.position() >= position).map(Standing::id).forEach(this::heard);
+            return all();
+        }
+
+        private boolean all() {
+            return !live.isEmpty() && heard.keySet().containsAll(live);
+        }
+
+        /** Empty when it could not be found out who lives. */
+        synchronized List<Heard> result() {
+            if (live.isEmpty()) {
+                return List.of();
+            }
+            var all = new TreeSet<>(live);
+            all.addAll(heard.keySet());
+            return all.stream()
+                    .map(id -> new Heard(id, heard.containsKey(id), heard.getOrDefault(id, 0.0)))
+                    .toList();
+        }
+    }
+
+    private static Result result(Purged purged, boolean soft, List<String> told, List<Heard> heard) {
+        boolean complete = !heard.isEmpty() && heard.stream().allMatch(Heard::acknowledged);
+        return new Result(purged.position(), soft, told, complete, heard);
+    }
+
+    private void tell(Result result, String by, Duration took, boolean waited) {
+        meters.purged(result.soft(), waited ? took : Duration.ZERO);
+        long known = result.replicas().stream().filter(Heard::acknowledged).count();
+        audit.info("purge position={} soft={} by={} names={} replicas={}/{} ms={}", result.position(), result.soft(),
+                by,
+                few(result.names()), known, result.replicas().size(), took.toMillis());
+    }
+
+    private void refused(Throwable error, List<String> told, String by) {
+        if (error instanceof TierUnavailable) {
+            meters.purgeFailed();
+        }
+        audit.warn("purge refused by={} names={}: {}", by, few(told), error.getMessage());
+    }
+}
