@@ -270,6 +270,9 @@ final class Fleet implements AutoCloseable {
         all.put("corral.lease.ttl", LEASE.toMillis() + "ms");
         all.put("corral.waiters.per-key", Integer.toString(WAITERS_PER_KEY));
         all.put("corral.waiters.per-replica", Integer.toString(WAITERS_PER_REPLICA));
+        all.put("corral.management.users[0].name", Replica.OPERATOR);
+        all.put("corral.management.users[0].password", Replica.PASSWORD);
+        all.put("corral.management.users[0].role", "operator");
         route(all, 0, "narrow", "/narrow/**", origin.url());
         all.put("corral.routes[0].concurrency", Integer.toString(NARROW));
         route(all, 1, "dark", "/dark/**", "http://127.0.0.1:" + darkPort);

@@ -10,12 +10,15 @@ import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -29,6 +32,11 @@ final class Replica implements AutoCloseable {
             "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx192m",
             // Every buffer is watched, without a record of who had it.
             "-Dio.netty.leakDetection.level=simple", "-Dio.netty.leakDetection.samplingInterval=1");
+
+    /** Who may change things here, and the password, which is no secret. */
+    static final String OPERATOR = "operator";
+
+    static final String PASSWORD = "of-the-tests";
 
     private static final Duration ACTUATOR = Duration.ofSeconds(5);
     private static final Duration SHUTDOWN = Duration.ofSeconds(30);
@@ -103,6 +111,7 @@ final class Replica implements AutoCloseable {
     Optional<HttpResponse<String>> ask(String page) {
         var request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + managementPort + "/actuator/" + page))
                 .timeout(ACTUATOR)
+                .header("Authorization", login())
                 .build();
         try {
             return Optional.of(http.send(request, BodyHandlers.ofString()));
@@ -112,6 +121,29 @@ final class Replica implements AutoCloseable {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted", e);
         }
+    }
+
+    /** Purges, and waits for the fleet to know: status and body of the answer. */
+    HttpResponse<String> purge(String order) {
+        var request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + managementPort + "/actuator/purge"))
+                .timeout(ACTUATOR)
+                .header("Authorization", login())
+                .header("Content-Type", "application/json")
+                .POST(BodyPublishers.ofString(order))
+                .build();
+        try {
+            return http.send(request, BodyHandlers.ofString());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    private static String login() {
+        return "Basic "
+                + Base64.getEncoder().encodeToString((OPERATOR + ":" + PASSWORD).getBytes(StandardCharsets.UTF_8));
     }
 
     /** The sum of a metric over all its tags that have this text, as Prometheus sees it; 0 when there is none. */
