@@ -2,6 +2,7 @@ package dev.corral;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.corral.ops.Control;
+import dev.corral.ops.Dashboard;
 import dev.corral.ops.Problems;
 import org.springframework.boot.actuate.autoconfigure.endpoint.web.WebEndpointProperties;
 import org.springframework.boot.actuate.autoconfigure.web.ManagementContextConfiguration;
@@ -17,8 +18,9 @@ final class ManagementWiring {
     private static final int BEFORE_ENDPOINTS = -200;
 
     @Bean
-    RouterFunctionMapping controlMapping(Control control, WebEndpointProperties endpoints) {
-        var mapping = new RouterFunctionMapping(control.routes(endpoints.getBasePath()));
+    RouterFunctionMapping controlMapping(Control control, Dashboard dashboard, WebEndpointProperties endpoints) {
+        String base = endpoints.getBasePath();
+        var mapping = new RouterFunctionMapping(control.routes(base).and(dashboard.routes(base)));
         mapping.setOrder(BEFORE_ENDPOINTS);
         return mapping;
     }

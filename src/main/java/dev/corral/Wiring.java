@@ -31,6 +31,7 @@ import dev.corral.ops.AsideAppender;
 import dev.corral.ops.Board;
 import dev.corral.ops.Breakers;
 import dev.corral.ops.Control;
+import dev.corral.ops.Dashboard;
 import dev.corral.ops.EntryEndpoint;
 import dev.corral.ops.FleetEndpoint;
 import dev.corral.ops.FlightsEndpoint;
@@ -351,6 +352,12 @@ final class Wiring {
     @Bean
     Control control(Purger purger, Inventory inventory, Breakers breakers, ObjectMapper json) {
         return new Control(purger, inventory, breakers, json);
+    }
+
+    @Bean
+    Dashboard dashboard(Board board) {
+        // More than look at one replica; each costs it some kilobytes a second.
+        return new Dashboard(board, 50, Schedulers.parallel());
     }
 
     // ---- routes

@@ -1,0 +1,222 @@
+package dev.corral.ops;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.springframework.boot.actuate.endpoint.SecurityContext;
+import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
+import org.springframework.boot.actuate.endpoint.web.annotation.WebEndpoint;
+import org.springframework.context.SmartLifecycle;
+import org.springframework.core.io.ByteArrayResource;
+import org.springframework.http.CacheControl;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpMethod;
+import org.springframework.http.HttpStatus;
+import org.springframework.http.MediaType;
+import org.springframework.http.ProblemDetail;
+import org.springframework.http.codec.ServerSentEvent;
+import org.springframework.web.reactive.function.BodyInserters;
+import org.springframework.web.reactive.function.server.RequestPredicate;
+import org.springframework.web.reactive.function.server.RequestPredicates;
+import org.springframework.web.reactive.function.server.RouterFunction;
+import org.springframework.web.reactive.function.server.RouterFunctions;
+import org.springframework.web.reactive.function.server.ServerRequest;
+import org.springframework.web.reactive.function.server.ServerResponse;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.Sinks;
+import reactor.core.scheduler.Scheduler;
+
+/**
+ * The page for people who would rather look than read: {@code GET /actuator/dashboard}, what it is made of, and the stream of
+ * samples that keeps it alive. Everything it needs is in this jar. Thread-safe.
+ */
+@WebEndpoint(id = "dashboard")
+public final class Dashboard implements SmartLifecycle {
+
+    private static final Duration KEEP_ALIVE = Duration.ofSeconds(15);
+
+    /** The page then opens another: a place is not held for ever by who is gone, nor by who may no longer look. */
+    private static final Duration LONGEST = Duration.ofMinutes(15);
+
+    private static final MediaType SCRIPT = MediaType.parseMediaType("text/javascript;charset=UTF-8");
+    private static final MediaType STYLE = MediaType.parseMediaType("text/css;charset=UTF-8");
+    private static final MediaType IMAGE = MediaType.parseMediaType("image/svg+xml");
+
+    /** As the pom has it. */
+    private static final String CHARTS = "/META-INF/resources/webjars/chart.js/4.5.1/dist/chart.umd.min.js";
+
+    private record Asset(MediaType type, ByteArrayResource content) {}
+
+    private final Board board;
+    private final int most;
+    private final Scheduler scheduler;
+    private final Map<String, Asset> assets = new LinkedHashMap<>();
+    private final String version;
+    private final String forViewers;
+    private final String forOperators;
+    private final AtomicInteger open = new AtomicInteger();
+    private final Sinks.Empty<Void> end = Sinks.empty();
+    private volatile boolean running;
+
+    /**
+     * @param board     what is shown
+     * @param most      streams at a time; whoever comes then is answered 503
+     * @param scheduler where streams are timed
+     */
+    public Dashboard(Board board, int most, Scheduler scheduler) {
+        this.board = board;
+        this.most = most;
+        this.scheduler = scheduler;
+        for (String name : List.of("page.js", "fleet.js", "charts.js", "purge.js", "stream.js", "words.js")) {
+            assets.put(name, new Asset(SCRIPT, file("dashboard/" + name)));
+        }
+        assets.put("chart.js", new Asset(SCRIPT, file(CHARTS)));
+        assets.put("page.css", new Asset(STYLE, file("dashboard/page.css")));
+        assets.put("icon.svg", new Asset(IMAGE, file("dashboard/icon.svg")));
+        this.version = version(assets);
+        // Relative, for a proxy may have moved all of it.
+        String page = new String(file("dashboard/page.html").getByteArray(), StandardCharsets.UTF_8)
+                .replace("@assets@", "dashboard/" + version);
+        this.forViewers = page.replace("@role@", "viewer");
+        this.forOperators = page.replace("@role@", "operator");
+    }
+
+    /** The page; what a viewer cannot do, it does not offer. */
+    @ReadOperation(produces = "text/html;charset=UTF-8")
+    public String page(SecurityContext caller) {
+        return caller.isUserInRole(Role.OPERATOR.name()) ? forOperators : forViewers;
+    }
+
+    /**
+     * What is below the page.
+     *
+     * @param base the path of the management endpoints, such as {@code /actuator}
+     */
+    public RouterFunction<ServerResponse> routes(String base) {
+        String page = base + "/dashboard";
+        return RouterFunctions.route()
+                .GET(page + "/stream", request -> stream())
+                .route(looking(page + "/{version:[0-9a-f]+}/{name}"), this::asset)
+                .GET(page + "/", request -> ServerResponse.status(HttpStatus.PERMANENT_REDIRECT)
+                        .header(HttpHeaders.LOCATION, "../dashboard")
+                        .build())
+                .build();
+    }
+
+    private static RequestPredicate looking(String pattern) {
+        return RequestPredicates.methods(HttpMethod.GET, HttpMethod.HEAD).and(RequestPredicates.path(pattern));
+    }
+
+    // ---- what the page is made of
+
+    private Mono<ServerResponse> asset(ServerRequest request) {
+        boolean same = request.pathVariable("version").equals(version);
+        // A page of another version asks while a fleet is upgraded: it gets what there is, and must not keep it.
+        CacheControl caching = same
+                ? CacheControl.maxAge(Duration.ofDays(365)).cachePrivate().immutable()
+                : CacheControl.noStore();
+        return Optional.ofNullable(assets.get(request.pathVariable("name")))
+                .map(asset -> ServerResponse.ok()
+                        .cacheControl(caching)
+                        .contentType(asset.type)
+                        .bodyValue(asset.content))
+                .orElseGet(() -> problem(HttpStatus.NOT_FOUND, "no-asset", "The dashboard has no such file."));
+    }
+
+    private static ByteArrayResource file(String name) {
+        try (InputStream in = Dashboard.class.getResourceAsStream(name)) {
+            if (in == null) {
+                throw new IllegalStateException("the class path lacks " + name);
+            }
+            return new ByteArrayResource(in.readAllBytes());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String version(Map<String, Asset> assets) {
+        try {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            assets.values().forEach(asset -> digest.update(asset.content.getByteArray()));
+            return HexFormat.of().formatHex(digest.digest(), 0, 6);
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException("every JDK has SHA-256", impossible);
+        }
+    }
+
+    // ---- the stream
+
+    private Mono<ServerResponse> stream() {
+        if (open.get() >= most) {
+            return problem(HttpStatus.SERVICE_UNAVAILABLE, "too-many-streams",
+                    "This replica already keeps " + most + " dashboards up to date.");
+        }
+        return ServerResponse.ok()
+                .cacheControl(CacheControl.noStore())
+                // nginx would collect the events.
+                .header("X-Accel-Buffering", "no")
+                .body(BodyInserters.fromServerSentEvents(events()));
+    }
+
+    /** Empty for who came too late for the last place. */
+    private Flux<ServerSentEvent<String>> events() {
+        return Flux.defer(() -> open.incrementAndGet() > most ? Flux.empty() : told())
+                .doFinally(ended -> open.decrementAndGet());
+    }
+
+    private Flux<ServerSentEvent<String>> told() {
+        Flux<ServerSentEvent<String>> history = Flux
+                .defer(() -> Flux.just(event("history", "[" + String.join(",\n", board.history()) + "]")));
+        Flux<ServerSentEvent<String>> samples = board.samples().map(sample -> event("sample", sample));
+        Flux<ServerSentEvent<String>> pulse = Flux.interval(KEEP_ALIVE, scheduler)
+                .onBackpressureDrop()
+                .map(tick -> ServerSentEvent.<String>builder().comment("").build());
+        return Flux.concat(history, Flux.merge(samples, pulse))
+                .take(LONGEST, scheduler)
+                .takeUntilOther(end.asMono());
+    }
+
+    private static ServerSentEvent<String> event(String name, String data) {
+        return ServerSentEvent.<String>builder().event(name).data(data).build();
+    }
+
+    private static Mono<ServerResponse> problem(HttpStatus status, String reason, String detail) {
+        ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
+        problem.setProperty("reason", reason);
+        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
+                .cacheControl(CacheControl.noStore())
+                .contentType(MediaType.APPLICATION_PROBLEM_JSON);
+        return (status == HttpStatus.SERVICE_UNAVAILABLE ? answer.header(HttpHeaders.RETRY_AFTER, "10") : answer)
+                .bodyValue(problem);
+    }
+
+    // ---- its end
+
+    @Override
+    public void start() {
+        running = true;
+    }
+
+    /** A graceful stop waits for requests to end, and a stream would not. */
+    @Override
+    public void stop() {
+        running = false;
+        end.tryEmitEmpty();
+    }
+
+    @Override
+    public boolean isRunning() {
+        return running;
+    }
+}

@@ -1,0 +1,288 @@
+// The four charts: one time axis, the purges as marks on it, and the same numbers as tables.
+
+import {hitRatio} from './fleet.js';
+import * as words from './words.js';
+
+const SPAN = 300_000;
+// A beat a second, not all at the same moment: less would show the beats and not the traffic.
+const SMOOTH = 4_000;
+
+const share = value => value === null ? null : 100 * value;
+
+/** What each chart shows: its lines from the bottom up, each with how to get it from the rates and the point. */
+const CHARTS = {
+  traffic: {
+    says: words.rate,
+    lines: [
+      {name: 'hit', colour: 'hit', stacked: true, of: rates => rates?.hit ?? null},
+      {name: 'stale', colour: 'stale', stacked: true, of: rates => rates?.stale ?? null},
+      {name: 'collapsed', colour: 'collapsed', stacked: true, of: rates => rates?.collapsed ?? null},
+      {name: 'filled', colour: 'filled', stacked: true, of: rates => rates?.filled ?? null},
+      {name: 'bypass', colour: 'bypass', stacked: true, of: rates => rates && rates.bypass + rates.method},
+      {name: 'failed', colour: 'bad', stacked: true, of: rates => rates && rates.failed + rates.refused + rates.left},
+      {name: 'origin fetches', colour: 'origin', strong: true, of: rates => rates?.fetches ?? null},
+    ],
+  },
+  ratio: {
+    says: value => words.percent(value === null ? null : value / 100),
+    most: 100,
+    lines: [{name: 'hit ratio', colour: 'hit', filled: true, of: rates => rates && share(hitRatio(rates))}],
+  },
+  latency: {
+    says: words.millis,
+    logarithmic: true,
+    lines: [
+      {name: 'p50', colour: 'collapsed', of: (rates, point) => point.p50},
+      {name: 'p99', colour: 'origin', of: (rates, point) => point.p99},
+    ],
+  },
+  air: {
+    says: words.rate,
+    whole: true,
+    lines: [
+      {name: 'waiters', colour: 'collapsed', filled: true, of: (rates, point) => point.waiters},
+      {name: 'flights', colour: 'origin', of: (rates, point) => point.flights},
+    ],
+  },
+};
+
+export class Charts {
+  #charts = {};
+  #values = {};
+  #fleet;
+
+  constructor(fleet) {
+    this.#fleet = fleet;
+    for (const [id, chart] of Object.entries(CHARTS)) {
+      this.#charts[id] = this.#make(id, chart);
+      document.querySelector(`details[data-chart="${id}"]`).addEventListener('toggle', () => this.#table(id));
+    }
+    const repaint = () => this.#paint();
+    for (const query of ['(prefers-color-scheme: dark)', '(prefers-contrast: more)']) {
+      matchMedia(query).addEventListener('change', repaint);
+    }
+    repaint();
+  }
+
+  /** Draws what the fleet now is. */
+  draw() {
+    const {points} = this.#fleet;
+    const now = points.at(-1).time;
+    const rates = points.map((point, index) => this.#fleet.rates(SMOOTH, index));
+    for (const [id, {lines, says}] of Object.entries(CHARTS)) {
+      const chart = this.#charts[id];
+      lines.forEach((line, index) => {
+        chart.data.datasets[index].data = points.map((point, at) => ({x: point.time, y: line.of(rates[at], point)}));
+        this.#values[id][index].textContent = says(line.of(rates.at(-1), points.at(-1)));
+      });
+      chart.options.scales.x.min = now - SPAN;
+      chart.options.scales.x.max = now;
+      chart.purges = this.#fleet.purges;
+      chart.update('none');
+    }
+    if (points.length % 10 === 0) {
+      Object.keys(CHARTS).forEach(id => this.#tell(id));
+    }
+  }
+
+  #make(id, {lines, says, most, logarithmic, whole}) {
+    const canvas = document.getElementById(id);
+    const stacked = lines.some(line => line.stacked);
+    this.#values[id] = lines.map(line => entry(document.getElementById(`${id}-legend`), line));
+    return new globalThis.Chart(canvas, {
+      type: 'line',
+      data: {datasets: lines.map(line => ({
+        label: line.name,
+        data: [],
+        fill: line.stacked ? 'stack' : line.filled ? 'origin' : false,
+        stack: line.stacked ? 'all' : line.name,
+        order: line.strong ? 0 : 1,
+        borderWidth: line.strong ? 2.5 : line.stacked ? 1 : 1.75,
+        pointRadius: 0,
+        pointHitRadius: 0,
+        tension: 0,
+      }))},
+      options: {
+        animation: false,
+        responsive: true,
+        maintainAspectRatio: false,
+        parsing: false,
+        normalized: true,
+        interaction: {mode: 'index', intersect: false},
+        layout: {padding: {top: id === 'traffic' ? 18 : 4}},
+        scales: {
+          x: {
+            type: 'linear',
+            border: {display: false},
+            grid: {drawTicks: false},
+            afterBuildTicks: axis => {
+              axis.ticks = minutes(axis.min, axis.max, axis.width);
+            },
+            ticks: {autoSkip: false, maxRotation: 0, padding: 6, callback: value => words.minute(value)},
+          },
+          y: {
+            type: logarithmic ? 'logarithmic' : 'linear',
+            stacked,
+            beginAtZero: !logarithmic,
+            max: most,
+            suggestedMax: most ? undefined : logarithmic ? 100 : whole ? 4 : 1,
+            suggestedMin: logarithmic ? 1 : undefined,
+            border: {display: false},
+            grid: {drawTicks: false},
+            afterFit: axis => {
+              axis.width = Math.max(axis.width, 44);
+            },
+            ticks: {
+              maxTicksLimit: id === 'traffic' ? 6 : 4,
+              padding: 6,
+              precision: whole ? 0 : undefined,
+              callback: value => logarithmic
+                ? Math.log10(value) % 1 === 0 ? words.millis(value) : null
+                : most ? `${value} %` : words.rate(value),
+            },
+          },
+        },
+        plugins: {
+          legend: {display: false},
+          tooltip: {
+            animation: false,
+            position: 'nearest',
+            itemSort: (first, second) => second.datasetIndex - first.datasetIndex,
+            filter: item => item.raw.y !== null && (item.raw.y > 0 || !stacked),
+            callbacks: {
+              title: items => items.length ? words.clock(items[0].raw.x) : '',
+              label: item => ` ${item.dataset.label} ${says(item.raw.y)}`,
+            },
+          },
+        },
+      },
+      plugins: [marks(id === 'traffic')],
+    });
+  }
+
+  #paint() {
+    const style = getComputedStyle(document.documentElement);
+    const colour = name => style.getPropertyValue(`--${name}`).trim();
+    globalThis.Chart.defaults.font.family = style.fontFamily;
+    globalThis.Chart.defaults.font.size = 11;
+    for (const [id, {lines}] of Object.entries(CHARTS)) {
+      const chart = this.#charts[id];
+      lines.forEach((line, index) => {
+        const set = chart.data.datasets[index];
+        set.borderColor = colour(line.colour);
+        set.backgroundColor = colour(line.stacked ? `${line.colour}-fill` : `${line.colour}-wash`);
+      });
+      for (const axis of Object.values(chart.options.scales)) {
+        axis.ticks.color = colour('quiet');
+        axis.grid.color = colour('line');
+      }
+      const tip = chart.options.plugins.tooltip;
+      Object.assign(tip, {backgroundColor: colour('tip'), titleColor: colour('tip-ink'), bodyColor: colour('tip-ink'),
+        padding: 10, cornerRadius: 6, boxWidth: 8, boxHeight: 8, boxPadding: 4, caretSize: 0});
+      chart.mark = colour('purge');
+      chart.update('none');
+    }
+  }
+
+  /** What a picture cannot say to who does not see it. */
+  #tell(id) {
+    const chart = this.#charts[id];
+    const said = CHARTS[id].lines.map((line, index) => {
+      const values = chart.data.datasets[index].data.map(({y}) => y).filter(y => y !== null);
+      return values.length
+        ? `${line.name} now ${CHARTS[id].says(values.at(-1))}, at most ${CHARTS[id].says(Math.max(...values))}`
+        : `${line.name}: nothing yet`;
+    });
+    chart.canvas.setAttribute('aria-label', `Line chart of the last five minutes. ${said.join('; ')}.`);
+    this.#table(id);
+  }
+
+  #table(id) {
+    const details = document.querySelector(`details[data-chart="${id}"]`);
+    if (!details.open || !this.#fleet.points.length) {
+      return;
+    }
+    const {lines, says} = CHARTS[id];
+    const table = document.createElement('table');
+    const head = table.createTHead().insertRow();
+    for (const name of ['time', ...lines.map(line => line.name)]) {
+      head.append(Object.assign(document.createElement('th'), {scope: 'col', textContent: name}));
+    }
+    const body = table.createTBody();
+    const {points} = this.#fleet;
+    for (let index = points.length - 1; index >= 0; index -= 10) {
+      const rates = this.#fleet.rates(SMOOTH, index);
+      const row = body.insertRow();
+      row.append(Object.assign(document.createElement('th'), {scope: 'row', textContent: words.clock(points[index].time)}));
+      for (const line of lines) {
+        row.insertCell().textContent = says(line.of(rates, points[index]));
+      }
+    }
+    details.querySelector('.scroll').replaceChildren(table);
+  }
+}
+
+/** One line of a legend, with its number of now. */
+function entry(list, line) {
+  const item = document.createElement('li');
+  const swatch = document.createElement('span');
+  swatch.className = `swatch ${line.colour}${line.stacked || line.filled ? '' : ' thin'}`;
+  const value = document.createElement('b');
+  item.append(swatch, `${line.name} `, value);
+  list.append(item);
+  return value;
+}
+
+/** Whole minutes of the clock on the wall, as many as there is room for. */
+function minutes(from, to, width) {
+  const step = width < 260 ? 120_000 : 60_000;
+  const ticks = [];
+  for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
+    ticks.push({value: at});
+  }
+  return ticks;
+}
+
+/** A line for each purge; on the first chart also what it named, where there is room. */
+function marks(named) {
+  return {
+    id: 'purges',
+    afterDatasetsDraw(chart) {
+      const {ctx, chartArea, scales: {x}} = chart;
+      if (!chart.purges?.length) {
+        return;
+      }
+      let free = -Infinity;
+      ctx.save();
+      ctx.strokeStyle = chart.mark;
+      ctx.fillStyle = chart.mark;
+      ctx.font = `600 11px ${globalThis.Chart.defaults.font.family}`;
+      for (const purge of [...chart.purges].reverse()) {
+        if (purge.at < x.min || purge.at > x.max) {
+          continue;
+        }
+        const at = Math.round(x.getPixelForValue(purge.at)) + 0.5;
+        ctx.setLineDash(purge.soft ? [2, 3] : []);
+        ctx.lineWidth = 1;
+        ctx.beginPath();
+        ctx.moveTo(at, chartArea.top - (named ? 4 : 0));
+        ctx.lineTo(at, chartArea.bottom);
+        ctx.stroke();
+        if (named) {
+          const text = shortened(purge.names?.[0] ?? 'purge');
+          const width = ctx.measureText(text).width;
+          const left = Math.min(at - 2, chartArea.right - width);
+          if (left > free + 8) {
+            ctx.fillText(text, left, chartArea.top - 8);
+            free = left + width;
+          }
+        }
+      }
+      ctx.restore();
+    },
+  };
+}
+
+function shortened(text) {
+  return text.length > 22 ? `${text.slice(0, 9)}…${text.slice(-12)}` : text;
+}
