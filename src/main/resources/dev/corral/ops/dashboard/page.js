@@ -238,6 +238,7 @@ function bar(part) {
   node.className = 'bar';
   node.setAttribute('aria-hidden', 'true');
   const filled = document.createElement('span');
+  filled.className = 'part';
   filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, part)))}%`;
   node.append(filled);
   return node;
