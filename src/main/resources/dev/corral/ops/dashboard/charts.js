@@ -9,7 +9,7 @@ const SMOOTH = 4_000;
 
 const share = value => value === null ? null : 100 * value;
 
-/** What each chart shows: its lines from the bottom up, each with how to get it from the rates and the point. */
+/** What each chart shows: its lines from the bottom up, each with how to get it from the rates or from what is near. */
 const CHARTS = {
   traffic: {
     says: words.rate,
@@ -23,6 +23,13 @@ const CHARTS = {
       {name: 'origin fetches', colour: 'origin', strong: true, of: rates => rates?.fetches ?? null},
     ],
   },
+  origin: {
+    says: words.rate,
+    lines: [
+      {name: 'fetches', colour: 'origin', filled: true, of: rates => rates?.fetches ?? null},
+      {name: 'fills', colour: 'hit', of: rates => rates?.fills ?? null},
+    ],
+  },
   ratio: {
     says: value => words.percent(value === null ? null : value / 100),
     most: 100,
@@ -32,16 +39,16 @@ const CHARTS = {
     says: words.millis,
     logarithmic: true,
     lines: [
-      {name: 'p50', colour: 'collapsed', of: (rates, point) => point.p50},
-      {name: 'p99', colour: 'origin', of: (rates, point) => point.p99},
+      {name: 'p50', colour: 'collapsed', of: (rates, near) => near.middle('p50')},
+      {name: 'p99', colour: 'origin', of: (rates, near) => near.most('p99')},
     ],
   },
   air: {
     says: words.rate,
     whole: true,
     lines: [
-      {name: 'waiters', colour: 'collapsed', filled: true, of: (rates, point) => point.waiters},
-      {name: 'flights', colour: 'origin', of: (rates, point) => point.flights},
+      {name: 'waiters', colour: 'collapsed', filled: true, of: (rates, near) => near.most('waiters')},
+      {name: 'flights', colour: 'origin', of: (rates, near) => near.most('flights')},
     ],
   },
 };
@@ -68,12 +75,12 @@ export class Charts {
   draw() {
     const {points} = this.#fleet;
     const now = points.at(-1).time;
-    const rates = points.map((point, index) => this.#fleet.rates(SMOOTH, index));
+    const told = points.map((point, index) => [this.#fleet.rates(SMOOTH, index), this.#fleet.near(index)]);
     for (const [id, {lines, says}] of Object.entries(CHARTS)) {
       const chart = this.#charts[id];
       lines.forEach((line, index) => {
-        chart.data.datasets[index].data = points.map((point, at) => ({x: point.time, y: line.of(rates[at], point)}));
-        this.#values[id][index].textContent = says(line.of(rates.at(-1), points.at(-1)));
+        chart.data.datasets[index].data = points.map((point, at) => ({x: point.time, y: line.of(...told[at])}));
+        this.#values[id][index].textContent = says(line.of(...told.at(-1)));
       });
       chart.options.scales.x.min = now - SPAN;
       chart.options.scales.x.max = now;
@@ -98,6 +105,9 @@ export class Charts {
         stack: line.stacked ? 'all' : line.name,
         order: line.strong ? 0 : 1,
         borderWidth: line.strong ? 2.5 : line.stacked ? 1 : 1.75,
+        borderJoinStyle: 'round',
+        // What is nothing has no edge: it would lie on its neighbour's.
+        segment: line.stacked ? {borderColor: part => part.p0.raw.y || part.p1.raw.y ? undefined : 'transparent'} : {},
         pointRadius: 0,
         pointHitRadius: 0,
         tension: 0,
@@ -109,7 +119,7 @@ export class Charts {
         parsing: false,
         normalized: true,
         interaction: {mode: 'index', intersect: false},
-        layout: {padding: {top: id === 'traffic' ? 18 : 4}},
+        layout: {padding: {top: id === 'traffic' || id === 'origin' ? 18 : 4}},
         scales: {
           x: {
             type: 'linear',
@@ -133,7 +143,7 @@ export class Charts {
               axis.width = Math.max(axis.width, 44);
             },
             ticks: {
-              maxTicksLimit: id === 'traffic' ? 6 : 4,
+              maxTicksLimit: id === 'traffic' || id === 'origin' ? 6 : 4,
               padding: 6,
               precision: whole ? 0 : undefined,
               callback: value => logarithmic
@@ -211,11 +221,11 @@ export class Charts {
     const body = table.createTBody();
     const {points} = this.#fleet;
     for (let index = points.length - 1; index >= 0; index -= 10) {
-      const rates = this.#fleet.rates(SMOOTH, index);
+      const told = [this.#fleet.rates(SMOOTH, index), this.#fleet.near(index)];
       const row = body.insertRow();
       row.append(Object.assign(document.createElement('th'), {scope: 'row', textContent: words.clock(points[index].time)}));
       for (const line of lines) {
-        row.insertCell().textContent = says(line.of(rates, points[index]));
+        row.insertCell().textContent = says(line.of(...told));
       }
     }
     details.querySelector('.scroll').replaceChildren(table);

@@ -97,6 +97,21 @@ export class Fleet {
     return seconds > 0 ? sumsOf(name => by[name] / seconds) : null;
   }
 
+  /** What was in the five seconds up to a point: a percentile of one second, or who waits at one moment, says little. */
+  near(index = this.points.length - 1) {
+    const values = name => this.points.slice(Math.max(0, index - 4), index + 1)
+      .map(point => point[name])
+      .filter(value => value !== null)
+      .sort((one, other) => one - other);
+    return {
+      most: name => values(name).at(-1) ?? null,
+      middle: name => {
+        const all = values(name);
+        return all[all.length >> 1] ?? null;
+      },
+    };
+  }
+
   /** Keys by how many waited at most in the last half minute. */
   keys() {
     const newest = this.points.at(-1);

@@ -67,13 +67,13 @@ function numbers() {
   text('requests', words.rate(rates && requestsIn(rates)));
   text('fetches', words.rate(rates && rates.fetches));
   text('saved', words.count(saved));
-  text('saved-note', requests ? `${words.percent(saved / requests)} of five minutes` : 'in five minutes');
+  text('saved-note', requests ? `${words.percent(saved / requests)} in 5 min` : 'in 5 min');
   text('per-fill', words.ratio(fleet.perFill().ratio));
-  text('p50', words.millis(point.p50));
-  text('p99', `p99 ${words.millis(point.p99)}`);
+  text('p50', words.millis(fleet.near().middle('p50')));
+  text('p99', `p99 ${words.millis(fleet.near().most('p99'))}`);
   const {by: recent} = fleet.grown(MINUTE);
   text('wait-time', recent.waits ? words.millis(recent.waitMillis / recent.waits) : words.NOTHING);
-  text('wait-rate', recent.waits ? `${words.count(recent.waits)} in a minute` : 'none in a minute');
+  text('wait-rate', recent.waits ? `${words.plural(recent.waits, 'wait')} in a minute` : 'none in a minute');
   text('waiters', words.count(point.waiters));
   text('flights', `${words.plural(point.flights, 'flight')} in the air`);
 }
@@ -141,13 +141,19 @@ function keys() {
   at('no-keys').hidden = all.length > 0;
   at('keys').parentElement.hidden = all.length === 0;
   keyed(at('keys'), all, one => one.key, () => row(['Key', 'Now', 'At most', 'Longest', 'Led by'], [1, 2, 3]), (cells, one) => {
-    fill(cells[0], element('code', one.key));
+    fill(cells[0], ...keyIn(one.key));
     fill(cells[1], words.count(one.now));
     fill(cells[2], words.count(one.most));
     fill(cells[3], words.millis(one.age));
     fill(cells[4], one.led || words.NOTHING);
     cells[0].parentElement.classList.toggle('landed', one.now === 0);
   });
+}
+
+/** The path is what one looks for; whose it is, is the same for most. */
+function keyIn(key) {
+  const path = key.indexOf('/', key.indexOf('//') + 2);
+  return path < 0 ? [element('code', key)] : [element('code', key.slice(path)), small(key.slice(0, path))];
 }
 
 // ---- purges

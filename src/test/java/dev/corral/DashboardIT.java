@@ -1,0 +1,423 @@
+package dev.corral;
+
+import dev.corral.Browser.View;
+import dev.corral.dev.DemoShop;
+import dev.corral.dev.EmbeddedRedis;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.awaitility.Awaitility;
+import org.awaitility.core.ConditionFactory;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
+import org.openqa.selenium.Keys;
+import org.openqa.selenium.WebDriverException;
+import org.openqa.selenium.WebElement;
+import org.slf4j.LoggerFactory;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * The dashboard as people have it: in a browser, over three replicas under load. Skipped, and said so, where there is no browser.
+ */
+class DashboardIT {
+
+    private static final int REPLICAS = 3;
+
+    private static EmbeddedRedis redis;
+    private static DemoShop shop;
+    private static final List<TestReplica> FLEET = new ArrayList<>();
+    private static Crowd crowd;
+    private static Browser browser;
+
+    /** Clients that ask for what is in the shop's window, and now and then all at once for something new. */
+    private static final class Crowd implements AutoCloseable {
+
+        private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
+        private final Random chance = new Random(4);
+        private int tick;
+
+        void start() {
+            var unused = timer.scheduleAtFixedRate(this::tick, 0, 100, TimeUnit.MILLISECONDS);
+        }
+
+        private void tick() {
+            tick++;
+            // A wave of a bit more than a minute, and a rush now and then.
+            int size = (int) (7 + 4 * Math.sin(tick / 110.0)) + (tick % 430 < 60 ? 14 : 0);
+            for (int i = 0; i < size; i++) {
+                ask(i, "/products/" + (int) Math.abs(chance.nextGaussian() * 25));
+            }
+            if (tick % 90 == 0) {
+                all(45, "/products/flash-" + tick);
+            }
+            if (tick % 130 == 0) {
+                all(30, "/slow/1500/products/slow-" + tick);
+            }
+            if (tick % 25 == 0) {
+                ask(tick, "/private/cart");
+            }
+        }
+
+        private void all(int requests, String path) {
+            for (int i = 0; i < requests; i++) {
+                ask(i, path);
+            }
+        }
+
+        private void ask(int any, String path) {
+            var url = URI.create("http://127.0.0.1:" + FLEET.get(any % REPLICAS).port() + path);
+            var unused = http.sendAsync(HttpRequest.newBuilder(url).timeout(Duration.ofSeconds(20)).build(),
+                    BodyHandlers.discarding());
+        }
+
+        @Override
+        public void close() {
+            timer.shutdownNow();
+            http.shutdownNow();
+        }
+    }
+
+    @BeforeAll
+    static void start() {
+        Optional<Browser.Found> found = Browser.Found.here();
+        if (found.isEmpty()) {
+            LoggerFactory.getLogger(DashboardIT.class).warn(Browser.NONE);
+        }
+        Assumptions.assumeTrue(found.isPresent(), Browser.NONE);
+        redis = TestReplica.redis();
+        shop = DemoShop.start(Duration.ofMillis(120));
+        for (int i = 1; i <= REPLICAS; i++) {
+            FLEET.add(TestReplica.start(settings(i)));
+        }
+        crowd = new Crowd();
+        crowd.start();
+        browser = Browser.open(found.orElseThrow());
+    }
+
+    private static Map<String, String> settings(int number) {
+        Map<String, String> settings = new HashMap<>(redis.settings());
+        settings.put("corral.replica-id", "corral-" + number);
+        settings.put("corral.routes[0].id", "shop");
+        settings.put("corral.routes[0].origin", shop.url());
+        settings.put("corral.management.users[0].name", "ada");
+        settings.put("corral.management.users[0].password", "looks");
+        settings.put("corral.management.users[1].name", "olga");
+        settings.put("corral.management.users[1].password", "acts");
+        settings.put("corral.management.users[1].role", "operator");
+        return settings;
+    }
+
+    @AfterAll
+    static void stop() {
+        Optional.ofNullable(browser).ifPresent(Browser::close);
+        Optional.ofNullable(crowd).ifPresent(Crowd::close);
+        // All at the end: they share Reactor's event loops, and the first one takes them along.
+        FLEET.forEach(TestReplica::close);
+        FLEET.clear();
+        Optional.ofNullable(shop).ifPresent(DemoShop::close);
+        Optional.ofNullable(redis).ifPresent(EmbeddedRedis::close);
+    }
+
+    @BeforeEach
+    void open() {
+        browser.look(View.DESK);
+        open("olga:acts");
+    }
+
+    /** As a reader does who has the login in the address, which a script may not send on. */
+    private static void open(String login) {
+        open(login, FLEET.getFirst().managementPort());
+    }
+
+    private static void open(String login, int port) {
+        browser.driver().get("http://" + login + "@127.0.0.1:" + port + "/actuator/dashboard");
+        await().untilAsserted(() -> assertThat(browser.text("#link")).isEqualTo("Live"));
+        await().untilAsserted(() -> assertThat(browser.text("#fleet-size")).isEqualTo("3 of 3 replicas live"));
+    }
+
+    @AfterEach
+    void nothingToComplainOf() {
+        assertThat(browser.complaints()).isEmpty();
+    }
+
+    private static ConditionFactory await() {
+        return Awaitility.await()
+                .atMost(Duration.ofSeconds(30))
+                .pollInterval(Duration.ofMillis(100))
+                // An element may be new, or gone, while it is looked for.
+                .ignoreExceptionsInstanceOf(WebDriverException.class);
+    }
+
+    private static String ask(int replica, String path) {
+        return FLEET.get(replica).ask("GET", path).headers().firstValue("Cache-Status").orElse("");
+    }
+
+    private static void choose(String what) {
+        browser.find("input[value='" + what + "']").sendKeys(Keys.SPACE);
+        assertThat(browser.find("input[value='" + what + "']").isSelected()).isTrue();
+    }
+
+    private static void name(String text) {
+        WebElement names = browser.find("#names");
+        names.clear();
+        names.sendKeys(text);
+    }
+
+    private static void preview() {
+        browser.find("#preview").click();
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("It will hit"));
+    }
+
+    // ---- see
+
+    @Test
+    void numbersMoveUnderLoad() {
+        await().untilAsserted(() -> {
+            assertThat(browser.number("#requests")).isGreaterThan(5);
+            assertThat(browser.number("#hit-ratio")).isBetween(50.0, 100.0);
+            assertThat(browser.number("#per-fill")).isBetween(0.5, 2.0);
+            assertThat(browser.text("#p50")).endsWith("ms");
+        });
+        double saved = browser.number("#saved");
+        String clock = browser.text("#clock");
+
+        await().untilAsserted(() -> {
+            assertThat(browser.number("#saved")).isGreaterThan(saved);
+            assertThat(browser.text("#clock")).isNotEqualTo(clock);
+        });
+        assertThat(browser.all("#replicas tr")).hasSize(REPLICAS)
+                .allSatisfy(row -> assertThat(row.getText()).contains("corral-", "live", "up", "closed"));
+        await().untilAsserted(() -> assertThat(browser.text("#keys")).contains("-"));
+        // Painted: a canvas without a chart has one colour.
+        assertThat(browser.run("""
+                const canvas = document.getElementById('traffic');
+                const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+                return new Set(new Uint32Array(pixels.buffer)).size > 10;
+                """)).isEqualTo(true);
+    }
+
+    @Test
+    void whatAChartShowsIsAlsoATable() {
+        browser.find("details[data-chart=traffic] summary").sendKeys(Keys.ENTER);
+
+        await().untilAsserted(() -> {
+            assertThat(browser.text("details[data-chart=traffic] thead")).contains("hit", "origin fetches");
+            assertThat(browser.all("details[data-chart=traffic] tbody tr")).isNotEmpty();
+        });
+        await().untilAsserted(() -> assertThat(browser.find("#traffic").getAttribute("aria-label"))
+                .contains("origin fetches now", "at most"));
+    }
+
+    /** The sums are the page's own: no count may go down because a replica begins again. */
+    @Test
+    void aReplicaThatStartsAnewMakesNoNegativeRate() {
+        Object rates = browser
+                .run("""
+                        const {Fleet} = await import(document.querySelector('script[type=module]').src.replace('page.js', 'fleet.js'));
+                        const fleet = new Fleet();
+                        const sample = (second, ...replicas) => fleet.add({
+                          time: new Date(second * 1000).toISOString(), self: 'a', fleet: {p50Millis: null, p99Millis: null}, purges: [],
+                          replicas: replicas.map(([id, started, hits]) => ({id, started, live: true, requests: {hit: hits}, fetches: 0})),
+                        });
+                        sample(1000, ['a', 'early', 500], ['b', 'early', 9000]);
+                        sample(1001, ['a', 'early', 510], ['b', 'early', 9010]);
+                        sample(1002, ['a', 'early', 520], ['b', 'anew', 3]);
+                        sample(1003, ['a', 'early', 530]);
+                        sample(1004, ['a', 'early', 540], ['b', 'anew', 5], ['c', new Date(1003500).toISOString(), 7]);
+                        sample(1005, ['a', 'early', 550], ['b', 'anew', 5], ['c', new Date(1003500).toISOString(), 7], ['d', '1970-01-01T00:00:00Z', 99]);
+                        sample(1005, ['a', 'early', 0]);
+                        return fleet.points.map((point, index) => fleet.rates(1000, index)?.hit ?? -1).join(' ');
+                        """);
+
+        assertThat(rates).isEqualTo("-1 20 13 10 19 10");
+    }
+
+    @Test
+    void aLostStreamIsSaidAndComesBackByItself() {
+        try (var cable = new Cable(FLEET.getFirst().managementPort())) {
+            open("olga:acts", cable.port());
+
+            cable.cut();
+
+            await().untilAsserted(() -> {
+                assertThat(browser.text("#link")).isEqualTo("Not live");
+                assertThat(browser.text("#lost")).contains("Not live since", "Trying again");
+            });
+
+            cable.mend();
+
+            await().untilAsserted(() -> assertThat(browser.text("#link")).isEqualTo("Live"));
+            assertThat(browser.find("#lost").isDisplayed()).isFalse();
+            String clock = browser.text("#clock");
+            await().untilAsserted(() -> assertThat(browser.text("#clock")).isNotEqualTo(clock));
+            browser.driver().get("about:blank");
+            // That it was cut off is what the console had to say.
+            assertThat(browser.complaints()).isNotEmpty().allMatch(line -> line.contains("net::ERR_"));
+        }
+    }
+
+    // ---- purge
+
+    @Test
+    void aPurgeByTheBoxSendsTheNextRequestToTheOrigin() {
+        String path = "/products/purge-me";
+        ask(0, path);
+        for (int i = 0; i < REPLICAS; i++) {
+            int replica = i;
+            await().untilAsserted(() -> assertThat(ask(replica, path)).contains("; hit"));
+        }
+        assertThat(shop.count(path)).isEqualTo(1);
+
+        assertThat(browser.find("#purge-now").isEnabled()).isFalse();
+        choose("urls");
+        name(path);
+        preview();
+
+        assertThat(browser.text("#outcome")).contains(path, "fresh", "1 of ");
+        assertThat(ask(1, path)).contains("; hit");
+        browser.find("#purge-now").click();
+
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Purged", "All 3 replicas knew",
+                "corral-1", "corral-2", "corral-3", " ms"));
+        assertThat(ask(1, path)).doesNotContain("; hit");
+        assertThat(shop.count(path)).isEqualTo(2);
+        await().untilAsserted(() -> assertThat(browser.text("#purges li:first-child")).contains(path, "removed",
+                "by olga"));
+        assertThat(browser.find("#purge-now").isEnabled()).isFalse();
+    }
+
+    @Test
+    void onlyWhatHasBeenShownCanBePurged() {
+        name("/products/1");
+        preview();
+        assertThat(browser.find("#purge-now").isEnabled()).isTrue();
+
+        browser.find("#names").sendKeys("2");
+
+        assertThat(browser.find("#purge-now").isEnabled()).isFalse();
+        assertThat(browser.text("#outcome")).isEmpty();
+    }
+
+    @Test
+    void allKindsOfNamesCanBePurgedSoftly() {
+        record Kind(String what, String names, String told) {}
+        for (Kind kind : List.of(new Kind("tags", "sale\nsummer", "tag:sale"),
+                new Kind("prefixes", "/products/9", "/products/9"), new Kind("routes", "", "shop"))) {
+            choose(kind.what);
+            choose("soft");
+            if (!kind.names.isEmpty()) {
+                name(kind.names);
+            }
+            preview();
+            assertThat(browser.text("#outcome")).contains(kind.told);
+            browser.find("#purge-now").click();
+            await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Made stale", kind.told));
+            await().untilAsserted(
+                    () -> assertThat(browser.text("#purges li:first-child")).contains(kind.told, "made stale"));
+        }
+        choose("all");
+        preview();
+        assertThat(browser.text("#purge-now")).isEqualTo("Purge everything");
+    }
+
+    @Test
+    void whatCannotBePurgedIsSaid() {
+        name(" ");
+        browser.find("#preview").click();
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Name something first"));
+        assertThat(browser.driver().switchTo().activeElement()).isEqualTo(browser.find("#names"));
+
+        name("nonsense");
+        browser.find("#preview").click();
+
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("urls[0]"));
+        assertThat(browser.find("#purge-now").isEnabled()).isFalse();
+        // A browser logs each refusal.
+        assertThat(browser.complaints()).allMatch(line -> line.contains("status of 400"));
+    }
+
+    @Test
+    void aViewerIsOfferedNoPurge() {
+        open("ada:looks");
+
+        assertThat(browser.find("#purge").isDisplayed()).isFalse();
+        assertThat(browser.text("aside")).contains("To purge takes an operator");
+        await().untilAsserted(() -> assertThat(browser.number("#requests")).isPositive());
+    }
+
+    // ---- for everybody
+
+    @Test
+    void nothingStandsInAnybodysWay() {
+        name("/products/1");
+        preview();
+        await().untilAsserted(() -> assertThat(browser.number("#requests")).isPositive());
+        for (View view : List.of(View.DESK, View.NIGHT, View.PHONE)) {
+            browser.look(view);
+            assertThat(browser.barriers()).as(view.toString()).isEmpty();
+        }
+    }
+
+    @Test
+    void aPhoneNeedsNoScrollingSideways() {
+        browser.look(View.PHONE);
+        name("/products/a-rather-long-name-without-any-place-to-break-it-in-two?and=a&query=of-some-length");
+        preview();
+
+        for (int width : List.of(320, 390, 768, 1024)) {
+            browser.look(new View(width, 700, false));
+            await().untilAsserted(() -> assertThat(browser.run("return document.documentElement.scrollWidth"))
+                    .isEqualTo((long) width));
+        }
+    }
+
+    @Test
+    void theKeyboardReachesEverythingAndShowsWhere() {
+        browser.driver().executeScript("document.activeElement.blur()");
+        var reached = new ArrayList<String>();
+        for (int i = 0; i < 10; i++) {
+            browser.driver().switchTo().activeElement().sendKeys(Keys.TAB);
+            reached.add(String.valueOf(browser.run("""
+                    const at = document.activeElement;
+                    const seen = at.matches('.choice input') ? at.nextElementSibling : at;
+                    return (at.id || at.value || at.className || at.textContent)
+                        + (getComputedStyle(seen).outlineStyle === 'none' && !at.matches('.skip') ? ' unseen' : '');
+                    """)));
+        }
+
+        assertThat(reached.getFirst()).isEqualTo("skip");
+        assertThat(reached).contains("urls", "names", "hard", "preview").noneMatch(each -> each.endsWith("unseen"));
+    }
+
+    // ---- the picture of the README
+
+    /** {@code ./mvnw verify -Dit.test=DashboardIT -Dcorral.picture=src/docs/dashboard.png}: five minutes of a sale. */
+    @Test
+    @Timeout(value = 10, unit = TimeUnit.MINUTES)
+    @EnabledIfSystemProperty(named = "corral.picture", matches = ".+")
+    void thePictureOfTheReadme() {
+        Path file = Path.of(System.getProperty("corral.picture"));
+        Awaitility.await().atMost(Duration.ofMinutes(8)).pollInterval(Duration.ofSeconds(5)).until(() -> false);
+        browser.picture(file);
+    }
+}
