@@ -139,6 +139,13 @@ export class Charts {
             suggestedMin: logarithmic ? 1 : undefined,
             border: {display: false},
             grid: {drawTicks: false},
+            // A logarithmic axis from one power of ten to another.
+            afterDataLimits: axis => {
+              if (logarithmic && axis.max > 0) {
+                axis.min = 10 ** Math.floor(Math.log10(axis.min || 1));
+                axis.max = 10 ** Math.ceil(Math.log10(axis.max));
+              }
+            },
             afterFit: axis => {
               axis.width = Math.max(axis.width, 44);
             },
@@ -146,9 +153,7 @@ export class Charts {
               maxTicksLimit: id === 'traffic' || id === 'origin' ? 6 : 4,
               padding: 6,
               precision: whole ? 0 : undefined,
-              callback: value => logarithmic
-                ? Math.log10(value) % 1 === 0 ? words.millis(value) : null
-                : most ? `${value} %` : words.rate(value),
+              callback: value => logarithmic ? powerOfTen(value) : most ? `${value} %` : words.tick(value),
             },
           },
         },
@@ -241,6 +246,10 @@ function entry(list, line) {
   item.append(swatch, `${line.name} `, value);
   list.append(item);
   return value;
+}
+
+function powerOfTen(value) {
+  return Math.abs(Math.log10(value) % 1) > 1e-9 ? null : value < 1_000 ? `${words.tick(value)} ms` : `${words.tick(value / 1_000)} s`;
 }
 
 /** Whole minutes of the clock on the wall, as many as there is room for. */

@@ -92,7 +92,7 @@ function concerns() {
   told = signature;
   at('concerns').replaceChildren(...(all.length
     ? all.map(one => element('li', one.text, one.grave ? 'grave' : 'mild'))
-    : [element('li', 'Nothing needs a human', 'calm')]));
+    : [element('li', 'Nothing needs attention', 'calm')]));
 }
 
 // ---- replicas
@@ -153,7 +153,7 @@ function keys() {
 /** The path is what one looks for; whose it is, is the same for most. */
 function keyIn(key) {
   const path = key.indexOf('/', key.indexOf('//') + 2);
-  return path < 0 ? [element('code', key)] : [element('code', key.slice(path)), small(key.slice(0, path))];
+  return path < 0 ? [element('code', key)] : [element('code', key.slice(0, path), 'quiet'), element('code', key.slice(path))];
 }
 
 // ---- purges

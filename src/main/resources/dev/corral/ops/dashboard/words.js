@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat('en', {maximumFractionDigits: 0});
 const one = new Intl.NumberFormat('en', {minimumFractionDigits: 1, maximumFractionDigits: 1});
+const upToTwo = new Intl.NumberFormat('en', {maximumFractionDigits: 2});
 const two = new Intl.NumberFormat('en', {minimumFractionDigits: 2, maximumFractionDigits: 2});
 const short = new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1});
 const clockFace = new Intl.DateTimeFormat('en-GB', {hour: '2-digit', minute: '2-digit', second: '2-digit'});
@@ -14,6 +15,11 @@ export function rate(value) {
     return NOTHING;
   }
   return value === 0 ? '0' : value < 9.95 ? one.format(value) : whole.format(value);
+}
+
+/** For an axis: no more digits than it takes. */
+export function tick(value) {
+  return upToTwo.format(value);
 }
 
 export function count(value) {
@@ -42,7 +48,10 @@ export function millis(value) {
   if (value >= 995) {
     return `${one.format(value / 1_000)} s`;
   }
-  return value === 0 ? '0 ms' : value < 9.95 ? `${one.format(value)} ms` : `${whole.format(value)} ms`;
+  if (value === 0) {
+    return '0 ms';
+  }
+  return `${(value < 0.1 ? two : value < 9.95 ? one : whole).format(value)} ms`;
 }
 
 export function ago(value) {
