@@ -37,6 +37,8 @@ public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCal
         // A Lettuce connection counts its writers under a lock, which it holds for no longer than that.
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "incrementWriters");
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "doExclusive");
+        // And asks how long its bounded queue is likewise.
+        builder.allowBlockingCallsInside("io.lettuce.core.protocol.DefaultEndpoint", "validateWrite");
         // Redisson guards its lists of connections and listeners likewise.
         builder.allowBlockingCallsInside("org.redisson.misc.WrappedLock", "execute");
         // Logback's queue likewise: an event loop puts a line there, and drops it where there is no room.
