@@ -140,9 +140,8 @@ record Browser(ChromeDriver driver) implements AutoCloseable {
         }
     }
 
-    /** A picture of the whole page, however long. */
-    void picture(Path file) {
-        Object height = driver.executeScript("return document.documentElement.scrollHeight");
+    /** A picture of the page from its top, so many pixels of it. */
+    void picture(Path file, int height) {
         Object width = driver.executeScript("return innerWidth");
         Map<String, Object> picture = driver.executeCdpCommand("Page.captureScreenshot", Map.of("format", "png",
                 "captureBeyondViewport", true, "clip",

@@ -25,8 +25,9 @@ export class Fleet {
       return;
     }
     for (const replica of sample.replicas) {
-      this.#count(replica, before);
+      this.#count(replica, before, time);
     }
+    this.#forget(time);
     this.latest = sample;
     const live = sample.replicas.filter(replica => replica.live);
     this.points.push({
@@ -49,7 +50,7 @@ export class Fleet {
    * A replica counts from its own start. One that has started anew begins at zero again; one that was not known before, and is
    * older than what is known, has counted while nobody looked.
    */
-  #count(replica, before) {
+  #count(replica, before, time) {
     const now = sumsOf(name => countOf(replica, name));
     const last = this.#last.get(replica.id);
     const anew = last && last.started !== replica.started;
@@ -62,7 +63,17 @@ export class Fleet {
         this.#each.set(replica.id, (this.#each.get(replica.id) ?? 0) + more);
       }
     }
-    this.#last.set(replica.id, {started: replica.started, counts: now});
+    this.#last.set(replica.id, {started: replica.started, counts: now, at: time});
+  }
+
+  /** Replicas come and go, and a page may be open for weeks. */
+  #forget(time) {
+    for (const [id, {at}] of this.#last) {
+      if (at < time - KEPT) {
+        this.#last.delete(id);
+        this.#each.delete(id);
+      }
+    }
   }
 
   #remember(told, time) {

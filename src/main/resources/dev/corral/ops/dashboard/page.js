@@ -252,27 +252,33 @@ function bar(part) {
 
 // ---- the stream
 
-let lostSince = null;
+function title(grave) {
+  document.title = grave ? '(!) Corral' : 'Corral';
+}
 
 follow(address('../stream'), {
   event(name, data) {
     const value = JSON.parse(data);
     (name === 'history' ? value : [value]).forEach(sample => fleet.add(sample));
+    if (!fleet.latest) {
+      return;
+    }
+    // A page in the background is not painted, but its name is seen.
+    title(fleet.concerns().some(one => one.grave));
     render();
   },
   live() {
-    lostSince = null;
     document.body.dataset.link = 'live';
     text('link', 'Live');
     at('lost').hidden = true;
   },
   lost(why) {
-    lostSince ??= Date.now();
     document.body.dataset.link = 'lost';
     text('link', 'Not live');
+    title(true);
     at('lost').hidden = false;
     text('lost', fleet.latest
-      ? `Not live since ${words.clock(lostSince)}: ${why}. All below is from then. Trying again by itself.`
+      ? `Not live since ${words.clock(fleet.points.at(-1).time)}: ${why}. All below is from then. Trying again by itself.`
       : `No connection: ${why}. Trying again by itself.`);
   },
 });
