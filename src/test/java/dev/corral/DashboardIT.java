@@ -22,11 +22,11 @@ import org.awaitility.Awaitility;
 import org.awaitility.core.ConditionFactory;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.openqa.selenium.Keys;
 import org.openqa.selenium.WebDriverException;
@@ -38,6 +38,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 /**
  * The dashboard as people have it: in a browser, over three replicas under load. Skipped, and said so, where there is no browser.
  */
+@EnabledIf(value = "isThereABrowser", disabledReason = Browser.NONE)
 class DashboardIT {
 
     private static final int REPLICAS = 3;
@@ -97,13 +98,17 @@ class DashboardIT {
         }
     }
 
-    @BeforeAll
-    static void start() {
-        Optional<Browser.Found> found = Browser.Found.here();
-        if (found.isEmpty()) {
+    static boolean isThereABrowser() {
+        boolean found = Browser.Found.here().isPresent();
+        if (!found) {
+            // Beside the count of skipped tests, which says no reason.
             LoggerFactory.getLogger(DashboardIT.class).warn(Browser.NONE);
         }
-        Assumptions.assumeTrue(found.isPresent(), Browser.NONE);
+        return found;
+    }
+
+    @BeforeAll
+    static void start() {
         redis = TestReplica.redis();
         shop = DemoShop.start(Duration.ofMillis(120));
         for (int i = 1; i <= REPLICAS; i++) {
@@ -111,7 +116,7 @@ class DashboardIT {
         }
         crowd = new Crowd();
         crowd.start();
-        browser = Browser.open(found.orElseThrow());
+        browser = Browser.open(Browser.Found.here().orElseThrow());
     }
 
     private static Map<String, String> settings(int number) {
