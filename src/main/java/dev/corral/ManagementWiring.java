@@ -1,6 +1,7 @@
 package dev.corral;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.ops.Changes;
 import dev.corral.ops.Control;
 import dev.corral.ops.Dashboard;
 import dev.corral.ops.Problems;
@@ -23,6 +24,11 @@ final class ManagementWiring {
         var mapping = new RouterFunctionMapping(control.routes(base).and(dashboard.routes(base)));
         mapping.setOrder(BEFORE_ENDPOINTS);
         return mapping;
+    }
+
+    @Bean
+    Changes changes() {
+        return new Changes();
     }
 
     @Bean

@@ -3,6 +3,9 @@ package dev.corral;
 import dev.corral.dev.EmbeddedRedis;
 import dev.corral.dev.RedisServer;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -61,6 +64,18 @@ record TestReplica(ConfigurableApplicationContext context, HttpClient http) impl
         var all = new ArrayList<>(List.of("Content-Type", "application/json"));
         all.addAll(List.of(fields));
         return send("http://127.0.0.1:" + managementPort() + target, "POST", json, all.toArray(String[]::new));
+    }
+
+    /** Sends these characters to the management port, as they are, and gives all that comes until the connection is closed. */
+    String raw(String text) {
+        try (var socket = new Socket(InetAddress.getLoopbackAddress(), managementPort())) {
+            socket.setSoTimeout(30_000);
+            socket.getOutputStream().write(text.getBytes(StandardCharsets.ISO_8859_1));
+            socket.getOutputStream().flush();
+            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private HttpResponse<String> send(String url, String method, String body, String... fields) {

@@ -94,8 +94,11 @@ public final class Catalogue {
 
     /** Likewise, for whichever scheme: for callers that cannot tell. */
     public Target url(String host, String target) {
-        var names = Stream.of("http", "https").map(scheme -> place(read(scheme + "://" + host + target)).name());
-        return new Target("url:" + target, names.distinct().toList());
+        List<Place> places = Stream.of("http", "https")
+                .map(scheme -> place(read(scheme + "://" + host + target)))
+                .toList();
+        return new Target("url:" + (places.getFirst().hosted() ? host : "") + target,
+                places.stream().map(Place::name).distinct().toList());
     }
 
     /**

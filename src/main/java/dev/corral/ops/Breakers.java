@@ -92,6 +92,11 @@ public final class Breakers {
         return breaker.getState().name();
     }
 
+    /** That there is no such route, and which there are. */
+    String unknown(String route) {
+        return "There is no route " + route + "; there are " + String.join(", ", breakers.keySet()) + ".";
+    }
+
     private static <T> T of(Map<String, T> all, String route) {
         return Optional.ofNullable(all.get(route))
                 .orElseThrow(() -> new IllegalArgumentException("there is no route " + route));

@@ -1,39 +1,37 @@
 package dev.corral.ops;
 
-import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
-import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import dev.corral.coalesce.TierUnavailable;
 import dev.corral.ops.Inventory.Target;
-import java.io.IOException;
 import java.security.Principal;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
-import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DataBufferLimitException;
 import org.springframework.core.io.buffer.DataBufferUtils;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatus;
+import org.springframework.http.InvalidMediaTypeException;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
+import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
 import org.springframework.web.reactive.function.server.RequestPredicates;
 import org.springframework.web.reactive.function.server.RouterFunction;
 import org.springframework.web.reactive.function.server.RouterFunctions;
 import org.springframework.web.reactive.function.server.ServerRequest;
 import org.springframework.web.reactive.function.server.ServerResponse;
+import org.springframework.web.server.UnsupportedMediaTypeStatusException;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
+import reactor.netty.http.server.HttpServerRequest;
 
 /**
  * What operators change by HTTP, on the management port: {@code POST /actuator/purge}, {@code PURGE} of a URL as content management
@@ -46,49 +44,27 @@ public final class Control {
     /** The fields that carry tags with {@code PURGE}; the first two are parted by blanks. */
     private static final List<String> TAG_FIELDS = List.of("Surrogate-Key", "xkey", "Cache-Tag");
 
+    private static final Pattern ABSOLUTE = Pattern.compile("(?i:https?)://(?<host>[^/?]*)(?<target>.*)");
+
     /** Room for a thousand long names. */
     private static final int MOST_BYTES = 2 << 20;
 
-    /** A body of {@code POST /actuator/purge}. Absent lists are empty; {@code wait} is true unless said otherwise. */
-    private record Order(@Nullable List<@Nullable String> urls, @Nullable List<@Nullable String> tags,
-            @Nullable List<@Nullable String> prefixes, @Nullable List<@Nullable String> routes, boolean all,
-            boolean soft, @JsonProperty("wait") @Nullable Boolean waited, boolean dryRun) {
+    private static final Set<String> OF_A_PURGE = Set.of("urls", "tags", "prefixes", "routes", "all", "soft", "wait",
+            "dryRun");
 
-        boolean waits() {
-            return waited == null || waited;
-        }
-    }
-
-    /** A body of {@code POST /actuator/routes/{id}}. */
-    private record Change(@Nullable String breaker) {}
-
-    /** Input that cannot be taken. */
-    private static final class Refused extends RuntimeException {
-
-        private static final long serialVersionUID = 1L;
-
-        Refused(String message) {
-            super(message, null, false, false);
-        }
-    }
+    private static final Set<String> OF_A_ROUTE = Set.of("breaker");
 
     private final Purger purger;
     private final Inventory inventory;
     private final Breakers breakers;
-    private final ObjectReader orders;
-    private final ObjectReader changes;
+    private final ObjectReader reader;
 
     /** @param json the application's */
     public Control(Purger purger, Inventory inventory, Breakers breakers, ObjectMapper json) {
         this.purger = purger;
         this.inventory = inventory;
         this.breakers = breakers;
-        ObjectReader strict = json.reader()
-                .with(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES, DeserializationFeature.FAIL_ON_TRAILING_TOKENS,
-                        DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
-                .with(JsonParser.Feature.STRICT_DUPLICATE_DETECTION);
-        this.orders = strict.forType(Order.class);
-        this.changes = strict.forType(Change.class);
+        this.reader = Sent.reader(json);
     }
 
     /**
@@ -98,9 +74,9 @@ public final class Control {
      */
     public RouterFunction<ServerResponse> routes(String base) {
         return RouterFunctions.route()
-                .POST(base + "/purge", request -> answered(body(request, orders, Order.class)
+                .POST(base + "/purge", request -> answered(body(request, OF_A_PURGE)
                         .flatMap(order -> who(request).flatMap(by -> purge(order, by)))))
-                .POST(base + "/routes/{id}", request -> answered(body(request, changes, Change.class)
+                .POST(base + "/routes/{id}", request -> answered(body(request, OF_A_ROUTE)
                         .flatMap(change -> who(request)
                                 .flatMap(by -> change(request.pathVariable("id"), change, by)))))
                 .route(RequestPredicates.method(PURGE),
@@ -110,21 +86,23 @@ public final class Control {
 
     // ---- purge
 
-    private Mono<ServerResponse> purge(Order order, String by) {
+    private Mono<ServerResponse> purge(Sent order, String by) {
+        List<String> urls = order.texts("urls");
         var targets = new ArrayList<Target>();
-        add(targets, "urls", order.urls, inventory::url);
-        add(targets, "tags", order.tags, inventory::tag);
-        add(targets, "prefixes", order.prefixes, inventory::prefix);
-        add(targets, "routes", order.routes, inventory::route);
-        if (order.all) {
+        add(targets, "urls", urls, inventory::url);
+        add(targets, "tags", order.texts("tags"), inventory::tag);
+        add(targets, "prefixes", order.texts("prefixes"), inventory::prefix);
+        add(targets, "routes", order.texts("routes"), inventory::route);
+        if (order.flag("all", false)) {
             targets.add(inventory.all());
         }
+        boolean soft = order.flag("soft", false);
+        boolean waits = order.flag("wait", true);
+        boolean dryRun = order.flag("dryRun", false);
         if (targets.isEmpty()) {
-            throw new Refused("names nothing: give urls, tags, prefixes, routes or \"all\": true");
+            throw new BadInput("Nothing is named: give urls, tags, prefixes, routes or \"all\": true.");
         }
-        return order.dryRun
-                ? preview(targets, Optional.ofNullable(order.urls).orElse(List.of()))
-                : purge(targets, order.soft, by, order.waits());
+        return dryRun ? preview(targets, urls) : purge(targets, soft, by, waits);
     }
 
     private Mono<ServerResponse> purge(ServerRequest request, String by) {
@@ -140,18 +118,34 @@ public final class Control {
                     .forEach(tag -> targets.add(named(name, tag, inventory::tag)));
         }
         if (targets.isEmpty()) {
-            String query = Optional.ofNullable(request.uri().getRawQuery()).map(text -> "?" + text).orElse("");
-            String host = Optional.ofNullable(request.headers().firstHeader("Host")).orElse("");
-            String path = request.uri().getRawPath();
-            targets.add(named("the URL", (path.isEmpty() ? "/" : path) + query,
-                    target -> inventory.url(host, target)));
+            targets.add(url(request));
         }
         return purge(targets, soft(request), by, true);
     }
 
+    /** As it stands in the request line. An absolute URL's host is the one that counts: RFC 9112 section 3.2.2. */
+    private Target url(ServerRequest request) {
+        HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
+        Matcher absolute = ABSOLUTE.matcher(received.uri());
+        if (absolute.matches()) {
+            return url(absolute.group("host"), absolute.group("target"));
+        }
+        if (!received.uri().startsWith("/")) {
+            throw new BadInput("PURGE takes a path, or an absolute http or https URL.");
+        }
+        return url(Optional.ofNullable(request.headers().firstHeader("Host")).orElse(""), received.uri());
+    }
+
+    private Target url(String host, String target) {
+        return named("The URL", target.startsWith("/") ? target : "/" + target, text -> inventory.url(host, text));
+    }
+
     private static boolean soft(ServerRequest request) {
-        return "soft".equalsIgnoreCase(request.headers().firstHeader("Corral-Purge"))
-                || "1".equals(request.headers().firstHeader("Fastly-Soft-Purge"));
+        String wish = Optional.ofNullable(request.headers().firstHeader("Corral-Purge")).orElse("hard");
+        if (!wish.equalsIgnoreCase("soft") && !wish.equalsIgnoreCase("hard")) {
+            throw new BadInput("Corral-Purge must be soft or hard, not " + wish + ".");
+        }
+        return wish.equalsIgnoreCase("soft") || "1".equals(request.headers().firstHeader("Fastly-Soft-Purge"));
     }
 
     private Mono<ServerResponse> purge(List<Target> targets, boolean soft, String by, boolean waits) {
@@ -159,11 +153,11 @@ public final class Control {
                 .flatMap(result -> json(waits && !result.complete() ? HttpStatus.MULTI_STATUS : HttpStatus.OK, result));
     }
 
-    private Mono<ServerResponse> preview(List<Target> targets, List<@Nullable String> urls) {
-        Inventory.Hits hits = inventory.hits(targets.stream().flatMap(target -> target.names().stream()).toList());
+    private Mono<ServerResponse> preview(List<Target> targets, List<String> urls) {
+        Inventory.Hits hits = inventory.hits(Purger.names(targets));
         List<Mono<Object>> looks = urls.stream()
                 .limit(20)
-                .map(url -> inventory.entry(String.valueOf(url), List.of()))
+                .map(url -> inventory.entry(url, List.of()))
                 .toList();
         return Flux.concat(looks).collectList().flatMap(found -> {
             var preview = new LinkedHashMap<String, Object>();
@@ -175,17 +169,9 @@ public final class Control {
         });
     }
 
-    private static void add(List<Target> targets, String field, @Nullable List<@Nullable String> texts,
-            Function<String, Target> named) {
-        if (texts != null) {
-            for (int i = 0; i < texts.size(); i++) {
-                String text = texts.get(i);
-                String name = field + "[" + i + "]";
-                if (text == null) {
-                    throw new Refused(name + " is null");
-                }
-                targets.add(named(name, text, named));
-            }
+    private static void add(List<Target> targets, String field, List<String> texts, Function<String, Target> named) {
+        for (int i = 0; i < texts.size(); i++) {
+            targets.add(named(field + "[" + i + "]", texts.get(i), named));
         }
     }
 
@@ -193,33 +179,28 @@ public final class Control {
         try {
             return named.apply(text);
         } catch (IllegalArgumentException wrong) {
-            throw new Refused(field + ": " + wrong.getMessage());
+            throw new BadInput(field + ": " + wrong.getMessage());
         }
     }
 
     // ---- routes
 
-    private Mono<ServerResponse> change(String route, Change change, String by) {
+    private Mono<ServerResponse> change(String route, Sent change, String by) {
         if (!breakers.states().containsKey(route)) {
-            return problem(HttpStatus.NOT_FOUND, "no-route", "There is no route " + route + "; there are "
-                    + String.join(", ", breakers.states().keySet()) + ".");
+            return problem(HttpStatus.NOT_FOUND, "not-found", breakers.unknown(route));
         }
-        Optional<Breakers.Wish> wish = Optional.ofNullable(change.breaker).flatMap(Breakers.Wish::of);
-        if (wish.isEmpty()) {
-            throw new Refused("breaker must be " + Breakers.Wish.all());
-        }
-        return json(HttpStatus.OK, Map.of("id", route, "breaker", breakers.change(route, wish.get(), by)));
+        Breakers.Wish wish = change.text("breaker", Breakers.Wish.all())
+                .flatMap(Breakers.Wish::of)
+                .orElseThrow(() -> new BadInput("breaker must be " + Breakers.Wish.all() + "."));
+        return json(HttpStatus.OK, Map.of("id", route, "breaker", breakers.change(route, wish, by)));
     }
 
     // ---- in and out
 
-    private static <T> Mono<T> body(ServerRequest request, ObjectReader reader, Class<T> type) {
-        boolean isJson = request.headers()
-                .contentType()
-                .filter(media -> media.isCompatibleWith(MediaType.APPLICATION_JSON))
-                .isPresent();
-        if (!isJson) {
-            return Mono.error(new Refused("the body must be JSON, with Content-Type: application/json"));
+    private Mono<Sent> body(ServerRequest request, Set<String> known) {
+        if (!isJson(request)) {
+            return Mono.error(new UnsupportedMediaTypeStatusException(
+                    "The body must be JSON, with Content-Type: application/json."));
         }
         return DataBufferUtils
                 .join(request.bodyToFlux(DataBuffer.class), MOST_BYTES)
@@ -230,32 +211,14 @@ public final class Control {
                     return bytes;
                 })
                 .defaultIfEmpty(new byte[0])
-                .map(bytes -> parsed(bytes, reader, type));
+                .map(bytes -> Sent.read(bytes, reader, known));
     }
 
-    private static <T> T parsed(byte[] bytes, ObjectReader reader, Class<T> type) {
+    private static boolean isJson(ServerRequest request) {
         try {
-            T value = type.cast(reader.readValue(bytes));
-            if (value == null) {
-                throw new Refused("the body must be a JSON object");
-            }
-            return value;
-        } catch (UnrecognizedPropertyException unknown) {
-            throw new Refused(unknown.getPropertyName() + " is not known; there are " + unknown.getKnownPropertyIds()
-                    .stream()
-                    .map(String::valueOf)
-                    .sorted()
-                    .collect(Collectors.joining(", ")));
-        } catch (JsonMappingException wrong) {
-            String field = wrong.getPath()
-                    .stream()
-                    .map(step -> step.getFieldName() == null ? "[" + step.getIndex() + "]" : step.getFieldName())
-                    .collect(Collectors.joining());
-            throw new Refused((field.isEmpty() ? "the body" : field) + ": " + wrong.getOriginalMessage());
-        } catch (JsonProcessingException broken) {
-            throw new Refused("the body is no JSON: " + broken.getOriginalMessage());
-        } catch (IOException impossible) {
-            throw new IllegalStateException("bytes in memory can be read", impossible);
+            return request.headers().contentType().filter(MediaType.APPLICATION_JSON::includes).isPresent();
+        } catch (InvalidMediaTypeException broken) {
+            return false;
         }
     }
 
@@ -265,24 +228,33 @@ public final class Control {
 
     private static Mono<ServerResponse> answered(Mono<ServerResponse> answer) {
         return answer
-                .onErrorResume(Refused.class, refused -> problem(HttpStatus.BAD_REQUEST, "bad-input",
-                        String.valueOf(refused.getMessage())))
+                .onErrorResume(BadInput.class, bad -> problem(HttpStatus.BAD_REQUEST, "bad-input",
+                        String.valueOf(bad.getMessage())))
                 .onErrorResume(IllegalArgumentException.class, wrong -> problem(HttpStatus.BAD_REQUEST, "bad-input",
                         String.valueOf(wrong.getMessage())))
+                .onErrorResume(UnsupportedMediaTypeStatusException.class,
+                        other -> problem(HttpStatus.UNSUPPORTED_MEDIA_TYPE, "content-type",
+                                String.valueOf(other.getReason())))
                 .onErrorResume(DataBufferLimitException.class,
                         large -> problem(HttpStatus.PAYLOAD_TOO_LARGE, "too-large",
                                 "The body is larger than " + MOST_BYTES + " bytes: split the batch."))
                 .onErrorResume(TierUnavailable.class, away -> problem(HttpStatus.SERVICE_UNAVAILABLE, "redis",
-                        "Redis could not be written: nothing is promised to be purged. Try again."));
+                        "Redis could not be written: nothing is promised to be purged. Try again.", "Retry-After",
+                        "1"));
     }
 
     private static Mono<ServerResponse> json(HttpStatus status, Object body) {
         return ServerResponse.status(status).contentType(MediaType.APPLICATION_JSON).bodyValue(body);
     }
 
-    private static Mono<ServerResponse> problem(HttpStatus status, String reason, String detail) {
+    private static Mono<ServerResponse> problem(HttpStatus status, String reason, String detail, String... field) {
         ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
         problem.setProperty("reason", reason);
-        return ServerResponse.status(status).contentType(MediaType.APPLICATION_PROBLEM_JSON).bodyValue(problem);
+        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
+                .contentType(MediaType.APPLICATION_PROBLEM_JSON);
+        if (field.length > 0) {
+            answer.header(field[0], field[1]);
+        }
+        return answer.bodyValue(problem);
     }
 }

@@ -1,7 +1,7 @@
 package dev.corral.ops;
 
+import java.util.Collection;
 import java.util.List;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.springframework.boot.actuate.endpoint.InvalidEndpointRequestException;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
@@ -26,11 +26,20 @@ public final class EntryEndpoint {
      * @param header each as {@code Name: value}; those that select a variant
      */
     @ReadOperation
-    public Mono<Object> entry(String url, @Nullable List<String> header) {
+    public Mono<Object> entry(String url, @Nullable Object header) {
         try {
-            return inventory.entry(url, Optional.ofNullable(header).orElse(List.of()));
+            return inventory.entry(url, fields(header));
         } catch (IllegalArgumentException wrong) {
             throw new InvalidEndpointRequestException("a bad parameter", "url or header: " + wrong.getMessage(), wrong);
         }
+    }
+
+    /** As a list, Spring would take one value apart at its commas. */
+    private static List<String> fields(@Nullable Object header) {
+        return switch (header) {
+            case null -> List.of();
+            case Collection<?> several -> several.stream().map(String::valueOf).toList();
+            default -> List.of(header.toString());
+        };
     }
 }

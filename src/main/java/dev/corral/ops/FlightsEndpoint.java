@@ -5,20 +5,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.function.Supplier;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.springframework.boot.actuate.endpoint.annotation.DeleteOperation;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
 import org.springframework.boot.actuate.endpoint.annotation.Selector;
-import org.springframework.boot.actuate.endpoint.web.WebEndpointResponse;
+import org.springframework.http.HttpStatus;
+import org.springframework.web.server.ResponseStatusException;
 import reactor.core.publisher.Mono;
 
 /** The flights in the air in this replica: {@code GET /actuator/flights}, {@code DELETE /actuator/flights/{id}}. */
 @Endpoint(id = "flights")
 public final class FlightsEndpoint {
-
-    private static final Logger audit = LoggerFactory.getLogger("corral.audit");
 
     private final Supplier<List<Flying>> flights;
     private final Function<String, Mono<Boolean>> abandon;
@@ -41,9 +38,11 @@ public final class FlightsEndpoint {
      * when it is not in the air here.
      */
     @DeleteOperation
-    public Mono<WebEndpointResponse<Void>> abandon(@Selector String id) {
+    public Mono<Void> abandon(@Selector String id) {
         return abandon.apply(id)
-                .doOnNext(given -> audit.info("abandon flight={} found={}", id, given))
-                .map(given -> new WebEndpointResponse<>(given ? 204 : 404));
+                .filter(given -> given)
+                .switchIfEmpty(Mono.error(() -> new ResponseStatusException(HttpStatus.NOT_FOUND,
+                        "There is no flight " + id + " in the air in this replica.")))
+                .then();
     }
 }

@@ -28,10 +28,24 @@ public final class Problems implements WebExceptionHandler, Ordered {
             return Mono.error(error);
         }
         ProblemDetail problem = told.getBody();
+        problem.setProperty("reason", reason(told.getStatusCode().value()));
         response.setStatusCode(told.getStatusCode());
         response.getHeaders().putAll(told.getHeaders());
         response.getHeaders().setContentType(MediaType.APPLICATION_PROBLEM_JSON);
         return response.writeWith(Mono.fromSupplier(() -> response.bufferFactory().wrap(bytes(problem))));
+    }
+
+    /** A stable token for programs. */
+    private static String reason(int status) {
+        return switch (status) {
+            case 400 -> "bad-input";
+            case 404 -> "not-found";
+            case 405 -> "method";
+            case 406 -> "accept";
+            case 413 -> "too-large";
+            case 415 -> "content-type";
+            default -> status < 500 ? "refused" : "error";
+        };
     }
 
     private byte[] bytes(ProblemDetail problem) {

@@ -6,7 +6,6 @@ import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Purged;
 import dev.corral.coalesce.TierUnavailable;
 import java.time.Duration;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,6 +30,9 @@ public final class Purger {
 
     /** How often the fleet's own record is asked, in case that an answer was lost. */
     private static final Duration LOOK = Duration.ofMillis(250);
+
+    /** See {@link Purges.Purge}. */
+    private static final int MOST = 1_000;
 
     /** What the fleet's record says of a replica: whether it lives, and the position up to which it knows all purges. */
     public record Standing(String id, boolean live, long position) {
@@ -88,10 +90,8 @@ public final class Purger {
      * @param waits whether to wait until the live replicas know, or the bound is reached
      */
     public Mono<Result> purge(List<Inventory.Target> targets, boolean soft, String by, boolean waits) {
-        Set<String> names = new LinkedHashSet<>();
-        targets.forEach(target -> names.addAll(target.names()));
         List<String> told = targets.stream().map(Inventory.Target::told).toList();
-        var order = new Purges.Purge(List.copyOf(names), soft, few(told), by, waits);
+        var order = new Purges.Purge(names(targets), soft, few(told), by, waits);
         return Mono.defer(() -> {
             long start = scheduler.now(TimeUnit.NANOSECONDS);
             return purges.purge(order)
@@ -102,6 +102,20 @@ public final class Purger {
                             waits))
                     .doOnError(error -> refused(error, told, by));
         });
+    }
+
+    /**
+     * What a purge of these targets names, each once.
+     *
+     * @throws IllegalArgumentException when that is too much for one step
+     */
+    static List<String> names(List<Inventory.Target> targets) {
+        List<String> names = targets.stream().flatMap(target -> target.names().stream()).distinct().toList();
+        if (names.size() > MOST) {
+            throw new IllegalArgumentException(
+                    "A purge names 1 to " + MOST + " things, not " + names.size() + ": split the batch.");
+        }
+        return names;
     }
 
     /** The record is for people; a batch's first names tell enough. */

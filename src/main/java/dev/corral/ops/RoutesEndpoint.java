@@ -7,7 +7,8 @@ import java.util.Optional;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
 import org.springframework.boot.actuate.endpoint.annotation.Selector;
-import org.springframework.boot.actuate.endpoint.web.WebEndpointResponse;
+import org.springframework.http.HttpStatus;
+import org.springframework.web.server.ResponseStatusException;
 
 /** The routes' settings and gates in this replica: {@code GET /actuator/routes}, and of one {@code /actuator/routes/{id}}. */
 @Endpoint(id = "routes")
@@ -32,10 +33,10 @@ public final class RoutesEndpoint {
 
     /** One; 404 when there is none of that id. */
     @ReadOperation
-    public WebEndpointResponse<Map<String, Object>> route(@Selector String id) {
+    public Map<String, Object> route(@Selector String id) {
         return Optional.ofNullable(inventory.routes().get(id))
-                .map(settings -> new WebEndpointResponse<>(route(id, settings)))
-                .orElseGet(() -> new WebEndpointResponse<>(404));
+                .map(settings -> route(id, settings))
+                .orElseThrow(() -> new ResponseStatusException(HttpStatus.NOT_FOUND, breakers.unknown(id)));
     }
 
     private Map<String, Object> route(String id, Object settings) {

@@ -1,0 +1,48 @@
+package dev.corral.ops;
+
+import java.security.Principal;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.http.HttpMethod;
+import org.springframework.http.HttpStatusCode;
+import org.springframework.http.server.reactive.ServerHttpRequest;
+import org.springframework.web.method.HandlerMethod;
+import org.springframework.web.reactive.HandlerMapping;
+import org.springframework.web.server.ServerWebExchange;
+import org.springframework.web.server.WebFilter;
+import org.springframework.web.server.WebFilterChain;
+import reactor.core.publisher.Mono;
+
+/**
+ * A line of the audit log, {@code corral.audit}, for whatever an endpoint has changed: a log level, a flight. What {@link Control}
+ * does says more of itself.
+ */
+public final class Changes implements WebFilter {
+
+    private static final Logger audit = LoggerFactory.getLogger("corral.audit");
+
+    private static final Set<HttpMethod> SAFE = Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS);
+
+    @Override
+    public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
+        if (SAFE.contains(exchange.getRequest().getMethod())) {
+            return chain.filter(exchange);
+        }
+        return exchange.getPrincipal()
+                .map(Principal::getName)
+                .defaultIfEmpty("anonymous")
+                .flatMap(by -> chain.filter(exchange).then(Mono.<Void>fromRunnable(() -> tell(exchange, by))));
+    }
+
+    private static void tell(ServerWebExchange exchange, String by) {
+        HttpStatusCode status = exchange.getResponse().getStatusCode();
+        boolean byEndpoint = exchange
+                .getAttribute(HandlerMapping.BEST_MATCHING_HANDLER_ATTRIBUTE) instanceof HandlerMethod;
+        if (byEndpoint && status != null && !status.isError()) {
+            ServerHttpRequest request = exchange.getRequest();
+            // The path as it was sent, with its escapes: it cannot begin a line.
+            audit.info("change method={} path={} by={}", request.getMethod(), request.getURI().getRawPath(), by);
+        }
+    }
+}
