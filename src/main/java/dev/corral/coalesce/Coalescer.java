@@ -111,16 +111,20 @@ public final class Coalescer<K, V> {
      */
     public Mono<Boolean> abandon(K key) {
         return Flux.fromIterable(courses)
-                .filter(course -> course.ask.key().equals(key))
-                .doOnNext(course -> flights.forget(key))
+                .filter(course -> course.ask.key().equals(key) && !course.abandoned)
+                .doOnNext(course -> {
+                    course.abandoned = true;
+                    flights.forget(key);
+                })
                 .concatMap(course -> course.giveUp().thenReturn(true))
                 .any(given -> given);
     }
 
-    /** The flights in the air in this process, those with the most waiters first. */
+    /** The flights in the air in this process, save those given up, those with the most waiters first. */
     public List<InFlight<K>> flights() {
         long now = scheduler.now(TimeUnit.NANOSECONDS);
         return courses.stream()
+                .filter(course -> !course.abandoned)
                 .map(course -> course.seen(now))
                 .sorted(Comparator.comparingInt(InFlight<K>::waiters).reversed())
                 .toList();
@@ -188,6 +192,8 @@ public final class Coalescer<K, V> {
         // Read by operators too.
         private volatile Optional<Lease<K>> held = Optional.empty();
         private volatile boolean follows;
+        // It flies on for those aboard; the key may have another by now.
+        private volatile boolean abandoned;
 
         Course(Ask<K, V> ask) {
             this.ask = ask;

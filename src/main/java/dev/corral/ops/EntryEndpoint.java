@@ -2,10 +2,10 @@ package dev.corral.ops;
 
 import java.util.Collection;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.springframework.boot.actuate.endpoint.InvalidEndpointRequestException;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
+import org.springframework.lang.Nullable;
 import reactor.core.publisher.Mono;
 
 /** What is stored for a URL: {@code GET /actuator/entry?url=...&header=Accept-Language:+en}. Never the body. */
@@ -23,7 +23,8 @@ public final class EntryEndpoint {
      * Its state, age and so on.
      *
      * @param url    absolute, or a path where no client's host is part of the key
-     * @param header each as {@code Name: value}; those that select a variant
+     * @param header each as {@code Name: value}; those that select a variant. Spring's own annotation: by another the actuator does
+     *               not know that it may be absent
      */
     @ReadOperation
     public Mono<Object> entry(String url, @Nullable Object header) {
