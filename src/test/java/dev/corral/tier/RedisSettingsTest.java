@@ -55,17 +55,6 @@ class RedisSettingsTest {
         }
     }
 
-    @Test
-    void thisIsWhatTheLeastPrivilegedUserNeeds() {
-        try (EmbeddedRedis redis = RedisServer.embedded("--user", "corral", "on", ">secret", "resetkeys", "~corral:*",
-                "resetchannels", "&corral:*", "-@all", "+@connection", "+@scripting", "+@read", "+@write", "+@pubsub",
-                "+time", "-@dangerous", "--user", "default", "off")) {
-            assertServes(Map.of("spring.data.redis.host", redis.host(), "spring.data.redis.port",
-                    Integer.toString(redis.port()), "spring.data.redis.username", "corral",
-                    "spring.data.redis.password", "secret"));
-        }
-    }
-
     private static void assertServes(Map<String, String> settings) {
         try (Replica here = Replica.start("a", settings); Replica there = Replica.start("b", settings)) {
             var lease = ((Led<Key>) here.tier.tryLead(KEY, LONG).blockOptional(LONG).orElseThrow()).lease();

@@ -1,0 +1,260 @@
+package dev.corral;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.corral.coalesce.Coalescer;
+import dev.corral.dev.Answer;
+import dev.corral.dev.DemoShop;
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.ops.Board;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.Sinks;
+
+import static dev.corral.TestReplica.basic;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+/** Everything a fleet does in Redis, as the user whose rights the README gives: none is missing, and none is left over. */
+@Timeout(180)
+class RedisAclTest {
+
+    private static final String OLGA = basic("olga", "operator's");
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** Redis gives these to whoever has not logged in yet. */
+    private static final Set<String> FOR_ALL = Set.of("auth", "hello");
+    /** The test's own. */
+    private static final Set<String> OF_ADMIN = Set.of("acl|setuser", "acl|log", "client|kill", "config|resetstat",
+            "info", "script|flush");
+
+    /** A key that Redisson tries a script on at its start, to see what Redis can do. It takes no for an answer. */
+    private static final String REDISSONS = "test1";
+
+    private static String line() throws Exception {
+        List<String> lines = Files.readString(Path.of("README.md"))
+                .lines()
+                .map(String::strip)
+                .filter(line -> line.startsWith("ACL SETUSER corral "))
+                .toList();
+        assertThat(lines).hasSize(1);
+        return lines.getFirst();
+    }
+
+    @Test
+    void theUserOfTheReadmeCanDoWhatCorralDoesAndNoMore() throws Exception {
+        String line = line();
+        try (EmbeddedRedis redis = TestReplica.redis(); DemoShop shop = DemoShop.start(Duration.ZERO)) {
+            // A log so old that a purge trims it.
+            redis.ask("XADD corral:{purge}:log 1-0 h *", "XADD corral:{purge}:log 2-0 h *", "SET corral:{purge}:seq 2");
+            // The same rights under two names, so that one can be taken from its replica.
+            redis.ask(line, line.replace("ACL SETUSER corral ", "ACL SETUSER other "), "ACL LOG RESET",
+                    "CONFIG RESETSTAT");
+            String password = line.replaceAll(".* >(\\S+) .*", "$1");
+            try (TestReplica a = replica("a", "corral", password, redis, shop);
+                    TestReplica b = replica("b", "other", password, redis, shop)) {
+                eventually(() -> live(a).equals(List.of("a", "b")) && live(b).equals(List.of("a", "b")));
+
+                coalescesAndFills(a, b, shop);
+                tellsOfFailuresAndOfWhatIsForOne(a, b, shop);
+                purges(a, b, shop);
+                redis.ask("SCRIPT FLUSH");
+                purges(b, a, shop);
+                takesOver(a, b, shop, redis);
+                leaves(b);
+            }
+
+            assertThat(refused(redis)).isEmpty();
+            assertThat(used(redis)).isEqualTo(rights(line));
+        }
+    }
+
+    private static TestReplica replica(String id, String user, String password, EmbeddedRedis redis, DemoShop shop) {
+        Map<String, String> settings = new HashMap<>(redis.settings());
+        settings.put("spring.data.redis.username", user);
+        settings.put("spring.data.redis.password", password);
+        settings.put("spring.data.redis.client-name", "corral");
+        settings.put("corral.replica-id", id);
+        settings.put("corral.lease.ttl", "1s");
+        settings.put("corral.purge.timeout", "10s");
+        settings.put("corral.routes[0].id", "shop");
+        settings.put("corral.routes[0].origin", shop.url());
+        settings.put("corral.management.users[0].name", "olga");
+        settings.put("corral.management.users[0].password", "operator's");
+        settings.put("corral.management.users[0].role", "operator");
+        return TestReplica.start(settings);
+    }
+
+    /** What was asked for without the right to it. A login is refused while its user is off. */
+    private static List<String> refused(EmbeddedRedis redis) {
+        var refused = new ArrayList<String>();
+        String reason = "";
+        List<String> log = redis.ask("ACL LOG").lines().toList();
+        for (int i = 0; i + 1 < log.size(); i++) {
+            if (log.get(i).equals("reason")) {
+                reason = log.get(i + 1);
+            }
+            if (log.get(i).equals("object") && !reason.equals("auth") && !log.get(i + 1).equals(REDISSONS)) {
+                refused.add(reason + " " + log.get(i + 1));
+            }
+        }
+        return refused;
+    }
+
+    private static Set<String> rights(String line) {
+        return new TreeSet<>(Pattern.compile(" \\+(\\S+)").matcher(line).results().map(it -> it.group(1)).toList());
+    }
+
+    private static Set<String> used(EmbeddedRedis redis) {
+        var used = new TreeSet<>(Pattern.compile("(?m)^cmdstat_([^:]+):")
+                .matcher(redis.ask("INFO commandstats"))
+                .results()
+                .map(it -> it.group(1))
+                .toList());
+        used.removeAll(FOR_ALL);
+        used.removeAll(OF_ADMIN);
+        return used;
+    }
+
+    private static void coalescesAndFills(TestReplica a, TestReplica b, DemoShop shop) {
+        Sinks.One<Answer> held = Sinks.one();
+        shop.script("/one", asked -> held.asMono());
+        var first = meanwhile(a, "/one");
+        eventually(() -> shop.count("/one") == 1);
+        var second = meanwhile(b, "/one");
+        eventually(() -> flight(b).path("role").asText().equals("follower"));
+        // Longer than the lease, so that it is renewed.
+        eventually(() -> flight(a).path("ageMillis").asLong() > 1_500);
+        held.tryEmitValue(Answer.of(200, "one", "Cache-Control", "max-age=60", "Vary", "Accept", "Cache-Tag", "t"))
+                .orThrow();
+
+        assertThat(List.of(first.join().body(), second.join().body())).containsOnly("one");
+        landed(a, b);
+        assertThat(status(a, "/one")).startsWith("Corral; hit");
+        assertThat(status(b, "/one")).startsWith("Corral; hit");
+        assertThat(shop.count("/one")).isEqualTo(1);
+    }
+
+    private static void tellsOfFailuresAndOfWhatIsForOne(TestReplica a, TestReplica b, DemoShop shop) {
+        Sinks.One<Answer> broken = Sinks.one();
+        shop.script("/broken", asked -> broken.asMono());
+        var first = meanwhile(a, "/broken");
+        eventually(() -> shop.count("/broken") == 1);
+        var second = meanwhile(b, "/broken");
+        eventually(() -> flight(b).path("role").asText().equals("follower"));
+        broken.tryEmitValue(Answer.of(500, "broken")).orThrow();
+        assertThat(List.of(first.join().statusCode(), second.join().statusCode())).containsOnly(500);
+        assertThat(shop.count("/broken")).isEqualTo(1);
+
+        shop.answer("/mine", Answer.of(200, "mine", "Cache-Control", "private"));
+        assertThat(a.ask("GET", "/mine").body()).isEqualTo("mine");
+        landed(a, b);
+        assertThat(b.ask("GET", "/mine").headers().firstValue("Cache-Status").orElse("")).contains("detail=private");
+    }
+
+    private static void purges(TestReplica by, TestReplica other, DemoShop shop) throws Exception {
+        shop.answer("/tagged", Answer.of(200, "tagged", "Cache-Control", "max-age=60", "Cache-Tag", "t"));
+        by.ask("GET", "/tagged");
+        landed(by, other);
+        assertThat(status(other, "/tagged")).startsWith("Corral; hit");
+
+        HttpResponse<String> purge = by.post("/actuator/purge", "{\"tags\":[\"t\"]}", "Authorization", OLGA);
+
+        assertThat(purge.statusCode()).as(purge.body()).isEqualTo(200);
+        // Told by a message: a look into the log takes longer to show.
+        for (JsonNode replica : JSON.readTree(purge.body()).path("replicas")) {
+            assertThat(replica.path("acknowledged").asBoolean()).isTrue();
+        }
+        assertThat(status(other, "/tagged")).startsWith("Corral; fwd=");
+        landed(by, other);
+    }
+
+    /** The leader is lost, and the other one takes over. */
+    private static void takesOver(TestReplica a, TestReplica b, DemoShop shop, EmbeddedRedis redis) {
+        Sinks.One<Answer> never = Sinks.one();
+        shop.script("/lost", asked -> asked.number() == 1
+                ? never.asMono()
+                : Mono.just(Answer.of(200, "second", "Cache-Control", "max-age=60")));
+        var first = meanwhile(a, "/lost");
+        eventually(() -> shop.count("/lost") == 1);
+        var second = meanwhile(b, "/lost");
+        eventually(() -> flight(b).path("role").asText().equals("follower"));
+        redis.ask("ACL SETUSER corral off", "CLIENT KILL USER corral");
+
+        assertThat(second.join().body()).isEqualTo("second");
+        never.tryEmitValue(Answer.of(200, "first", "Cache-Control", "max-age=60")).orThrow();
+        assertThat(first.join().body()).isEqualTo("first");
+        landed(b);
+        assertThat(b.ask("GET", "/lost").body()).isEqualTo("second");
+        redis.ask("ACL SETUSER corral on");
+        eventually(() -> seen(a, "/actuator/health").path("status").asText().equals("UP"));
+    }
+
+    private static void leaves(TestReplica b) throws Exception {
+        var left = new CountDownLatch(1);
+        b.context().getBean(Board.class).stop(left::countDown);
+        assertThat(left.await(15, TimeUnit.SECONDS)).isTrue();
+    }
+
+    // ---- small things
+
+    private static void eventually(Callable<Boolean> so) {
+        await().atMost(Duration.ofSeconds(20)).until(so);
+    }
+
+    private static void landed(TestReplica... replicas) {
+        for (TestReplica replica : replicas) {
+            eventually(() -> replica.context().getBean(Coalescer.class).inFlight() == 0);
+        }
+    }
+
+    private static String status(TestReplica by, String path) {
+        return by.ask("GET", path).headers().firstValue("Cache-Status").orElse("");
+    }
+
+    private static JsonNode seen(TestReplica by, String target) throws Exception {
+        return JSON.readTree(by.manage("GET", target, "Authorization", OLGA).body());
+    }
+
+    private static JsonNode flight(TestReplica by) throws Exception {
+        return seen(by, "/actuator/flights").at("/flights/0");
+    }
+
+    private static List<String> live(TestReplica by) throws Exception {
+        var live = new ArrayList<String>();
+        for (JsonNode member : seen(by, "/actuator/fleet").path("replicas")) {
+            if (member.path("live").asBoolean()) {
+                live.add(member.path("id").asText());
+            }
+        }
+        return live;
+    }
+
+    private static CompletableFuture<HttpResponse<String>> meanwhile(TestReplica by, String path) {
+        var answer = new CompletableFuture<HttpResponse<String>>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                answer.complete(by.ask("GET", path));
+            } catch (RuntimeException broken) {
+                answer.completeExceptionally(broken);
+            }
+        });
+        return answer;
+    }
+}
