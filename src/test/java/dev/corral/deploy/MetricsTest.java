@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -190,22 +191,53 @@ class MetricsTest {
 
     // ---- README
 
-    /** Each meter of its table, as Prometheus has it. */
-    @Test
-    void everyMeterOfTheReadmeIsThere() {
+    private static List<String> metersOfTheReadme() {
         String readme = Yaml.text(Path.of("README.md"));
         String table = readme.substring(readme.indexOf("| meter |"), readme.indexOf("**The one that matters"));
-        List<String> meters = Pattern.compile("`(corral\\.[a-z.]+)`")
-                .matcher(table)
-                .results()
-                .map(it -> it.group(1))
-                .toList();
+        return Pattern.compile("`(corral\\.[a-z.]+)`").matcher(table).results().map(it -> it.group(1)).toList();
+    }
 
-        assertThat(meters).hasSizeGreaterThan(8).allSatisfy(meter -> {
-            String name = meter.replace('.', '_');
-            assertThat(exposed.all()).extracting(Exposition.Series::metric)
-                    .containsAnyOf(name, name + "_total", name + "_seconds_count");
-        });
+    /** As Prometheus has them. */
+    private static List<String> names(String meter) {
+        String name = meter.replace('.', '_');
+        return List.of(name, name + "_total", name + "_seconds", name + "_seconds_count", name + "_seconds_sum",
+                name + "_seconds_max", name + "_seconds_bucket");
+    }
+
+    @Test
+    void everyMeterOfTheReadmeIsThere() {
+        assertThat(metersOfTheReadme()).hasSizeGreaterThan(8)
+                .allSatisfy(meter -> assertThat(exposed.all()).extracting(Exposition.Series::metric)
+                        .containsAnyElementsOf(names(meter)));
+    }
+
+    @Test
+    void everyMeterThatIsThereIsInTheReadme() {
+        Set<String> told = new TreeSet<>();
+        metersOfTheReadme().forEach(meter -> told.addAll(names(meter)));
+
+        assertThat(exposed.all()).extracting(Exposition.Series::metric)
+                .filteredOn(metric -> metric.startsWith("corral_"))
+                .hasSizeGreaterThan(20)
+                .isSubsetOf(told);
+    }
+
+    /** The values of a label that the README lists are those there can be: each that is exposed is in its row. */
+    @Test
+    void everyValueOfALabelIsInTheReadme() {
+        String readme = Yaml.text(Path.of("README.md"));
+        for (String meter : metersOfTheReadme()) {
+            String row = readme.lines().filter(line -> line.startsWith("| `" + meter + "`")).findFirst().orElse("");
+            if (row.isEmpty()) {
+                continue;
+            }
+            exposed.all().stream().filter(series -> names(meter).contains(series.metric())).forEach(series -> {
+                for (String label : List.of("outcome", "result", "reason")) {
+                    Optional.ofNullable(series.labels().get(label))
+                            .ifPresent(value -> assertThat(row).as(series.metric()).contains(value));
+                }
+            });
+        }
     }
 
     /** The recipe is given as an expression. */
