@@ -56,6 +56,9 @@ class PurgeByHttpTest {
         settings.put("corral.management.users[0].role", "operator");
         settings.put("corral.management.users[1].name", "vera");
         settings.put("corral.management.users[1].password", "viewer's");
+        settings.put("corral.management.users[2].name", "o\nscar");
+        settings.put("corral.management.users[2].password", "operator's");
+        settings.put("corral.management.users[2].role", "operator");
         replica = TestReplica.start(settings);
     }
 
@@ -547,6 +550,20 @@ class PurgeByHttpTest {
                     .contains("names=[tag:audited]", "replicas=1/1");
             assertThat(audit.lines().getLast()).contains("position=" + byMethod, "soft=false", "by=olga",
                     "names=[url:/audited]");
+        }
+    }
+
+    @Test
+    void anOddNameMakesNoSecondLine() {
+        try (var audit = new AuditTrail()) {
+            String oscar = basic("o\nscar", "operator's");
+
+            HttpResponse<String> answer = replica.post("/actuator/purge", "{\"tags\":[\"a\"]}", "Authorization", oscar);
+            replica.post("/actuator/loggers/dev.corral.none", "{}", "Authorization", oscar);
+
+            assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
+            assertThat(audit.lines()).hasSize(2)
+                    .allSatisfy(line -> assertThat(line).contains("by=o?scar").doesNotContain("\n"));
         }
     }
 }

@@ -1,6 +1,5 @@
 package dev.corral.ops;
 
-import java.security.Principal;
 import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,9 +28,7 @@ public final class Changes implements WebFilter {
         if (SAFE.contains(exchange.getRequest().getMethod())) {
             return chain.filter(exchange);
         }
-        return exchange.getPrincipal()
-                .map(Principal::getName)
-                .defaultIfEmpty("anonymous")
+        return Who.asks(exchange)
                 .flatMap(by -> chain.filter(exchange).then(Mono.<Void>fromRunnable(() -> tell(exchange, by))));
     }
 

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
 import dev.corral.coalesce.TierUnavailable;
 import dev.corral.ops.Inventory.Target;
-import java.security.Principal;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -75,12 +74,12 @@ public final class Control {
     public RouterFunction<ServerResponse> routes(String base) {
         return RouterFunctions.route()
                 .POST(base + "/purge", request -> answered(body(request, OF_A_PURGE)
-                        .flatMap(order -> who(request).flatMap(by -> purge(order, by)))))
+                        .flatMap(order -> Who.asks(request.exchange()).flatMap(by -> purge(order, by)))))
                 .POST(base + "/routes/{id}", request -> answered(body(request, OF_A_ROUTE)
-                        .flatMap(change -> who(request)
+                        .flatMap(change -> Who.asks(request.exchange())
                                 .flatMap(by -> change(request.pathVariable("id"), change, by)))))
                 .route(RequestPredicates.method(PURGE),
-                        request -> answered(who(request).flatMap(by -> purge(request, by))))
+                        request -> answered(Who.asks(request.exchange()).flatMap(by -> purge(request, by))))
                 .build();
     }
 
@@ -220,10 +219,6 @@ public final class Control {
         } catch (InvalidMediaTypeException broken) {
             return false;
         }
-    }
-
-    private static Mono<String> who(ServerRequest request) {
-        return request.principal().map(Principal::getName).defaultIfEmpty("anonymous");
     }
 
     private static Mono<ServerResponse> answered(Mono<ServerResponse> answer) {
