@@ -14,6 +14,7 @@ import dev.corral.edge.ReadOn;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
 import dev.corral.edge.Spans;
+import dev.corral.edge.StrictHead;
 import dev.corral.edge.Tracing;
 import dev.corral.edge.Traffic;
 import dev.corral.edge.Unmapped;
@@ -478,6 +479,11 @@ final class Wiring {
     @Bean
     NettyServerCustomizer readsOn() {
         return server -> server.childObserve(new ReadOn());
+    }
+
+    @Bean
+    NettyServerCustomizer strictHeads() {
+        return server -> server.doOnChannelInit((observer, channel, peer) -> StrictHead.guard(channel));
     }
 
     @Bean

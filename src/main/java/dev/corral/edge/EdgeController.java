@@ -121,7 +121,9 @@ public final class EdgeController {
         ServerHttpResponse response = exchange.getResponse();
         var course = new Course(exchange, request.route().id(), request.trace());
         return course.counted(result.onErrorResume(cause -> Mono.just(course.trace.within(() -> broken(cause))))
-                .flatMap(end -> responder.write(response, request, end).thenReturn(end.outcome()))
+                .flatMap(end -> refused(response)
+                        ? Mono.just(Traffic.Outcome.REFUSED)
+                        : responder.write(response, request, end).thenReturn(end.outcome()))
                 .onErrorResume(cause -> response.isCommitted(),
                         cause -> Mono.just(course.trace.within(() -> brokenOff(response, cause)))));
     }
@@ -134,6 +136,12 @@ public final class EdgeController {
                 Fields.NONE, route, false);
         return new Course(exchange, route, trace)
                 .counted(responder.write(exchange.getResponse(), refused).thenReturn(refused.outcome()));
+    }
+
+    /** Whether Reactor Netty has answered for us: 400, to a body that is no HTTP. It closes the connection then. */
+    private static boolean refused(ServerHttpResponse response) {
+        HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
+        return !response.isCommitted() && sent.hasSentHeaders();
     }
 
     /** No answer has begun: what fails here is the request's body, or ourselves. */

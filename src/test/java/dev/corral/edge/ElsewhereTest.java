@@ -63,8 +63,6 @@ class ElsewhereTest {
     void nobodyElseWasSpokenTo() {
         assertThat(elsewhere.received()).isEmpty();
         assertThat(elsewhere.accepted()).isZero();
-        // What is not HTTP is logged by Reactor Netty.
-        Quiet.take("Decoding failed");
     }
 
     /** What the client sees of it; the connection is closed after one answer, or at once. */
@@ -162,8 +160,7 @@ class ElsewhereTest {
 
     @Test
     void twoHostsAreRefused() throws IOException {
-        assertThat(ask("GET /two", "Host: client.example", "Host: " + elsewhere.authority())).allSatisfy(
-                request -> assertThat(request.field("Host")).isEqualTo(own.authority()));
+        assertThat(ask("GET /two", "Host: client.example", "Host: " + elsewhere.authority())).isEmpty();
     }
 
     /** A bare carriage return, or a line of its own, in what the client sends begins nothing on the way to the origin. */

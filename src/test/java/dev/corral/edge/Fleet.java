@@ -58,7 +58,12 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         return List.of(a, b);
     }
 
-    private Replica start(String id) {
+    /** One more replica, to be closed by whoever asked for it: with these settings, {@code name=value}, instead of the usual ones. */
+    Replica guest(String id, String... settings) {
+        return start(id, settings);
+    }
+
+    private Replica start(String id, String... settings) {
         var arguments = new ArrayList<String>();
         redis.settings().forEach((name, value) -> arguments.add("--" + name + "=" + value));
         // A slow machine is not a lost Redis.
@@ -78,6 +83,9 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         route(arguments, 11, "cookies", origin.url(), "cache.share-set-cookie=true");
         route(arguments, 12, "special", origin.url() + "/special", "path=/ordered/special/**");
         route(arguments, 13, "ordered", origin.url());
+        for (String setting : settings) {
+            replace(arguments, "--" + setting);
+        }
         var run = new SpringApplicationBuilder(Application.class).run(arguments.toArray(String[]::new));
         Replica.until(() -> run.getBean(Purges.class).current());
         return new Replica(run, port(run));
@@ -89,9 +97,13 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         arguments.add(name + "path=/" + id + "/**");
         arguments.add(name + "origin=" + origin);
         for (String setting : more) {
-            arguments.removeIf(earlier -> earlier.startsWith(name + setting.substring(0, setting.indexOf('=') + 1)));
-            arguments.add(name + setting);
+            replace(arguments, name + setting);
         }
+    }
+
+    private static void replace(List<String> arguments, String setting) {
+        arguments.removeIf(earlier -> earlier.startsWith(setting.substring(0, setting.indexOf('=') + 1)));
+        arguments.add(setting);
     }
 
     private static int port(ConfigurableApplicationContext context) {

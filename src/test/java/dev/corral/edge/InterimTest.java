@@ -31,6 +31,7 @@ class InterimTest {
             assertThat(first.fields().has("Keep-Alive")).as("a field of the connection").isFalse();
             assertThat(client.interim().status()).isEqualTo(103);
             assertThat(client.read().text()).isEqualTo("body");
+            fleet.a.awaitLanded();
 
             Client.Answer hit = client.request("GET", path).read();
             assertThat(hit.status()).isEqualTo(200);

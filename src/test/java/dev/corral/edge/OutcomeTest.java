@@ -3,6 +3,7 @@ package dev.corral.edge;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -371,5 +372,25 @@ class OutcomeTest {
         assertThat(third.field("Retry-After")).isEqualTo("1");
         assertThat(first.get().text()).isEqualTo("done");
         assertThat(second.get().text()).isEqualTo("done");
+    }
+
+    /** Public behaviour 16 (s00006, s00007): the time an origin took is part of the age; what is older than it may be is no hit. */
+    @Test
+    void theAgeCountsTheTimeTheOriginTook() throws IOException {
+        String path = fleet.path("took");
+        fleet.origin.on(path, exchange -> {
+            assertThat(new CountDownLatch(1).await(1_100, TimeUnit.MILLISECONDS)).isFalse();
+            exchange.answer(200, "slow", "Cache-Control",
+                    exchange.request.target().endsWith("?short") ? "max-age=1" : "max-age=600");
+        });
+        fleet.a.store(path);
+        fleet.a.store(path + "?short");
+
+        Client.Answer hit = fleet.b.get(path);
+
+        assertThat(hit.hit()).isTrue();
+        assertThat(hit.age()).isBetween(1L, 600L);
+        assertThat(fleet.a.get(path + "?short").hit()).as("it was stale when it came").isFalse();
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
     }
 }

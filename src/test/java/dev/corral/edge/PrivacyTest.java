@@ -80,6 +80,43 @@ class PrivacyTest {
         assertThat(fleet.origin.count(path)).isLessThanOrEqualTo(count + 2);
     }
 
+    /**
+     * Public behaviours 11 (c00097) and 12: the head alone tells that an answer is for one only; nobody waits for the end of another's
+     * body.
+     */
+    @Test
+    void theHeadAloneReleasesThoseWhoWait() throws Exception {
+        String path = fleet.path("head-releases");
+        var first = new CountDownLatch(1);
+        var end = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            if (fleet.origin.count(path) > 1) {
+                exchange.answer(200, "another's", "Cache-Control", "no-store");
+                return;
+            }
+            first.await();
+            exchange.raw(StubOrigin.Exchange.head(200, "Cache-Control", "no-store", "Transfer-Encoding", "chunked")
+                    + "\r\n");
+            end.await();
+            exchange.chunk("mine");
+            exchange.raw("0\r\n\r\n");
+        });
+
+        Future<Client.Answer> leader = Client.meanwhile(() -> fleet.a.get(path));
+        Replica.until(() -> fleet.origin.count(path) == 1);
+        List<Future<Client.Answer>> near = Client.crowd(3, () -> fleet.a.get(path));
+        fleet.a.awaitWaiting(4);
+        List<Future<Client.Answer>> far = Client.crowd(3, () -> fleet.b.get(path));
+        fleet.b.awaitWaiting(3);
+        first.countDown();
+
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("another's"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("another's"));
+        assertThat(leader.isDone()).isFalse();
+        end.countDown();
+        assertThat(leader.get().text()).isEqualTo("mine");
+    }
+
     @Test
     void whatRequestsFetchForThemselvesIsAskedForInTheirOwnWords() throws IOException {
         String path = fleet.path("own");

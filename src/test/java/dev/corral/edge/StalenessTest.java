@@ -294,4 +294,161 @@ class StalenessTest {
             }
         }
     }
+
+    /** Public behaviours 5 and 16 (b00063): what failed behind everybody's back is nobody's, and is tried again. */
+    @ParameterizedTest
+    @ValueSource(strings = {"503", "close"})
+    void aRefreshThatFailsKeepsTheStaleAnswerAndIsTriedAgain(String failure) throws IOException {
+        String path = fleet.path("refresh-fails");
+        fleet.origin.on(path, 200, "old", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Age", "100");
+        fleet.a.store(path);
+        fleet.origin.on(path, exchange -> {
+            if (failure.equals("close")) {
+                exchange.close();
+            } else {
+                exchange.answer(Integer.parseInt(failure), "bad");
+            }
+        });
+
+        for (Replica replica : List.of(fleet.a, fleet.a, fleet.b, fleet.b)) {
+            Client.Answer answer = replica.store(path);
+            assertThat(answer.text()).isEqualTo("old");
+            assertThat(answer.hit()).isTrue();
+        }
+
+        fleet.origin.on(path, 200, "new", "Cache-Control", "max-age=600");
+        for (Replica replica : fleet.replicas()) {
+            Replica.until(() -> replica.store(path).text().equals("new"));
+            Client.Answer hit = replica.get(path);
+            assertThat(hit.text()).isEqualTo("new");
+            assertThat(hit.cacheStatus()).as("nothing of the failure is left").doesNotContain("detail");
+        }
+    }
+
+    /** Public behaviours 16 (b00062) and 18: past every window the whole fleet asks once, on condition. */
+    @Test
+    void manyWhoAskForWhatHasExpiredAreOneValidation() throws Exception {
+        String path = fleet.path("expired");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, 200, "page", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"p\"");
+        fleet.a.store(path);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            boolean known = exchange.request.field("If-None-Match").equals("\"p\"");
+            exchange.answer(known ? 304 : 200, "again", "ETag", "\"p\"", "Cache-Control", "max-age=600");
+        });
+
+        var near = Client.crowd(10, () -> fleet.a.get(path));
+        fleet.a.awaitWaiting(10);
+        var far = Client.crowd(10, () -> fleet.b.get(path));
+        fleet.b.awaitWaiting(10);
+        hold.countDown();
+
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("page"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("page"));
+        fleet.a.awaitLanded();
+        assertThat(fleet.b.get(path).hit()).as("it lives on").isTrue();
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** Public behaviour 6: asked on condition, the origin has another one. */
+    @Test
+    void aChangedAnswerReplacesTheOneThatWasToBeValidated() throws IOException {
+        String path = fleet.path("replaced");
+        fleet.origin.on(path, 200, "v1", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"1\"", "X-Old", "1");
+        fleet.a.store(path);
+        fleet.origin.on(path, 200, "v2", "Cache-Control", "max-age=600", "ETag", "\"2\"");
+
+        assertThat(fleet.a.store(path).text()).isEqualTo("v2");
+
+        assertThat(fleet.origin.last(path).field("If-None-Match")).isEqualTo("\"1\"");
+        for (Replica replica : fleet.replicas()) {
+            Client.Answer hit = replica.get(path);
+            assertThat(hit.text()).isEqualTo("v2");
+            assertThat(hit.field("ETag")).isEqualTo("\"2\"");
+            assertThat(hit.fields().has("X-Old")).isFalse();
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** Public behaviour 6: a 304 must not bring back, under the error's name, what the error has replaced. */
+    @Test
+    void anErrorDoesNotInheritTheValidatorsOfWhatItReplaces() throws IOException {
+        String path = fleet.path("inherit");
+        fleet.origin.on(path, 200, "good", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"good\"",
+                "Last-Modified", "Tue, 03 Nov 2020 10:00:00 GMT");
+        fleet.a.store(path);
+        fleet.origin.on(path, 404, "gone", "Cache-Control", "max-age=60", "Age", "100");
+        assertThat(fleet.a.store(path).status()).isEqualTo(404);
+        fleet.origin.on(path, exchange -> {
+            boolean known = exchange.request.fields().has("If-None-Match")
+                    || exchange.request.fields().has("If-Modified-Since");
+            exchange.answer(known ? 304 : 200, "back", "Cache-Control", "max-age=600", "ETag", "\"good\"");
+        });
+
+        Client.Answer answer = fleet.a.store(path);
+
+        assertThat(answer.status()).isEqualTo(200);
+        assertThat(answer.text()).isEqualTo("back");
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
+
+    /** Public behaviour 6: nor is such a one validated by validators of its own. */
+    @ParameterizedTest
+    @ValueSource(ints = {201, 302, 404, 410, 500})
+    void onlyAnAnswerThatIsTheResourceIsValidated(int status) throws IOException {
+        String path = fleet.path("not-validated");
+        fleet.origin.on(path, status, "said", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"x\"",
+                "Last-Modified", "Tue, 03 Nov 2020 10:00:00 GMT");
+        fleet.a.store(path);
+
+        fleet.a.store(path);
+
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+        assertThat(fleet.origin.last(path).fields().has("If-None-Match")).isFalse();
+        assertThat(fleet.origin.last(path).fields().has("If-Modified-Since")).isFalse();
+    }
+
+    /** Public behaviour 8: what a client insists on is everybody's from then on. */
+    @Test
+    void aReloadReplacesWhatIsStored() throws IOException {
+        String path = fleet.path("reload");
+        fleet.origin.on(path, 200, "v1", "Cache-Control", "max-age=600", "Age", "1");
+        fleet.a.store(path);
+        fleet.origin.on(path, 200, "v2", "Cache-Control", "max-age=600");
+
+        assertThat(fleet.a.get(path).text()).isEqualTo("v1");
+        assertThat(fleet.b.store(path, "Cache-Control", "no-cache").text()).isEqualTo("v2");
+
+        for (Replica replica : fleet.replicas()) {
+            Replica.until(() -> replica.get(path).text().equals("v2"));
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** Public behaviour 16 (c00120): nobody is free to ask the origin; that is no reason to refuse what is there. */
+    @ParameterizedTest
+    @ValueSource(strings = {"max-age=60, stale-while-revalidate=600", "max-age=60"})
+    void staleIsServedThoughTheOriginHasNoPlaceLeft(String cacheControl) throws Exception {
+        String path = fleet.path("narrow", "full");
+        fleet.origin.on(path, 200, "stale", "Cache-Control", cacheControl, "Age", "100");
+        fleet.a.store(path);
+        String busy = fleet.path("narrow", "busy");
+        var end = new CountDownLatch(1);
+        fleet.origin.on(busy, exchange -> {
+            end.await();
+            exchange.answer(200, "done");
+        });
+        var both = List.of(Client.meanwhile(() -> fleet.a.get(busy + "?1")),
+                Client.meanwhile(() -> fleet.a.get(busy + "?2")));
+        Replica.until(() -> fleet.origin.count(busy) == 2);
+
+        Client.Answer answer = fleet.a.get(path);
+        end.countDown();
+
+        assertThat(answer.status()).isEqualTo(200);
+        assertThat(answer.text()).isEqualTo("stale");
+        assertThat(Client.join(both)).allMatch(one -> one.text().equals("done"));
+        fleet.a.awaitLanded();
+    }
 }

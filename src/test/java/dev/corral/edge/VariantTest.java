@@ -173,4 +173,28 @@ class VariantTest {
         assertThat(fleet.b.store(path, "X-Size", "m").text()).isEqualTo("m");
         assertThat(fleet.origin.last(path).field("If-None-Match")).isEqualTo("\"m\"");
     }
+
+    /** Public behaviour 7: blanks, empty members, order, case and lines of Vary itself. */
+    @Test
+    void howVaryIsWrittenMakesNoDifference() throws IOException {
+        String path = fleet.path("spelt");
+        List<String> sizes = List.of("s", "m", "l", "xl");
+        List<String> spellings = List.of("X-Size, X-Color", " x-color ,, X-SIZE ,", ",X-Color\r\nVary: X-Size",
+                "X-SIZE,x-color,X-Size");
+        fleet.origin.on(path, exchange -> {
+            String size = exchange.request.field("X-Size");
+            exchange.answer(200, size, "Vary", spellings.get(sizes.indexOf(size)), "Cache-Control", "max-age=600");
+        });
+
+        for (String size : sizes) {
+            assertThat(fleet.a.store(path, "X-Size", size, "X-Color", "red").text()).isEqualTo(size);
+        }
+
+        for (Replica replica : fleet.replicas()) {
+            for (String size : sizes) {
+                assertThat(replica.get(path, "X-Color", "red", "X-Size", size).text()).isEqualTo(size);
+            }
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(4);
+    }
 }
