@@ -58,6 +58,7 @@ class CoalescerFaultsTest {
         assertAtRest(world);
     }
 
+    /** Public behaviour 3. */
     @Test
     void aLeaderPausedPastItsLeaseIsFencedAndStillServesItsOwn() {
         SimulatedWorld world = stage.world();
@@ -116,6 +117,7 @@ class CoalescerFaultsTest {
         assertThat(world.origin.asked("a")).isEqualTo(1);
     }
 
+    /** Public behaviours 2 and 17. */
     @Test
     void whoeverLosesPatienceFetchesAloneAndItsAnswerIsNotKept() {
         SimulatedWorld world = stage.world();
@@ -315,6 +317,7 @@ class CoalescerFaultsTest {
         assertAtRest(world);
     }
 
+    /** Public behaviour 16. */
     @Test
     void aFillThatBreaksItsContractBreaksForItsOwnAndCostsTheOthersNoLease() {
         SimulatedWorld world = stage.world();

@@ -144,6 +144,7 @@ class FlightsTest {
         }
     }
 
+    /** Public behaviour 16. */
     @Test
     void aCourseThatBreaksIsNotRemembered() {
         Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);

@@ -77,7 +77,7 @@ class BodyTest {
         return counter.get() == before;
     }
 
-    /** More than may be stored: whole to its client, not stored, and whoever comes next does not wait for it. */
+    /** Public behaviour 19. More than may be stored: whole to its client, not stored, and whoever comes next does not wait for it. */
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
     void aLargeAnswerStreamsAndSerialisesNobody(boolean declared) throws Exception {
@@ -173,7 +173,7 @@ class BodyTest {
         }
     }
 
-    /** An incomplete answer is never stored, and never passed off as complete. */
+    /** Public behaviours 8, 16 and 19. An incomplete answer is never stored, and never passed off as complete. */
     @ParameterizedTest
     @ValueSource(strings = {"Cache-Control: max-age=600\r\nContent-Length: 10\r\n\r\nhalf",
             "Cache-Control: max-age=600\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -261,7 +261,7 @@ class BodyTest {
         }
     }
 
-    /** Bodies of all sizes at once, over and over, on connections that are used again: never another's bytes. */
+    /** Public behaviour 19. Bodies of all sizes at once, over and over, on connections that are used again: never another's bytes. */
     @Test
     void bodiesAreNeverMixed() throws Exception {
         String path = fleet.path("small", "mixed");

@@ -122,6 +122,7 @@ class OutcomeTest {
         assertThat(fleet.b.get(path).cacheStatus()).isEqualTo("Corral; fwd=bypass; fwd-status=200; detail=private");
     }
 
+    /** Public behaviours 1 and 11. */
     @Test
     void whoWaitsForAnothersFetchIsCollapsed() throws Exception {
         String path = fleet.path("collapsed");
@@ -186,6 +187,7 @@ class OutcomeTest {
         assertThat(fleet.origin.count(path)).isEqualTo(3);
     }
 
+    /** Public behaviour 9. */
     @Test
     void headIsFilledAsGetAndAnsweredWithoutTheBody() throws IOException {
         String path = fleet.path("head");
@@ -206,7 +208,7 @@ class OutcomeTest {
         assertThat(fleet.origin.received(path)).extracting(StubOrigin.Received::method).containsExactly("GET");
     }
 
-    /** Not even where a marker has each request fetch for itself, and what comes back may be stored. */
+    /** Public behaviour 9. Not even where a marker has each request fetch for itself, and what comes back may be stored. */
     @Test
     void aHeadNeverLeavesAnEmptyAnswerForGet() throws IOException {
         String path = fleet.path("empty");
@@ -288,6 +290,7 @@ class OutcomeTest {
         assertThat(fleet.a.get(path).hit()).isTrue();
     }
 
+    /** Public behaviour 9. */
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {"bytes=0-0|206|0|bytes 0-0/10", "bytes=-3|206|789|bytes 7-9/10",
             "bytes=5-|206|56789|bytes 5-9/10", "bytes=10-|416||bytes */10", "bytes=2-1|200|0123456789|''",
@@ -309,6 +312,7 @@ class OutcomeTest {
         assertThat(fleet.origin.last(path).fields().has("Range")).isFalse();
     }
 
+    /** Public behaviour 9. */
     @Test
     void severalRangesComeInParts() throws IOException {
         String path = fleet.path("ranges");
@@ -352,6 +356,7 @@ class OutcomeTest {
         });
     }
 
+    /** Public behaviour 16. */
     @Test
     void anOriginThatIsBusyEnoughIsSparedAndTheClientToldWhenToComeBack() throws Exception {
         String path = fleet.path("narrow", "busy");

@@ -277,7 +277,7 @@ class PurgeTest {
         }
     }
 
-    /** Safety rule 2. */
+    /** Public behaviour 16. Safety rule 2. */
     @ParameterizedTest
     @EnumSource
     void aValidationThatBeganBeforeDoesNotRevive(By by) throws Exception {

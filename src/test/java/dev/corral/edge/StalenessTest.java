@@ -29,6 +29,7 @@ class StalenessTest {
         return exchange -> exchange.answer(200, "v" + number.incrementAndGet(), fields);
     }
 
+    /** Public behaviours 5 and 16. */
     @Test
     void staleWhileRevalidateAnswersEverybodyAtOnceAndRefreshesOnce() throws Exception {
         String path = fleet.path("swr");
@@ -57,6 +58,7 @@ class StalenessTest {
         assertThat(fleet.origin.count(path)).isEqualTo(before + 1);
     }
 
+    /** Public behaviour 16. */
     @Test
     void pastItsWindowEverybodyWaitsForTheOrigin() throws IOException {
         String path = fleet.path("swr-window");
@@ -68,6 +70,7 @@ class StalenessTest {
         assertThat(fleet.b.store(path).text()).isEqualTo("v3");
     }
 
+    /** Public behaviour 16. */
     @Test
     void aClientMayOptOutOfStale() throws IOException {
         String path = fleet.path("opt-out");
@@ -82,6 +85,7 @@ class StalenessTest {
         assertThat(fleet.a.answered("t", "stale")).isPositive();
     }
 
+    /** Public behaviour 5. */
     @ParameterizedTest
     @ValueSource(ints = {500, 502, 503, 504, 599})
     void staleIfErrorStandsInForA5xx(int status) throws IOException {
@@ -114,6 +118,7 @@ class StalenessTest {
         assertThat(answer.fields().has("Set-Cookie")).isFalse();
     }
 
+    /** Public behaviour 5. */
     @Test
     void pastStaleIfErrorTheErrorIsPassedOn() throws IOException {
         String path = fleet.path("sie-window");
@@ -140,6 +145,7 @@ class StalenessTest {
         assertThat(fleet.a.get(path).status()).isEqualTo(500);
     }
 
+    /** Public behaviour 5. */
     @Test
     void aStoredErrorNeverStandsIn() throws IOException {
         String path = fleet.path("error-stored");
@@ -193,6 +199,7 @@ class StalenessTest {
         assertThat(failed.text()).isEqualTo("bad");
     }
 
+    /** Public behaviour 6. */
     @Test
     void aValidationUpdatesTheFieldsForEverybody() throws IOException {
         String path = fleet.path("update");
@@ -277,7 +284,7 @@ class StalenessTest {
         assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("v6");
     }
 
-    /** One after the other, each at another replica than the one before: what must be validated is never the same twice. */
+    /** Public behaviour 15. One after the other, each at another replica than the one before: what must be validated is never the same twice. */
     @ParameterizedTest
     @CsvSource({"no-cache, max-age=9", "max-age=0, max-age=9", "'max-age=60, no-cache', max-age=9",
             "'max-age=0, public', max-age=9", "max-age=60, no-cache", "max-age=60, max-age=0"})
@@ -295,7 +302,7 @@ class StalenessTest {
         }
     }
 
-    /** Public behaviours 5 and 16 (b00063): what failed behind everybody's back is nobody's, and is tried again. */
+    /** Public behaviours 5, 8 and 16 (b00063): what failed behind everybody's back is nobody's, and is tried again. */
     @ParameterizedTest
     @ValueSource(strings = {"503", "close"})
     void aRefreshThatFailsKeepsTheStaleAnswerAndIsTriedAgain(String failure) throws IOException {

@@ -40,6 +40,7 @@ class VariantTest {
         assertThat(fleet.origin.count(path)).isEqualTo(3);
     }
 
+    /** Public behaviour 7. */
     @Test
     void theValuesAreComparedByWhatTheyMean() throws IOException {
         String path = fleet.path("normal");

@@ -22,6 +22,7 @@ class ColdKeyIT {
         this.fleet = fleet;
     }
 
+    /** Public behaviour 1. */
     @Test
     void aColdKeyIsFetchedOnceByTheWholeFleet() {
         Held page = fleet.hold("/cold", asked -> Answer.of(200, "page " + asked.number(),

@@ -23,6 +23,7 @@ class FailureIT {
         this.fleet = fleet;
     }
 
+    /** Public behaviour 13. */
     @Test
     void anErrorOfTheOriginIsSharedButNotRemembered() {
         Held page = fleet.hold("/error", asked -> asked.number() == 1
@@ -69,6 +70,7 @@ class FailureIT {
         assertThat(page.count()).isEqualTo(2);
     }
 
+    /** Public behaviour 13. */
     @Test
     void anOriginThatCannotBeReachedFailsWhoWaitsAndNobodyLater() {
         List<Reply> refused = clients.ask(fleet.all(), 30, "/dark/page").all();

@@ -25,6 +25,7 @@ class LeavingIT {
         this.fleet = fleet;
     }
 
+    /** Public behaviours 16 and 19. */
     @Test
     void aFlightGoesOnWithoutTheClientWhoBeganIt() {
         Held page = fleet.hold("/left", asked -> Answer.of(200, "page " + asked.number(),
@@ -46,6 +47,7 @@ class LeavingIT {
         assertThat(page.count()).isEqualTo(1);
     }
 
+    /** Public behaviour 19. */
     @Test
     void anAnswerIsStoredThoughEverybodyHasLeft() {
         Held page = fleet.hold("/all-left", asked -> Answer.of(200, "page " + asked.number(),

@@ -56,6 +56,7 @@ class LimitsIT {
         assertThat(page.count()).isEqualTo(3);
     }
 
+    /** Public behaviour 16. */
     @Test
     void moreRequestsToTheOriginThanAllowedAreTurnedAway() {
         Held page = fleet.hold("/narrow/page", asked -> Answer.of(200, "page",

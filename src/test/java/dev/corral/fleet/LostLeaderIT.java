@@ -29,6 +29,7 @@ class LostLeaderIT {
         this.fleet = fleet;
     }
 
+    /** Public behaviour 17. */
     @Test
     void aKilledLeaderIsReplacedWithinItsLease() {
         Held page = fleet.hold("/killed", asked -> Answer.of(200, "page " + asked.number(),
@@ -61,6 +62,7 @@ class LostLeaderIT {
         assertThat(page.count()).isEqualTo(2);
     }
 
+    /** Public behaviours 3 and 18. */
     @Test
     void aLeaderThatWakesAfterItsLeaseIsFencedOut() {
         Held page = fleet.hold("/paused", asked -> Answer.of(200, "page " + asked.number(),

@@ -35,6 +35,7 @@ class RedisTroubleIT {
         fleet.redis().ask("ACL SETUSER default +publish", "ACL LOG RESET", "CONFIG SET maxmemory 0");
     }
 
+    /** Public behaviour 4. */
     @Test
     void withoutAnyMessageAKeyIsStillFetchedOnceAndSeenAtTheNextPoll() {
         Held page = fleet.hold("/unheard", asked -> Answer.of(200, "page " + asked.number(),

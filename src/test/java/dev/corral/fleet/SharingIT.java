@@ -48,6 +48,7 @@ class SharingIT {
         assertThat(page.count()).isEqualTo(3);
     }
 
+    /** Public behaviour 14. */
     @Test
     void aKnownVariantWaitsOnlyForItsOwn() {
         Held page = fleet.hold("/known-variants", asked -> Answer.of(200, "in " + language(asked),
@@ -107,6 +108,7 @@ class SharingIT {
         assertThat(page.count()).isEqualTo(1);
     }
 
+    /** Public behaviour 15. */
     @ParameterizedTest
     @ValueSource(strings = {"max-age=0", "no-cache"})
     void whatIsNeverFreshServesThoseWhoWaitedAndNobodyLater(String cacheControl) {

@@ -27,6 +27,7 @@ class UncacheableIT {
         this.fleet = fleet;
     }
 
+    /** Public behaviours 12 and 18. */
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
             private    | Cache-Control | private, max-age=60
@@ -61,6 +62,7 @@ class UncacheableIT {
         assertThat(again.count()).isEqualTo(CLIENTS);
     }
 
+    /** Public behaviour 12. */
     @Test
     void aMarkerGoesWhenTheResourceBecomesCacheable() {
         Held page = fleet.hold("/becomes-public", asked -> forOne(asked)

@@ -248,6 +248,7 @@ class HostileOriginTest {
         }
     }
 
+    /** Public behaviour 16. */
     @Test
     void aConnectionThatIsClosedAfterEachAnswerNeverShows() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
@@ -328,6 +329,7 @@ class HostileOriginTest {
         }
     }
 
+    /** Public behaviour 16. */
     @Test
     void anAnswerThatBeganIsNotAskedForAgain() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
