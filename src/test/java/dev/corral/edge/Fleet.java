@@ -83,6 +83,8 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         route(arguments, 11, "cookies", origin.url(), "cache.share-set-cookie=true");
         route(arguments, 12, "special", origin.url() + "/special", "path=/ordered/special/**");
         route(arguments, 13, "ordered", origin.url());
+        route(arguments, 14, "early", origin.url(), "cache.early-refresh=100");
+        route(arguments, 15, "device", origin.url(), "key.fields=X-Device");
         for (String setting : settings) {
             replace(arguments, "--" + setting);
         }

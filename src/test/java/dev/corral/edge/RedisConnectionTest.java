@@ -6,6 +6,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -84,5 +86,25 @@ class RedisConnectionTest {
         assertThat(fleet.b.get(path).text()).isEqualTo("the second");
         Replica.until(() -> fleet.a.get(path).text().equals("the second"));
         assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** How long nobody waits: two minutes for what is for one only, half a minute for what was too large. */
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {"t|Cache-Control: private|120000", "small|Cache-Control: max-age=600|30000"})
+    void aMarkIsKeptAsLongAsItSays(String route, String field, long millis) throws Exception {
+        String path = fleet.path(route, "marked");
+        fleet.origin.on(path, 200, "x".repeat(2_000), field.split(": "));
+        List<String> before = keys();
+
+        fleet.a.store(path);
+
+        List<String> marks = keys().stream().filter(key -> !before.contains(key)).toList();
+        assertThat(marks).hasSize(1);
+        assertThat(Long.parseLong(fleet.redis.ask("PTTL " + marks.getFirst()).strip()))
+                .isBetween(millis - 15_000, millis);
+    }
+
+    private List<String> keys() {
+        return fleet.redis.ask("KEYS corral:{*}*").lines().filter(key -> !key.startsWith("corral:{purge}")).toList();
     }
 }

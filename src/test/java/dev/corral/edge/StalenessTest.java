@@ -3,6 +3,7 @@ package dev.corral.edge;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -457,5 +458,35 @@ class StalenessTest {
         assertThat(answer.text()).isEqualTo("stale");
         assertThat(Client.join(both)).allMatch(one -> one.text().equals("done"));
         fleet.a.awaitLanded();
+    }
+
+    /** XFetch: the slower the origin and the nearer the end, the likelier; whoever draws it is answered at once, like all others. */
+    @Test
+    void anEarlyRefreshIsOneForTheFleet() throws Exception {
+        String path = fleet.path("early", "page");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            // At 200 ms and a beta of 100 six of ten draw it with 10 s to go.
+            assertThat(new CountDownLatch(1).await(200, TimeUnit.MILLISECONDS)).isFalse();
+            exchange.answer(200, "old", "Cache-Control", "max-age=600", "Age", "590");
+        });
+        fleet.a.store(path);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(200, "new", "Cache-Control", "max-age=600");
+        });
+
+        for (Replica replica : List.of(fleet.a, fleet.b, fleet.a, fleet.b)) {
+            List<Client.Answer> answers = Client.join(Client.crowd(20, () -> replica.get(path)));
+            assertThat(answers).allMatch(answer -> answer.text().equals("old") && answer.hit());
+        }
+        Replica.until(() -> fleet.origin.count(path) == 2);
+        hold.countDown();
+
+        for (Replica replica : fleet.replicas()) {
+            replica.awaitLanded();
+            Replica.until(() -> replica.get(path).text().equals("new"));
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
     }
 }

@@ -198,4 +198,22 @@ class VariantTest {
         }
         assertThat(fleet.origin.count(path)).isEqualTo(4);
     }
+
+    /** What the route names is part of the key, whatever Vary says; and the origin sees it. */
+    @Test
+    void aFieldOfTheKeyMakesAnotherResource() throws IOException {
+        String path = fleet.path("device", "page");
+        fleet.origin.on(path, exchange -> exchange.answer(200, "for " + exchange.request.field("X-Device"),
+                "Cache-Control", "max-age=600"));
+
+        for (int round = 0; round < 2; round++) {
+            for (Replica replica : fleet.replicas()) {
+                assertThat(replica.store(path, "X-Device", "phone", "X-Other", "" + round).text())
+                        .isEqualTo("for phone");
+                assertThat(replica.store(path, "X-Device", "desk").text()).isEqualTo("for desk");
+                assertThat(replica.store(path).text()).isEqualTo("for ");
+            }
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
 }
