@@ -58,6 +58,11 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         return List.of(a, b);
     }
 
+    /** Returns when a replica waits for another one: who has boarded there may not even have looked yet. */
+    void awaitFollower() {
+        Replica.until(() -> !redis.ask("KEYS corral:*:wait").isBlank());
+    }
+
     /** One more replica, to be closed by whoever asked for it: with these settings, {@code name=value}, instead of the usual ones. */
     Replica guest(String id, String... settings) {
         return start(id, settings);

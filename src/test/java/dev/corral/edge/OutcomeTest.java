@@ -136,6 +136,7 @@ class OutcomeTest {
         fleet.a.awaitWaiting(5);
         var far = Client.crowd(5, () -> fleet.b.get(path));
         fleet.b.awaitWaiting(5);
+        fleet.awaitFollower();
         answer.countDown();
 
         assertThat(Client.join(near)).filteredOn(Client.Answer::collapsed)

@@ -264,6 +264,7 @@ class StalenessTest {
         fleet.a.awaitWaiting(20);
         var far = Client.crowd(20, () -> fleet.b.get(path, "Cache-Control", reload));
         fleet.b.awaitWaiting(20);
+        fleet.awaitFollower();
         Client.Answer meanwhile = fleet.a.get(path);
         hold.countDown();
 
