@@ -24,6 +24,7 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 import reactor.core.scheduler.Scheduler;
+import reactor.core.scheduler.Schedulers;
 
 /**
  * The fleet's board: once a second this replica tells the others how it is, hears how they are, and keeps what it heard for the
@@ -142,7 +143,8 @@ public final class Board implements SmartLifecycle {
                     .onErrorResume(away -> Mono.just(alone(status)))
                     .doOnNext(this::show)
                     .then();
-        }).onErrorResume(broken -> {
+            // To read off a histogram may take a moment's sleep, until those who are just writing to it have done so.
+        }).subscribeOn(Schedulers.boundedElastic()).onErrorResume(broken -> {
             log.error("A beat of the fleet's board failed", broken);
             return Mono.empty();
         });
