@@ -186,6 +186,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param staleIfError            when the origin says nothing; none unless set
      * @param staleIfUnreachable      how long stale is served while the origin cannot be reached
      * @param staleWithSharedMaxAge   s-maxage alone does not forbid the stale use that the same answer asks for
+     * @param variants                of one resource, that a replica stores in ten minutes
      * @param earlyRefresh            beta of XFetch: refresh before expiry, with a probability; off unless set, 1 is usual
      * @param normaliseAcceptEncoding equivalent Accept-Encoding share a variant
      * @param normaliseAcceptLanguage equivalent Accept-Language share a variant
@@ -200,7 +201,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             @Nullable Duration staleIfError, @DefaultValue("10m") Duration staleIfUnreachable,
             @DefaultValue("false") boolean staleWithSharedMaxAge, @Nullable Double earlyRefresh,
             @DefaultValue("true") boolean normaliseAcceptEncoding,
-            @DefaultValue("true") boolean normaliseAcceptLanguage,
+            @DefaultValue("true") boolean normaliseAcceptLanguage, @DefaultValue("100") int variants,
             @DefaultValue( {
                     "Cache-Tag", "Surrogate-Key"}) List<String> tagFields,
             @DefaultValue("true") boolean hideTags){
@@ -218,6 +219,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             }
             require(earlyRefresh == null || (earlyRefresh >= 0 && earlyRefresh <= 100), name + ".early-refresh",
                     "must be from 0 to 100; 1 is usual", String.valueOf(earlyRefresh));
+            require(variants >= 1 && variants <= 10_000, name + ".variants", "must be from 1 to 10000",
+                    Integer.toString(variants));
         }
 
         private static void between(String setting, Duration value, Duration least, Duration most) {
@@ -241,6 +244,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
                     .staleWithSharedMaxAge(staleWithSharedMaxAge)
                     .normaliseAcceptEncoding(normaliseAcceptEncoding)
                     .normaliseAcceptLanguage(normaliseAcceptLanguage)
+                    .variants(variants)
                     .tagFields(tagFields)
                     .hideTags(hideTags);
             if (staleWhileRevalidate != null) {

@@ -18,6 +18,7 @@ import dev.corral.edge.StrictHead;
 import dev.corral.edge.Tracing;
 import dev.corral.edge.Traffic;
 import dev.corral.edge.Unmapped;
+import dev.corral.edge.Variants;
 import dev.corral.http.Ailing;
 import dev.corral.http.CacheKey;
 import dev.corral.http.Entry;
@@ -450,7 +451,7 @@ final class Wiring {
             public void fetched(String route, String result, Duration time) {
                 meters.fetched(route, result, time);
             }
-        }, settings.coalesce());
+        }, new Variants(Ticker.systemTicker()), settings.coalesce());
     }
 
     @Bean

@@ -13,8 +13,9 @@ import java.util.function.Function;
  *
  * @param near      the memory in this process: a value that may be used without asking anybody; else empty
  * @param clock     the fleet's clock: ages are judged by it, on every replica alike
+ * @param variants  which variants have been stored here
  * @param coalesces false sends every miss to the origin, for comparison only
  */
 public record Edge(Coalescer<Key, Entry> coalescer, Function<Key, Optional<Entry>> near, Purges purges,
         InstantSource clock,
-        Traffic traffic, boolean coalesces) {}
+        Traffic traffic, Variants variants, boolean coalesces) {}

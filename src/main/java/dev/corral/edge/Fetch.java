@@ -228,11 +228,15 @@ final class Fetch {
         return Stored.of(request.address().text(), request.asked(), share, policy(), position, body);
     }
 
-    /** Where everything goes: the object under its variant, the pointer to it, and a way on for those who wait elsewhere. */
+    /**
+     * Where everything goes: the object under its variant, the pointer to it, and a way on for those who wait elsewhere. One variant
+     * too many is only for those who wait.
+     */
     private List<Write<Key, Entry>> writes(Key flight, Stored stored) {
-        Duration life = stored.terms().life();
         Key resource = request.address().resource();
         Key object = request.address().variant(stored.selecting());
+        boolean keeps = object.equals(resource) || edge.variants().admit(resource, object, policy().variants());
+        Duration life = keeps ? stored.terms().life() : ONWARD;
         var pointer = new Varies(stored.key(), Variant.names(stored.head()), stored.position());
         var writes = new ArrayList<Write<Key, Entry>>();
         writes.add(new Write<>(object, stored, life));

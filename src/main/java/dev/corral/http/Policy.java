@@ -26,6 +26,7 @@ import java.util.Optional;
  * @param earlyRefreshBeta refresh before expiry with XFetch's probability; 1 is its authors' choice, more is earlier
  * @param normaliseAcceptEncoding equivalent {@code Accept-Encoding} select one variant: case, order, blanks, weights' form
  * @param normaliseAcceptLanguage likewise; languages of equal weight are sorted (RFC 9110 section 12.5.4 gives order no meaning)
+ * @param variants how many variants of one resource a replica stores in ten minutes: what a client may choose is else without bound
  * @param tagFields the fields that carry the origin's tags
  * @param hideTags those fields do not reach clients
  */
@@ -33,12 +34,13 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         boolean honourReload, List<String> targetedFields, boolean surrogateControl,
         Optional<Duration> staleWhileRevalidate, Optional<Duration> staleIfError, Duration staleIfUnreachable,
         boolean staleWithSharedMaxAge, Duration maxLife, Duration hitForMiss, Optional<Double> earlyRefreshBeta,
-        boolean normaliseAcceptEncoding, boolean normaliseAcceptLanguage, List<String> tagFields, boolean hideTags) {
+        boolean normaliseAcceptEncoding, boolean normaliseAcceptLanguage, int variants, List<String> tagFields,
+        boolean hideTags) {
 
     /** What a route has that chooses nothing. */
     public static final Policy DEFAULT = new Policy(false, false, true, Duration.ofHours(24), true,
             List.of("CDN-Cache-Control"), false, Optional.empty(), Optional.empty(), Duration.ofMinutes(10), false,
-            Duration.ofHours(24), Duration.ofMinutes(2), Optional.empty(), true, true,
+            Duration.ofHours(24), Duration.ofMinutes(2), Optional.empty(), true, true, 100,
             List.of("Cache-Tag", "Surrogate-Key"), true);
 
     /**
@@ -57,6 +59,9 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         refuseNegative("stale-if-error", staleIfError.orElse(Duration.ZERO));
         refuseNegative("stale if unreachable", staleIfUnreachable);
         refuseNegative("hit-for-miss", hitForMiss);
+        if (variants < 1) {
+            throw new IllegalArgumentException("the number of variants (" + variants + ") must be positive");
+        }
         if (!(earlyRefreshBeta.orElse(0.0) >= 0.0) || earlyRefreshBeta.orElse(0.0).isInfinite()) {
             throw new IllegalArgumentException("the beta of early refresh must be a number from 0");
         }
@@ -96,6 +101,7 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         private Optional<Double> earlyRefreshBeta;
         private boolean normaliseAcceptEncoding;
         private boolean normaliseAcceptLanguage;
+        private int variants;
         private List<String> tagFields;
         private boolean hideTags;
 
@@ -116,6 +122,7 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
             earlyRefreshBeta = policy.earlyRefreshBeta;
             normaliseAcceptEncoding = policy.normaliseAcceptEncoding;
             normaliseAcceptLanguage = policy.normaliseAcceptLanguage;
+            variants = policy.variants;
             tagFields = policy.tagFields;
             hideTags = policy.hideTags;
         }
@@ -216,6 +223,12 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
             return this;
         }
 
+        /** Sets {@link Policy#variants}. */
+        public Builder variants(int variants) {
+            this.variants = variants;
+            return this;
+        }
+
         /** Sets {@link Policy#tagFields}. */
         public Builder tagFields(List<String> tagFields) {
             this.tagFields = tagFields;
@@ -232,8 +245,8 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         public Policy build() {
             return new Policy(shareSetCookie, shareWithCookies, heuristics, heuristicCap, honourReload, targetedFields,
                     surrogateControl, staleWhileRevalidate, staleIfError, staleIfUnreachable, staleWithSharedMaxAge,
-                    maxLife, hitForMiss, earlyRefreshBeta, normaliseAcceptEncoding, normaliseAcceptLanguage, tagFields,
-                    hideTags);
+                    maxLife, hitForMiss, earlyRefreshBeta, normaliseAcceptEncoding, normaliseAcceptLanguage, variants,
+                    tagFields, hideTags);
         }
     }
 }

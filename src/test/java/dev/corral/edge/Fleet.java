@@ -90,6 +90,7 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         route(arguments, 13, "ordered", origin.url());
         route(arguments, 14, "early", origin.url(), "cache.early-refresh=100");
         route(arguments, 15, "device", origin.url(), "key.fields=X-Device");
+        route(arguments, 16, "few", origin.url(), "cache.variants=3");
         for (String setting : settings) {
             replace(arguments, "--" + setting);
         }

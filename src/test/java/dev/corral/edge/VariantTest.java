@@ -216,4 +216,40 @@ class VariantTest {
         }
         assertThat(fleet.origin.count(path)).isEqualTo(3);
     }
+
+    /** What selects them is the client's choice: it does not fill the cache. */
+    @Test
+    void oneVariantTooManyIsOnlyForThoseWhoWait() throws Exception {
+        String path = fleet.path("few", "sizes");
+        fleet.origin.on(path, exchange -> exchange.answer(200, exchange.request.field("X-Size"), "Vary", "X-Size",
+                "Cache-Control", "max-age=600"));
+        List<String> before = keys();
+        for (String size : List.of("s", "m", "l")) {
+            fleet.a.store(path, "X-Size", size);
+        }
+        assertThat(lives(before)).hasSize(4).allMatch(life -> life > 500_000);
+
+        for (int i = 0; i < 20; i++) {
+            assertThat(fleet.a.store(path, "X-Size", "odd-" + i).text()).isEqualTo("odd-" + i);
+        }
+
+        assertThat(lives(before).stream().filter(life -> life > 3_000)).hasSize(4);
+        for (String size : List.of("s", "m", "l")) {
+            assertThat(fleet.a.get(path, "X-Size", size).hit()).isTrue();
+            assertThat(fleet.b.get(path, "X-Size", size).text()).isEqualTo(size);
+        }
+    }
+
+    private List<String> keys() {
+        return fleet.redis.ask("KEYS corral:{*}*").lines().filter(key -> !key.startsWith("corral:{purge}")).toList();
+    }
+
+    /** Of what has come since, in milliseconds. */
+    private List<Long> lives(List<String> before) {
+        return keys().stream()
+                .filter(key -> !before.contains(key))
+                .map(key -> Long.parseLong(fleet.redis.ask("PTTL " + key).strip()))
+                .filter(life -> life > 0)
+                .toList();
+    }
 }
