@@ -10,7 +10,6 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -120,15 +119,8 @@ class DashboardIT {
     }
 
     private static Map<String, String> settings(int number) {
-        Map<String, String> settings = new HashMap<>(redis.settings());
+        Map<String, String> settings = DashboardTest.settings(redis, shop);
         settings.put("corral.replica-id", "corral-" + number);
-        settings.put("corral.routes[0].id", "shop");
-        settings.put("corral.routes[0].origin", shop.url());
-        settings.put("corral.management.users[0].name", "ada");
-        settings.put("corral.management.users[0].password", "looks");
-        settings.put("corral.management.users[1].name", "olga");
-        settings.put("corral.management.users[1].password", "acts");
-        settings.put("corral.management.users[1].role", "operator");
         return settings;
     }
 
@@ -136,7 +128,6 @@ class DashboardIT {
     static void stop() {
         Optional.ofNullable(browser).ifPresent(Browser::close);
         Optional.ofNullable(crowd).ifPresent(Crowd::close);
-        // All at the end: they share Reactor's event loops, and the first one takes them along.
         FLEET.forEach(TestReplica::close);
         FLEET.clear();
         Optional.ofNullable(shop).ifPresent(DemoShop::close);

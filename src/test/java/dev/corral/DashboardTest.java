@@ -33,7 +33,8 @@ class DashboardTest {
     private static DemoShop shop;
     private static TestReplica replica;
 
-    private static Map<String, String> settings() {
+    /** A replica before that shop: ada looks, olga acts. */
+    static Map<String, String> settings(EmbeddedRedis redis, DemoShop shop) {
         Map<String, String> settings = new HashMap<>(redis.settings());
         settings.put("corral.routes[0].id", "shop");
         settings.put("corral.routes[0].origin", shop.url());
@@ -49,7 +50,7 @@ class DashboardTest {
     static void start() {
         redis = TestReplica.redis();
         shop = DemoShop.start(Duration.ZERO);
-        replica = TestReplica.start(settings());
+        replica = TestReplica.start(settings(redis, shop));
     }
 
     @AfterAll

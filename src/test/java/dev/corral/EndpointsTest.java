@@ -14,7 +14,6 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
@@ -92,18 +91,6 @@ class EndpointsTest {
         return replica.context().getBean(Coalescer.class);
     }
 
-    private static CompletableFuture<HttpResponse<String>> meanwhile(String path) {
-        var answer = new CompletableFuture<HttpResponse<String>>();
-        Thread.ofVirtual().start(() -> {
-            try {
-                answer.complete(replica.ask("GET", path));
-            } catch (RuntimeException broken) {
-                answer.completeExceptionally(broken);
-            }
-        });
-        return answer;
-    }
-
     private static HttpResponse<String> look(String target) {
         return replica.manage("GET", target, "Authorization", VERA);
     }
@@ -165,7 +152,7 @@ class EndpointsTest {
         String path = path();
         Sinks.One<Answer> held = Sinks.one();
         shop.script(path, asked -> held.asMono());
-        var waiting = List.of(meanwhile(path), meanwhile(path), meanwhile(path));
+        var waiting = List.of(replica.meanwhile(path), replica.meanwhile(path), replica.meanwhile(path));
         await().atMost(Duration.ofSeconds(15)).until(() -> coalescer().waiting() == 3 && shop.count(path) == 1);
 
         JsonNode flights = seen("/actuator/flights");
@@ -193,7 +180,7 @@ class EndpointsTest {
         Sinks.One<Answer> first = Sinks.one();
         Sinks.One<Answer> second = Sinks.one();
         shop.script(path, asked -> asked.number() == 1 ? first.asMono() : second.asMono());
-        var old = meanwhile(path);
+        var old = replica.meanwhile(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
 
@@ -206,7 +193,7 @@ class EndpointsTest {
                     .containsExactly("change method=DELETE path=/actuator/flights/" + id + " by=olga");
         }
 
-        var fresh = meanwhile(path);
+        var fresh = replica.meanwhile(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 2);
         second.tryEmitValue(Answer.of(200, "new", "Cache-Control", "max-age=60")).orThrow();
         assertThat(fresh.join().body()).isEqualTo("new");
@@ -223,7 +210,7 @@ class EndpointsTest {
         String path = path();
         Sinks.One<Answer> held = Sinks.one();
         shop.script(path, asked -> held.asMono());
-        var old = meanwhile(path);
+        var old = replica.meanwhile(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
         assertThat(replica.manage("DELETE", "/actuator/flights/" + id, "Authorization", OLGA).statusCode())
@@ -375,7 +362,7 @@ class EndpointsTest {
         String path = "/gated" + path();
         Sinks.One<Answer> held = Sinks.one();
         shop.script(path, asked -> held.asMono());
-        var waiting = meanwhile(path);
+        var waiting = replica.meanwhile(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
 
         assertThat(seen("/actuator/routes/gated").at("/gate/underWay").asInt()).isEqualTo(1);

@@ -14,7 +14,6 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -23,6 +22,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 
 import static dev.corral.TestReplica.basic;
@@ -147,18 +147,6 @@ class FleetByHttpTest {
         return by.ask("GET", path).headers().firstValue("Cache-Status").orElse("");
     }
 
-    private static CompletableFuture<HttpResponse<String>> meanwhile(TestReplica by, String path) {
-        var answer = new CompletableFuture<HttpResponse<String>>();
-        Thread.ofVirtual().start(() -> {
-            try {
-                answer.complete(by.ask("GET", path));
-            } catch (RuntimeException broken) {
-                answer.completeExceptionally(broken);
-            }
-        });
-        return answer;
-    }
-
     // ---- the fleet
 
     @Test
@@ -232,9 +220,9 @@ class FleetByHttpTest {
         String path = "/f/" + PATHS.incrementAndGet();
         Sinks.One<Answer> held = Sinks.one();
         shop.script(path, asked -> held.asMono());
-        var leader = meanwhile(a, path);
+        var leader = a.meanwhile(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
-        var follower = meanwhile(b, path);
+        var follower = b.meanwhile(path);
 
         eventually(() -> {
             assertThat(seen(a, "/actuator/flights").at("/flights/0/role").asText()).isEqualTo("leader");
@@ -283,6 +271,46 @@ class FleetByHttpTest {
             redis.ask("ACL SETUSER b allchannels", "CLIENT KILL USER b");
             eventually(() -> assertThat(seen(b, "/actuator/health").path("status").asText()).isEqualTo("UP"));
         }
+    }
+
+    /** Safety rule 2, for a leader that has not heard of the purge, though Redis has told it the position. */
+    @Test
+    void aValidationByWhoHasNotHeardOfThePurgeDoesNotRevive() {
+        try {
+            redis.ask("ACL SETUSER b resetchannels");
+
+            // Twice a second it reads what it has not heard: perhaps just before it is asked.
+            boolean unaware = false;
+            for (int i = 0; i < 20 && !unaware; i++) {
+                unaware = validatesUnaware();
+            }
+
+            assertThat(unaware).isTrue();
+        } finally {
+            redis.ask("ACL SETUSER b allchannels", "CLIENT KILL USER b");
+            eventually(() -> assertThat(seen(b, "/actuator/health").path("status").asText()).isEqualTo("UP"));
+        }
+    }
+
+    /** Whether the one that is cut off has validated what was purged, without knowing that it was. */
+    private static boolean validatesUnaware() {
+        String path = "/f/" + PATHS.incrementAndGet();
+        shop.answer(path, Answer.of(200, "old", "Cache-Control", "max-age=60", "Age", "100", "ETag", "\"old\""));
+        b.ask("GET", path);
+        eventually(
+                () -> assertThat(seen(b, "/actuator/entry?url=" + path).path("state").asText()).isEqualTo("stale"));
+        shop.script(path, asked -> Mono.just(asked.fields().has("If-None-Match")
+                ? Answer.of(304, "", "Cache-Control", "max-age=600", "ETag", "\"old\"")
+                : Answer.of(200, "new", "Cache-Control", "max-age=600")));
+
+        long position = read(purge(a, "{\"urls\":[\"" + path + "\"],\"wait\":false}")).path("position").asLong();
+        boolean unaware = b.ask("GET", path).body().equals("old");
+
+        eventually(() -> assertThat(seen(b, "/actuator/purge").path("position").asLong())
+                .isGreaterThanOrEqualTo(position));
+        assertThat(b.ask("GET", path).body()).isEqualTo("new");
+        assertThat(a.ask("GET", path).body()).isEqualTo("new");
+        return unaware;
     }
 
     @Test

@@ -20,7 +20,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -178,9 +177,9 @@ class RedisAclTest {
     private static void coalescesAndFills(TestReplica a, TestReplica b, DemoShop shop) {
         Sinks.One<Answer> held = Sinks.one();
         shop.script("/one", asked -> held.asMono());
-        var first = meanwhile(a, "/one");
+        var first = a.meanwhile("/one");
         eventually(() -> shop.count("/one") == 1);
-        var second = meanwhile(b, "/one");
+        var second = b.meanwhile("/one");
         eventually(() -> flight(b).path("role").asText().equals("follower"));
         // Longer than the lease, so that it is renewed.
         eventually(() -> flight(a).path("ageMillis").asLong() > 1_500);
@@ -197,9 +196,9 @@ class RedisAclTest {
     private static void tellsOfFailuresAndOfWhatIsForOne(TestReplica a, TestReplica b, DemoShop shop) {
         Sinks.One<Answer> broken = Sinks.one();
         shop.script("/broken", asked -> broken.asMono());
-        var first = meanwhile(a, "/broken");
+        var first = a.meanwhile("/broken");
         eventually(() -> shop.count("/broken") == 1);
-        var second = meanwhile(b, "/broken");
+        var second = b.meanwhile("/broken");
         eventually(() -> flight(b).path("role").asText().equals("follower"));
         broken.tryEmitValue(Answer.of(500, "broken")).orThrow();
         assertThat(List.of(first.join().statusCode(), second.join().statusCode())).containsOnly(500);
@@ -234,9 +233,9 @@ class RedisAclTest {
         shop.script("/lost", asked -> asked.number() == 1
                 ? never.asMono()
                 : Mono.just(Answer.of(200, "second", "Cache-Control", "max-age=60")));
-        var first = meanwhile(a, "/lost");
+        var first = a.meanwhile("/lost");
         eventually(() -> shop.count("/lost") == 1);
-        var second = meanwhile(b, "/lost");
+        var second = b.meanwhile("/lost");
         eventually(() -> flight(b).path("role").asText().equals("follower"));
         redis.ask("ACL SETUSER corral off", "CLIENT KILL USER corral");
 
@@ -287,17 +286,5 @@ class RedisAclTest {
             }
         }
         return live;
-    }
-
-    private static CompletableFuture<HttpResponse<String>> meanwhile(TestReplica by, String path) {
-        var answer = new CompletableFuture<HttpResponse<String>>();
-        Thread.ofVirtual().start(() -> {
-            try {
-                answer.complete(by.ask("GET", path));
-            } catch (RuntimeException broken) {
-                answer.completeExceptionally(broken);
-            }
-        });
-        return answer;
     }
 }

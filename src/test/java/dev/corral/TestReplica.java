@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import org.springframework.boot.builder.SpringApplicationBuilder;
 import org.springframework.context.ConfigurableApplicationContext;
 
@@ -52,6 +53,19 @@ record TestReplica(ConfigurableApplicationContext context, HttpClient http) impl
     /** Asks the clients' port. */
     HttpResponse<String> ask(String method, String target, String... fields) {
         return send("http://127.0.0.1:" + port() + target, method, "", fields);
+    }
+
+    /** Asks the clients' port for that, and does not wait. */
+    CompletableFuture<HttpResponse<String>> meanwhile(String target) {
+        var answer = new CompletableFuture<HttpResponse<String>>();
+        Thread.ofVirtual().start(() -> {
+            try {
+                answer.complete(ask("GET", target));
+            } catch (RuntimeException broken) {
+                answer.completeExceptionally(broken);
+            }
+        });
+        return answer;
     }
 
     /** Asks the management port. */

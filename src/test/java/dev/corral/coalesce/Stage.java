@@ -107,6 +107,7 @@ final class Stage {
         world.pass(Duration.ofMinutes(1));
         assertThat(world.replicas).filteredOn(replica -> replica.process.alive()).allSatisfy(replica -> {
             assertThat(replica.coalescer.inFlight()).as("flights in the air").isZero();
+            assertThat(replica.coalescer.flights()).as("flights that operators see").isEmpty();
             assertThat(replica.coalescer.waiting()).as("waiting").isZero();
             assertThat(replica.connection.openEars()).as("open latches").isZero();
             assertThat(replica.process.pending()).as("pending timers").isZero();

@@ -196,11 +196,13 @@ final class Verdict {
 
     private void judgeRest() {
         for (SimulatedReplica replica : fleet.alive()) {
-            int left = replica.coalescer.inFlight() + replica.coalescer.waiting() + replica.connection.openEars()
+            int seen = replica.coalescer.flights().size();
+            int left = replica.coalescer.inFlight() + seen + replica.coalescer.waiting() + replica.connection.openEars()
                     + replica.process.pending();
             if (left > 0) {
                 world.journal.violated("at rest " + replica.name + " has " + replica.coalescer.inFlight() + " flights, "
-                        + replica.coalescer.waiting() + " waiting, " + replica.connection.openEars() + " open latches, "
+                        + seen + " that operators see, " + replica.coalescer.waiting() + " waiting, "
+                        + replica.connection.openEars() + " open latches, "
                         + replica.process.pending() + " timers");
             }
             if (replica.counts.failures > 0) {
