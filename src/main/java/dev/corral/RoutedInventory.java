@@ -64,6 +64,11 @@ final class RoutedInventory implements Inventory {
     }
 
     @Override
+    public List<Target> tags(String field, String line) {
+        return catalogue.tags(field, line).stream().map(RoutedInventory::target).toList();
+    }
+
+    @Override
     public Target route(String id) {
         return target(catalogue.route(id));
     }

@@ -74,13 +74,16 @@ public interface Purges {
     /**
      * One purge.
      *
-     * @param names  what is purged; 1 to 1,000, none with a control character in it
+     * @param names  what is purged; 1 to {@link #MOST}, none with a control character in it
      * @param soft   stale from now on instead of gone; its stale windows begin now, its life never grows
      * @param told   the same in words for people, for the fleet's record; may be empty
      * @param by     who purges, for the fleet's record; empty when nobody in particular
      * @param awaits whether the other replicas are to say that they know of it
      */
     record Purge(List<String> names, boolean soft, List<String> told, String by, boolean awaits) {
+
+        /** Names in one purge: a script's stack does not take many thousands. */
+        public static final int MOST = 1_000;
 
         /** Copies the lists. */
         public Purge {

@@ -11,6 +11,7 @@ import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HitForMiss;
 import dev.corral.http.Stored;
+import dev.corral.http.Tags;
 import dev.corral.http.Terms;
 import dev.corral.http.Variant;
 import dev.corral.http.Varies;
@@ -37,9 +38,6 @@ public final class Catalogue {
 
     /** Longer than any key needs: such a name would only fill the fleet's record. */
     private static final int LONGEST = 8_192;
-
-    /** As {@link dev.corral.http.Tags} takes them from answers. */
-    private static final int LONGEST_TAG = 1_024;
 
     /**
      * What an operator has named.
@@ -120,10 +118,19 @@ public final class Catalogue {
      * @throws IllegalArgumentException with a sentence that says what is wrong with it
      */
     public Target tag(String tag) {
-        require(!tag.isBlank() && tag.equals(tag.strip()) && tag.length() <= LONGEST_TAG
+        require(!tag.isBlank() && tag.equals(tag.strip()) && tag.length() <= Tags.LONGEST
                 && tag.chars().noneMatch(Character::isISOControl), tag,
-                "must be 1 to " + LONGEST_TAG + " characters, without blanks around it or control characters");
+                "must be 1 to " + Tags.LONGEST + " characters, without blanks around it or control characters");
         return new Target("tag:" + tag, List.of(Place.tag(tag)));
+    }
+
+    /**
+     * All the origin has given one of the tags that this line of a field names, as an answer's line would.
+     *
+     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     */
+    public List<Target> tags(String field, String line) {
+        return Tags.parted(field, line).stream().map(this::tag).toList();
     }
 
     /**

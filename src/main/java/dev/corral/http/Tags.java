@@ -5,6 +5,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** The origin's labels of an answer, by which it can be purged. */
 public final class Tags {
@@ -12,7 +13,8 @@ public final class Tags {
     /** A purge by a tag we dropped would miss the entry, so an answer with more is not stored at all. */
     private static final int MOST = 1_000;
 
-    private static final int LONGEST = 1_024;
+    /** Characters of one. */
+    public static final int LONGEST = 1_024;
 
     private Tags() {}
 
@@ -29,20 +31,24 @@ public final class Tags {
         Set<String> tags = new LinkedHashSet<>();
         for (String name : policy.tagFields()) {
             for (String line : head.fields().all(name)) {
-                for (String tag : name.equalsIgnoreCase("Surrogate-Key") || name.equalsIgnoreCase("xkey")
-                        ? line.split("[ \t]+", -1)
-                        : line.split(",", -1)) {
-                    String trimmed = Syntax.trim(tag);
-                    if (trimmed.length() > LONGEST) {
+                for (String tag : parted(name, line)) {
+                    if (tag.length() > LONGEST) {
                         return Optional.empty();
                     }
-                    if (!trimmed.isEmpty()) {
-                        tags.add(trimmed);
-                    }
+                    tags.add(tag);
                 }
             }
         }
         return tags.size() > MOST ? Optional.empty() : Optional.of(new ArrayList<>(tags));
+    }
+
+    /** The tags of one line of the field, none of them empty. */
+    public static List<String> parted(String name, String line) {
+        boolean byBlanks = name.equalsIgnoreCase("Surrogate-Key") || name.equalsIgnoreCase("xkey");
+        return Stream.of(line.split(byBlanks ? "[ \t]+" : ",", -1))
+                .map(Syntax::trim)
+                .filter(tag -> !tag.isEmpty())
+                .toList();
     }
 
     /** The fields a client may see: without those of the tags, if the policy hides them. */

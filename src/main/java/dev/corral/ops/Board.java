@@ -143,11 +143,13 @@ public final class Board implements SmartLifecycle {
                     .onErrorResume(away -> Mono.just(alone(status)))
                     .doOnNext(this::show)
                     .then();
-            // To read off a histogram may take a moment's sleep, until those who are just writing to it have done so.
-        }).subscribeOn(Schedulers.boundedElastic()).onErrorResume(broken -> {
-            log.error("A beat of the fleet's board failed", broken);
-            return Mono.empty();
-        });
+        })
+                // To read off a histogram may take a moment's sleep, until those who are just writing to it have done so.
+                .subscribeOn(Schedulers.boundedElastic())
+                .onErrorResume(broken -> {
+                    log.error("A beat of the fleet's board failed", broken);
+                    return Mono.empty();
+                });
     }
 
     /** The others as they were last heard of, no longer counted on after a while; and this replica. */

@@ -1,9 +1,7 @@
 package dev.corral.ops;
 
-import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatusCode;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.web.method.HandlerMethod;
@@ -21,11 +19,9 @@ public final class Changes implements WebFilter {
 
     private static final Logger audit = LoggerFactory.getLogger("corral.audit");
 
-    private static final Set<HttpMethod> SAFE = Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS);
-
     @Override
     public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
-        if (SAFE.contains(exchange.getRequest().getMethod())) {
+        if (CrossSite.SAFE.contains(exchange.getRequest().getMethod())) {
             return chain.filter(exchange);
         }
         return Who.asks(exchange)

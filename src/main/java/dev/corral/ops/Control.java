@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
 import dev.corral.coalesce.TierUnavailable;
 import dev.corral.ops.Inventory.Target;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,7 +21,6 @@ import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.InvalidMediaTypeException;
 import org.springframework.http.MediaType;
-import org.springframework.http.ProblemDetail;
 import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
 import org.springframework.web.reactive.function.server.RequestPredicates;
 import org.springframework.web.reactive.function.server.RouterFunction;
@@ -40,13 +40,16 @@ public final class Control {
 
     private static final HttpMethod PURGE = HttpMethod.valueOf("PURGE");
 
-    /** The fields that carry tags with {@code PURGE}; the first two are parted by blanks. */
+    /** The fields that carry tags with {@code PURGE}. */
     private static final List<String> TAG_FIELDS = List.of("Surrogate-Key", "xkey", "Cache-Tag");
 
     private static final Pattern ABSOLUTE = Pattern.compile("(?i:https?)://(?<host>[^/?]*)(?<target>.*)");
 
     /** Room for a thousand long names. */
     private static final int MOST_BYTES = 2 << 20;
+
+    /** Redis' breaker tries it out again within a second. */
+    private static final Duration AGAIN = Duration.ofSeconds(1);
 
     private static final Set<String> OF_A_PURGE = Set.of("urls", "tags", "prefixes", "routes", "all", "soft", "wait",
             "dryRun");
@@ -107,14 +110,9 @@ public final class Control {
     private Mono<ServerResponse> purge(ServerRequest request, String by) {
         var targets = new ArrayList<Target>();
         for (String name : TAG_FIELDS) {
-            String parted = name.equals("Cache-Tag") ? "," : "[ \t]+";
-            request.headers()
-                    .header(name)
-                    .stream()
-                    .flatMap(line -> List.of(line.split(parted, -1)).stream())
-                    .map(String::strip)
-                    .filter(tag -> !tag.isEmpty())
-                    .forEach(tag -> targets.add(named(name, tag, inventory::tag)));
+            for (String line : request.headers().header(name)) {
+                targets.addAll(named(name, line, text -> inventory.tags(name, text)));
+            }
         }
         if (targets.isEmpty()) {
             targets.add(url(request));
@@ -174,7 +172,7 @@ public final class Control {
         }
     }
 
-    private static Target named(String field, String text, Function<String, Target> named) {
+    private static <T> T named(String field, String text, Function<String, T> named) {
         try {
             return named.apply(text);
         } catch (IllegalArgumentException wrong) {
@@ -186,7 +184,7 @@ public final class Control {
 
     private Mono<ServerResponse> change(String route, Sent change, String by) {
         if (!breakers.states().containsKey(route)) {
-            return problem(HttpStatus.NOT_FOUND, "not-found", breakers.unknown(route));
+            return Problems.answer(HttpStatus.NOT_FOUND, "not-found", breakers.unknown(route), Optional.empty());
         }
         Breakers.Wish wish = change.text("breaker", Breakers.Wish.all())
                 .flatMap(Breakers.Wish::of)
@@ -223,33 +221,26 @@ public final class Control {
 
     private static Mono<ServerResponse> answered(Mono<ServerResponse> answer) {
         return answer
-                .onErrorResume(BadInput.class, bad -> problem(HttpStatus.BAD_REQUEST, "bad-input",
-                        String.valueOf(bad.getMessage())))
-                .onErrorResume(IllegalArgumentException.class, wrong -> problem(HttpStatus.BAD_REQUEST, "bad-input",
-                        String.valueOf(wrong.getMessage())))
+                .onErrorResume(BadInput.class, Control::bad)
+                .onErrorResume(IllegalArgumentException.class, Control::bad)
                 .onErrorResume(UnsupportedMediaTypeStatusException.class,
-                        other -> problem(HttpStatus.UNSUPPORTED_MEDIA_TYPE, "content-type",
-                                String.valueOf(other.getReason())))
+                        other -> Problems.answer(HttpStatus.UNSUPPORTED_MEDIA_TYPE, "content-type",
+                                String.valueOf(other.getReason()), Optional.empty()))
                 .onErrorResume(DataBufferLimitException.class,
-                        large -> problem(HttpStatus.PAYLOAD_TOO_LARGE, "too-large",
-                                "The body is larger than " + MOST_BYTES + " bytes: split the batch."))
-                .onErrorResume(TierUnavailable.class, away -> problem(HttpStatus.SERVICE_UNAVAILABLE, "redis",
-                        "Redis could not be written: nothing is promised to be purged. Try again.", "Retry-After",
-                        "1"));
+                        large -> Problems.answer(HttpStatus.PAYLOAD_TOO_LARGE, "too-large",
+                                "The body is larger than " + MOST_BYTES + " bytes: split the batch.",
+                                Optional.empty()))
+                .onErrorResume(TierUnavailable.class, away -> Problems.answer(HttpStatus.SERVICE_UNAVAILABLE, "redis",
+                        "Redis could not be written: nothing is promised to be purged. Try again.",
+                        Optional.of(AGAIN)));
+    }
+
+    private static Mono<ServerResponse> bad(Throwable input) {
+        return Problems.answer(HttpStatus.BAD_REQUEST, "bad-input", String.valueOf(input.getMessage()),
+                Optional.empty());
     }
 
     private static Mono<ServerResponse> json(HttpStatus status, Object body) {
         return ServerResponse.status(status).contentType(MediaType.APPLICATION_JSON).bodyValue(body);
-    }
-
-    private static Mono<ServerResponse> problem(HttpStatus status, String reason, String detail, String... field) {
-        ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
-        problem.setProperty("reason", reason);
-        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
-                .contentType(MediaType.APPLICATION_PROBLEM_JSON);
-        if (field.length > 0) {
-            answer.header(field[0], field[1]);
-        }
-        return answer.bodyValue(problem);
     }
 }

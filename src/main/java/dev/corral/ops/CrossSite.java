@@ -20,7 +20,8 @@ import reactor.core.publisher.Mono;
  */
 public final class CrossSite implements WebFilter {
 
-    private static final Set<HttpMethod> SAFE = Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS);
+    /** Methods that change nothing. */
+    static final Set<HttpMethod> SAFE = Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS);
 
     /** What a form can send (Fetch standard, "CORS-safelisted request-header"). */
     private static final Set<String> OF_FORMS = Set.of(MediaType.APPLICATION_FORM_URLENCODED_VALUE,

@@ -23,7 +23,6 @@ import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
-import org.springframework.http.ProblemDetail;
 import org.springframework.http.codec.ServerSentEvent;
 import org.springframework.web.reactive.function.BodyInserters;
 import org.springframework.web.reactive.function.server.RequestPredicate;
@@ -48,6 +47,9 @@ public final class Dashboard implements SmartLifecycle {
 
     /** The page then opens another: a place is not held for ever by who is gone, nor by who may no longer look. */
     private static final Duration LONGEST = Duration.ofMinutes(15);
+
+    /** Who found no place may try again then: people come and go. */
+    private static final Duration FULL = Duration.ofSeconds(10);
 
     private static final MediaType SCRIPT = MediaType.parseMediaType("text/javascript;charset=UTF-8");
     private static final MediaType STYLE = MediaType.parseMediaType("text/css;charset=UTF-8");
@@ -131,7 +133,8 @@ public final class Dashboard implements SmartLifecycle {
                         .cacheControl(caching)
                         .contentType(asset.type)
                         .bodyValue(asset.content))
-                .orElseGet(() -> problem(HttpStatus.NOT_FOUND, "no-asset", "The dashboard has no such file."));
+                .orElseGet(() -> Problems.answer(HttpStatus.NOT_FOUND, "no-asset", "The dashboard has no such file.",
+                        Optional.empty()));
     }
 
     private static ByteArrayResource file(String name) {
@@ -159,8 +162,8 @@ public final class Dashboard implements SmartLifecycle {
 
     private Mono<ServerResponse> stream() {
         if (open.get() >= most) {
-            return problem(HttpStatus.SERVICE_UNAVAILABLE, "too-many-streams",
-                    "This replica already keeps " + most + " dashboards up to date.");
+            return Problems.answer(HttpStatus.SERVICE_UNAVAILABLE, "too-many-streams",
+                    "This replica already keeps " + most + " dashboards up to date.", Optional.of(FULL));
         }
         return ServerResponse.ok()
                 .cacheControl(CacheControl.noStore())
@@ -189,16 +192,6 @@ public final class Dashboard implements SmartLifecycle {
 
     private static ServerSentEvent<String> event(String name, String data) {
         return ServerSentEvent.<String>builder().event(name).data(data).build();
-    }
-
-    private static Mono<ServerResponse> problem(HttpStatus status, String reason, String detail) {
-        ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
-        problem.setProperty("reason", reason);
-        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
-                .cacheControl(CacheControl.noStore())
-                .contentType(MediaType.APPLICATION_PROBLEM_JSON);
-        return (status == HttpStatus.SERVICE_UNAVAILABLE ? answer.header(HttpHeaders.RETRY_AFTER, "10") : answer)
-                .bodyValue(problem);
     }
 
     // ---- its end

@@ -33,6 +33,9 @@ public interface Inventory {
     /** What has this tag. */
     Target tag(String tag);
 
+    /** What has one of the tags that this line of a field names, as an answer's line would. */
+    List<Target> tags(String field, String line);
+
     /** What belongs to this route. */
     Target route(String id);
 

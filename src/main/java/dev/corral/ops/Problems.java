@@ -2,11 +2,17 @@ package dev.corral.ops;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.time.Duration;
+import java.util.Optional;
 import org.springframework.core.Ordered;
+import org.springframework.http.CacheControl;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
 import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.web.ErrorResponse;
+import org.springframework.web.reactive.function.server.ServerResponse;
 import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.server.WebExceptionHandler;
 import reactor.core.publisher.Mono;
@@ -33,6 +39,23 @@ public final class Problems implements WebExceptionHandler, Ordered {
         response.getHeaders().putAll(told.getHeaders());
         response.getHeaders().setContentType(MediaType.APPLICATION_PROBLEM_JSON);
         return response.writeWith(Mono.fromSupplier(() -> response.bufferFactory().wrap(bytes(problem))));
+    }
+
+    /**
+     * The answer of a route that knows what is wrong. Nobody keeps it.
+     *
+     * @param reason     a stable token for programs
+     * @param detail     one sentence for people
+     * @param retryAfter when to try again; empty when that would not help
+     */
+    static Mono<ServerResponse> answer(HttpStatus status, String reason, String detail, Optional<Duration> retryAfter) {
+        ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
+        problem.setProperty("reason", reason);
+        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
+                .cacheControl(CacheControl.noStore())
+                .contentType(MediaType.APPLICATION_PROBLEM_JSON);
+        retryAfter.ifPresent(time -> answer.header(HttpHeaders.RETRY_AFTER, Long.toString(time.toSeconds())));
+        return answer.bodyValue(problem);
     }
 
     /** A stable token for programs. */

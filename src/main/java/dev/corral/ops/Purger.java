@@ -31,9 +31,6 @@ public final class Purger {
     /** How often the fleet's own record is asked, in case that an answer was lost. */
     private static final Duration LOOK = Duration.ofMillis(250);
 
-    /** See {@link Purges.Purge}. */
-    private static final int MOST = 1_000;
-
     /** What the fleet's record says of a replica: whether it lives, and the position up to which it knows all purges. */
     public record Standing(String id, boolean live, long position) {
 
@@ -111,9 +108,9 @@ public final class Purger {
      */
     static List<String> names(List<Inventory.Target> targets) {
         List<String> names = targets.stream().flatMap(target -> target.names().stream()).distinct().toList();
-        if (names.size() > MOST) {
+        if (names.size() > Purges.Purge.MOST) {
             throw new IllegalArgumentException(
-                    "A purge names 1 to " + MOST + " things, not " + names.size() + ": split the batch.");
+                    "A purge names 1 to " + Purges.Purge.MOST + " things, not " + names.size() + ": split the batch.");
         }
         return names;
     }

@@ -67,9 +67,6 @@ final class PurgeLog {
     /** The channel on which each purge is told. */
     static final String CHANNEL = "corral:purges";
 
-    /** Names in one purge. A script's stack does not take many thousands. */
-    static final int NAMES = 1_000;
-
     private static final String HARD = "h";
     private static final String SOFT = "s";
     private static final String TOLD = "d";

@@ -147,9 +147,9 @@ public final class RedisPurges implements Purges, AutoCloseable {
     @Override
     public Mono<Purged> purge(Purge purge) {
         List<String> names = purge.names();
-        if (names.isEmpty() || names.size() > PurgeLog.NAMES) {
+        if (names.isEmpty() || names.size() > Purges.Purge.MOST) {
             return Mono.error(new IllegalArgumentException(
-                    "a purge names 1 to " + PurgeLog.NAMES + " things, not " + names.size()));
+                    "a purge names 1 to " + Purges.Purge.MOST + " things, not " + names.size()));
         }
         if (controls(names) || controls(purge.told()) || controls(List.of(purge.by()))) {
             return Mono.error(new IllegalArgumentException("a name has a control character"));
@@ -350,7 +350,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private Mono<Boolean> assertAgain(Page page) {
         log.warn("Redis has lost purges after {}: this replica writes them again", page.anchor());
         Mono<Void> written = Flux.fromIterable(missing(page))
-                .buffer(PurgeLog.NAMES)
+                .buffer(Purges.Purge.MOST)
                 .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))
                 .concatMap(part -> gate.probe(
                         PurgeLog.write(connections.control(), part, "", mirror.position(), keep)))

@@ -95,12 +95,12 @@ class RedisPurgesTest {
         EmbeddedRedis redis = redis();
         RedisPurges here = replica("a", redis);
         RedisPurges there = replica("b", redis);
-        List<String> many = IntStream.range(0, PurgeLog.NAMES).mapToObj(i -> "product " + i).toList();
+        List<String> many = IntStream.range(0, Purges.Purge.MOST).mapToObj(i -> "product " + i).toList();
 
         long position = here.purge(many).blockOptional(BOUND).orElseThrow().position();
 
         Awaitility.await().until(() -> purged(there, "product 999", position - 1));
-        assertThat(there.mirrored()).isEqualTo(PurgeLog.NAMES);
+        assertThat(there.mirrored()).isEqualTo(Purges.Purge.MOST);
     }
 
     @Test
@@ -282,7 +282,7 @@ class RedisPurgesTest {
 
         assertThatThrownBy(() -> here.purge(List.of()).block(BOUND)).isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> purge(here, "a\nb")).isInstanceOf(IllegalArgumentException.class);
-        List<String> many = IntStream.rangeClosed(0, PurgeLog.NAMES).mapToObj(Integer::toString).toList();
+        List<String> many = IntStream.rangeClosed(0, Purges.Purge.MOST).mapToObj(Integer::toString).toList();
         assertThatThrownBy(() -> here.purge(many).block(BOUND)).isInstanceOf(IllegalArgumentException.class);
     }
 
