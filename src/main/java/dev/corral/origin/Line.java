@@ -38,14 +38,10 @@ record Line(Channel channel, ChannelOperations<?, ?> operations, Wire wire, long
         return wire.ended() >= number;
     }
 
-    /**
-     * Ends what is left of the exchange when this turn of the loop is done: takes what came and nobody took, or it would be lost with
-     * the exchange, and closes the connection if it is then still this exchange's and no other's.
-     */
+    /** Closes the connection when this turn of the loop is done, if it is then still this exchange's and no other's. */
     @SuppressWarnings("ReferenceEquality")
     void cut() {
         loop().execute(() -> {
-            operations.receiveObject().subscribe(unread -> {}, taken -> {});
             if (ChannelOperations.get(channel) == operations) {
                 var unused = channel.close();
             }

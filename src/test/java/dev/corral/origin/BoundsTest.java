@@ -31,6 +31,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -192,19 +193,23 @@ class BoundsTest {
 
     @Test
     void aConnectionThatCannotBeHadTimesOut() throws Exception {
-        // A full queue of connections nobody accepts: the kernel drops what else knocks.
+        whereNobodyAccepts(base -> {
+            try (var rig = Rig.to(Rig.timeout(Rig.upstream(base), SHORT))) {
+                assertThatThrownBy(() -> rig.whole(get("/"))).satisfies(error -> assertReason(error, Reason.TIMED_OUT));
+                assertThat(rig.free()).isEqualTo(4);
+            }
+        });
+    }
+
+    /** A full queue of connections nobody accepts: the kernel drops what else knocks. */
+    private static void whereNobodyAccepts(Consumer<URI> test) throws IOException {
         try (var server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             var crowd = new ArrayList<Socket>();
             try {
                 while (knock(server, crowd)) {
                     // One more.
                 }
-                var base = URI.create("http://127.0.0.1:" + server.getLocalPort());
-                try (var rig = Rig.to(Rig.timeout(Rig.upstream(base), SHORT))) {
-                    assertThatThrownBy(() -> rig.whole(get("/")))
-                            .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
-                    assertThat(rig.free()).isEqualTo(4);
-                }
+                test.accept(URI.create("http://127.0.0.1:" + server.getLocalPort()));
             } finally {
                 for (Socket socket : crowd) {
                     socket.close();
@@ -238,6 +243,23 @@ class BoundsTest {
             assertThat(rig.free()).isEqualTo(4);
             assertThat(rig.failures() + rig.successes()).isZero();
         }
+    }
+
+    /** Reactor Netty cannot take back a wait for a connection: who leaves has his place until it is over, and no longer. */
+    @Test
+    void whoLeavesBeforeHeHasAConnectionKeepsHisPlaceAsLongAsItIsWaitedFor() throws Exception {
+        whereNobodyAccepts(base -> {
+            try (var rig = Rig.to(Rig.timeout(Rig.upstream(base), Duration.ofMinutes(1)))) {
+                for (int i = 0; i < 4; i++) {
+                    rig.fetch(get("/")).subscribe().dispose();
+                }
+
+                assertThat(rig.free()).isZero();
+                assertThatThrownBy(() -> rig.whole(get("/"))).isInstanceOf(OriginFull.class);
+                await().untilAsserted(() -> assertThat(rig.free()).isEqualTo(4));
+                assertThat(rig.failures() + rig.successes()).isZero();
+            }
+        });
     }
 
     @Test
