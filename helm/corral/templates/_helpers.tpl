@@ -141,6 +141,7 @@ keystore:
 {{- $_ := set $spring "ssl" (dict "bundle" (dict "pem" (dict "redis" (include "corral.redis.bundle" . | fromYaml)))) }}
 {{- end }}
 {{- $corral := set (deepCopy .Values.settings) "routes" .Values.routes }}
+{{- $_ := set $corral "redis" (dict "key-prefix" .Values.redis.keyPrefix) }}
 {{- $own := dict "corral" $corral "spring" $spring "server" (dict "port" 8080) "management" (dict "server" (dict "port" 8081)) }}
 {{- toYaml (mergeOverwrite $own (deepCopy .Values.config)) }}
 {{- end }}

@@ -5,6 +5,7 @@ import dev.corral.http.Policy;
 import dev.corral.ops.Logins;
 import dev.corral.ops.Role;
 import dev.corral.ops.Tokens;
+import dev.corral.tier.RedisKeys;
 import java.net.URI;
 import java.time.Duration;
 import java.util.HashSet;
@@ -31,11 +32,13 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param management who may log in to the management port
  * @param accessLog a line for each request
  * @param purge     what operators remove
+ * @param redis     where the fleet keeps its state
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
-        @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge) {
+        @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge,
+        @DefaultValue Redis redis) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -386,6 +389,21 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         public Purge {
             require(timeout.compareTo(Duration.ofMillis(10)) >= 0 && timeout.compareTo(Duration.ofMinutes(1)) <= 0,
                     "corral.purge.timeout", "must be from 10ms to 1m", timeout.toString());
+        }
+    }
+
+    /**
+     * What Corral adds to Spring's settings of Redis.
+     *
+     * @param keyPrefix the start of the name of each key and channel; fleets that share a Redis each have their own
+     */
+    public record Redis(@DefaultValue(RedisKeys.DEFAULT_PREFIX) String keyPrefix) {
+
+        /** Rejects a prefix that could not be the start of a key, or that could be taken for another fleet's. */
+        public Redis {
+            require(RedisKeys.isPrefix(keyPrefix), "corral.redis.key-prefix",
+                    "must be 1 to 64 letters, digits, '.', '_', '-' or ':', and must not end in ':' and a number",
+                    keyPrefix);
         }
     }
 

@@ -53,6 +53,7 @@ import dev.corral.tier.NearCache;
 import dev.corral.tier.RedisConnections;
 import dev.corral.tier.RedisFleet;
 import dev.corral.tier.RedisGate;
+import dev.corral.tier.RedisKeys;
 import dev.corral.tier.RedisPurges;
 import dev.corral.tier.RedisTier;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
@@ -162,8 +163,9 @@ final class Wiring {
 
     @Bean(destroyMethod = "")
     RedisConnections redisConnections(LettuceConnectionFactory factory, RedisConnectionDetails details,
-            RedisProperties properties) {
-        return new RedisConnections(factory, details, properties);
+            RedisProperties properties, Settings settings) {
+        return new RedisConnections(factory, details, properties,
+                RedisKeys.of(settings.redis().keyPrefix(), details));
     }
 
     @Bean

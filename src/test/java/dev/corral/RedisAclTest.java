@@ -95,6 +95,19 @@ class RedisAclTest {
     }
 
     @Test
+    void anotherPrefixAndDatabaseNeedNoMoreThanThatPrefix() throws Exception {
+        try (EmbeddedRedis redis = TestReplica.redis()) {
+            Map<String, String> where = new HashMap<>(redis.settings());
+            where.put("corral.redis.key-prefix", "staging");
+            where.put("spring.data.redis.database", "1");
+            serves(line().replace("corral:*", "staging:*") + " +select", where, List.of(redis));
+
+            List<String> keys = redis.ask("SELECT 1", "KEYS *").lines().toList();
+            assertThat(keys).isNotEmpty().allMatch(key -> key.startsWith("staging:1:"));
+        }
+    }
+
+    @Test
     void withSentinelItCanDoWhatCorralDoes() throws Exception {
         try (RedisSentinels sentinels = RedisSentinels.start()) {
             serves(more("Sentinel"), sentinels.settings(), List.of(sentinels.first(), sentinels.second()));

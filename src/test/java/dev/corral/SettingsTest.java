@@ -116,6 +116,12 @@ class SettingsTest {
                 refused("corral.management.users[0].name=ada", "corral.management.users[ada].password (not set)"),
                 refused("corral.management.jwt.roles-claim=", "corral.management.jwt.roles-claim", "name of a claim"),
                 refused("corral.management.prometheus-open=perhaps", "corral.management.prometheus-open", "boolean"),
+                refused("corral.redis.key-prefix=", "corral.redis.key-prefix ()", "1 to 64 letters"),
+                refused("corral.redis.key-prefix=a b", "corral.redis.key-prefix (a b)", "1 to 64 letters"),
+                refused("corral.redis.key-prefix={a}", "corral.redis.key-prefix ({a})", "1 to 64 letters"),
+                refused("corral.redis.key-prefix=" + "p".repeat(65), "corral.redis.key-prefix", "1 to 64 letters"),
+                refused("corral.redis.key-prefix=corral:1", "corral.redis.key-prefix (corral:1)",
+                        "not end in ':' and a number"),
                 refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
     }
 
@@ -208,6 +214,7 @@ class SettingsTest {
             Settings settings = context.getBean(Settings.class);
             assertThat(settings.coalesce()).isTrue();
             assertThat(settings.replicaId()).isEmpty();
+            assertThat(settings.redis().keyPrefix()).isEqualTo("corral");
             assertThat(settings.lease().ttl()).isEqualTo(Duration.ofSeconds(2));
             assertThat(settings.routes()).singleElement().satisfies(route -> {
                 assertThat(route.path()).isEqualTo("/**");
@@ -240,7 +247,8 @@ class SettingsTest {
                         "corral.routes[0].concurrency=10000", "corral.routes[0].hit-for-miss=1d",
                         "corral.lease.ttl=100ms",
                         "corral.waiters.per-key=1", "corral.waiters.per-replica=1", "corral.near.size=0B",
-                        "corral.replica-id=" + "r".repeat(40), "corral.routes[0].host=[::1]:8080",
+                        "corral.replica-id=" + "r".repeat(40), "corral.redis.key-prefix=" + "p".repeat(64),
+                        "corral.routes[0].host=[::1]:8080",
                         "corral.routes[1].id=b", "corral.routes[1].origin=https://b:65535/base",
                         "corral.routes[1].timeout=1ms", "corral.routes[1].max-body=0B",
                         "corral.routes[1].concurrency=1", "corral.routes[1].hit-for-miss=1s",

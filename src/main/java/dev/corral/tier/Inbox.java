@@ -16,9 +16,6 @@ import reactor.core.publisher.Sinks;
  */
 final class Inbox {
 
-    /** What every inbox's channel begins with; a replica's id follows. */
-    static final String CHANNEL = "corral:inbox:";
-
     private final ConcurrentMap<String, List<Ear>> ears = new ConcurrentHashMap<>();
 
     Latch open(String entry) {

@@ -64,9 +64,6 @@ final class PurgeLog {
      */
     record Page(long mine, long first, long anchor, Instant now, List<Purge> purges, boolean more) {}
 
-    /** The channel on which each purge is told. */
-    static final String CHANNEL = "corral:purges";
-
     private static final String HARD = "h";
     private static final String SOFT = "s";
     private static final String TOLD = "d";
@@ -76,8 +73,6 @@ final class PurgeLog {
     private static final int PAGE = 1_000;
     // A larger message would be a body on a channel of hints; whoever gets it without names reads the log.
     private static final int MESSAGE = 4_096;
-
-    private static final List<String> KEYS = List.of(RedisPurges.POSITION, "corral:{purge}:log");
 
     private static final String WHOLE = """
             local time = redis.call('TIME')
@@ -148,18 +143,19 @@ final class PurgeLog {
     /**
      * Writes a purge above {@code mine}; its own position is not looked at.
      *
+     * @param keys  the names of the log and of its channel
      * @param asker as in {@link Told}
      */
-    static Mono<Given> write(RedisClusterAsyncCommands<String, byte[]> redis, Purge purge, String asker, long mine,
-            Duration keep) {
+    static Mono<Given> write(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys, Purge purge, String asker,
+            long mine, Duration keep) {
         var arguments = new ArrayList<byte[]>(List.of(bytes(mine), bytes(TimeUnit.NANOSECONDS.toMicros(keep.toNanos())),
-                bytes(CHANNEL), bytes(MESSAGE), bytes(asker)));
+                bytes(keys.purgeChannel()), bytes(MESSAGE), bytes(asker)));
         purge.names.forEach(name -> add(arguments, name.soft ? SOFT : HARD, name.text));
         purge.told.forEach(told -> add(arguments, TOLD, told));
         if (!purge.by.isEmpty()) {
             add(arguments, BY, purge.by);
         }
-        return PURGE.<List<Object>>run(redis, ScriptOutputType.MULTI, KEYS, arguments.toArray(byte[][]::new))
+        return PURGE.<List<Object>>run(redis, ScriptOutputType.MULTI, keys.purges(), arguments.toArray(byte[][]::new))
                 .map(answer -> new Given((long) answer.get(0), (long) answer.get(1)));
     }
 
@@ -169,8 +165,8 @@ final class PurgeLog {
     }
 
     /** Reads what comes after {@code mine}. */
-    static Mono<Page> read(RedisClusterAsyncCommands<String, byte[]> redis, long mine) {
-        return READ.<List<Object>>run(redis, ScriptOutputType.MULTI, KEYS, bytes(mine), bytes(PAGE))
+    static Mono<Page> read(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys, long mine) {
+        return READ.<List<Object>>run(redis, ScriptOutputType.MULTI, keys.purges(), bytes(mine), bytes(PAGE))
                 .map(answer -> page(mine, answer));
     }
 

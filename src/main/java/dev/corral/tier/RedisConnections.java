@@ -59,16 +59,22 @@ public final class RedisConnections implements AutoCloseable {
 
     private final LettuceConnectionFactory factory;
     private final LockClient locks;
+    private final RedisKeys keys;
     private final Map<String, Consumer<String>> ears = new ConcurrentHashMap<>();
     private final Thread retries = Thread.ofPlatform().name("redis-connect").daemon().unstarted(this::retry);
     private volatile Optional<Links> links = Optional.empty();
     private boolean started; // guarded by this
     private boolean closed; // guarded by this
 
-    /** Connects nothing yet. The factory must be made with the customizers below. */
+    /**
+     * Connects nothing yet. The factory must be made with the customizers below.
+     *
+     * @param keys the names of the fleet's keys and channels, with the database that the details name
+     */
     public RedisConnections(LettuceConnectionFactory factory, RedisConnectionDetails details,
-            RedisProperties properties) {
+            RedisProperties properties, RedisKeys keys) {
         this.factory = factory;
+        this.keys = keys;
         this.locks = new LockClient(details, properties, connecting(properties), timeout(properties));
     }
 
@@ -129,6 +135,11 @@ public final class RedisConnections implements AutoCloseable {
         retries.interrupt();
         links.ifPresent(open -> close(open.closing()));
         links = Optional.empty();
+    }
+
+    /** The names of the fleet's keys and channels. */
+    RedisKeys keys() {
+        return keys;
     }
 
     /** For small commands. */

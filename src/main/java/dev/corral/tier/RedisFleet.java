@@ -22,8 +22,6 @@ public final class RedisFleet {
     /** For how long one that is gone is still told of. */
     private static final Duration REMEMBERED = Duration.ofMinutes(1);
 
-    private static final List<String> KEYS = List.of("corral:{fleet}");
-
     /**
      * A replica.
      *
@@ -60,12 +58,14 @@ public final class RedisFleet {
     private final RedisConnections connections;
     private final RedisGate gate;
     private final String replicaId;
+    private final List<String> keys;
 
     /** @param replicaId unique for each process of the fleet */
     public RedisFleet(RedisConnections connections, RedisGate gate, String replicaId) {
         this.connections = connections;
         this.gate = gate;
         this.replicaId = replicaId;
+        this.keys = List.of(connections.keys().fleet());
     }
 
     /** Says that this replica lives, and lists all, by id. */
@@ -82,13 +82,13 @@ public final class RedisFleet {
     public Mono<Void> leave() {
         return gate
                 .guard(Mono.defer(() -> Mono.fromCompletionStage(
-                        connections.control().hdel(KEYS.getFirst(), replicaId))))
+                        connections.control().hdel(keys.getFirst(), replicaId))))
                 .then();
     }
 
     private Mono<List<Member>> run(String status) {
         return gate
-                .guard(Mono.defer(() -> BEAT.<List<Object>>run(connections.control(), ScriptOutputType.MULTI, KEYS,
+                .guard(Mono.defer(() -> BEAT.<List<Object>>run(connections.control(), ScriptOutputType.MULTI, keys,
                         bytes(replicaId), bytes(status), bytes(REMEMBERED.toMillis()))))
                 .map(RedisFleet::members);
     }

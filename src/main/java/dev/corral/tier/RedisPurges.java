@@ -37,9 +37,6 @@ import reactor.core.scheduler.Scheduler;
  */
 public final class RedisPurges implements Purges, AutoCloseable {
 
-    /** Where leaders read the position, in a slot of its own. */
-    static final String POSITION = "corral:{purge}:seq";
-
     private static final Logger log = LoggerFactory.getLogger(RedisPurges.class);
 
     private static final Duration LOOK = Duration.ofMillis(500);
@@ -54,8 +51,6 @@ public final class RedisPurges implements Purges, AutoCloseable {
     // Answers owed to those who asked while this replica was behind; whoever is dropped gives up waiting by himself.
     private static final int OWED = 1_000;
 
-    private static final String ACKNOWLEDGEMENTS = "corral:acks:";
-
     /** An answer owed. */
     private record Owed(long position, String asker) {}
 
@@ -66,6 +61,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     public record Recent(long position, Instant time, boolean soft, List<String> told, String by) {}
 
     private final RedisConnections connections;
+    private final RedisKeys keys;
     private final RedisGate gate;
     private final Duration keep;
     private final Scheduler scheduler;
@@ -97,6 +93,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     public RedisPurges(RedisConnections connections, RedisGate gate, String replicaId, Duration longestLife,
             Scheduler scheduler, Ticker ticker, Clock machine) {
         this.connections = connections;
+        this.keys = connections.keys();
         this.gate = gate;
         this.replicaId = replicaId;
         this.keep = longestLife.plus(MARGIN);
@@ -105,8 +102,8 @@ public final class RedisPurges implements Purges, AutoCloseable {
         this.machine = machine;
         this.time = new FleetTime(machine);
         this.mirror = new PurgeMirror(keep, MIRRORED);
-        connections.listen(PurgeLog.CHANNEL, this::hear);
-        connections.listen(ACKNOWLEDGEMENTS + replicaId, this::acknowledged);
+        connections.listen(keys.purgeChannel(), this::hear);
+        connections.listen(keys.acknowledgementChannel(replicaId), this::acknowledged);
     }
 
     /** Begins to look at the log, at once and then twice a second. */
@@ -190,7 +187,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
         var whole = new PurgeLog.Purge(0, Name.of(purge.names(), purge.soft()), purge.told(), purge.by());
         String asker = purge.awaits() ? replicaId : "";
         return gate.guard(Mono.defer(
-                () -> PurgeLog.write(connections.control(), whole, asker, mirror.position(), keep)))
+                () -> PurgeLog.write(connections.control(), keys, whole, asker, mirror.position(), keep)))
                 .map(given -> {
                     var placed = new PurgeLog.Purge(given.position(), whole.names(), whole.told(), whole.by());
                     apply(new PurgeLog.Told(placed, given.previous(), ""));
@@ -244,7 +241,8 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private void answer() {
         for (Owed one : due()) {
             Mono<Long> told = Mono.defer(() -> Mono.fromCompletionStage(connections.control()
-                    .publish(ACKNOWLEDGEMENTS + one.asker(), Script.bytes(one.position() + " " + replicaId))));
+                    .publish(keys.acknowledgementChannel(one.asker()),
+                            Script.bytes(one.position() + " " + replicaId))));
             gate.guard(told).subscribe(heard -> {}, lost -> log.debug("An answer to a purge was lost", lost));
         }
     }
@@ -285,9 +283,10 @@ public final class RedisPurges implements Purges, AutoCloseable {
 
     /** Commands may pass again only when every connection serves, not this one alone. */
     private Mono<Void> othersAnswer() {
-        Mono<byte[]> bodies = Mono.defer(() -> Mono.fromCompletionStage(connections.bodies().get(POSITION)));
+        Mono<byte[]> bodies = Mono
+                .defer(() -> Mono.fromCompletionStage(connections.bodies().get(keys.purgePosition())));
         Mono<Boolean> locks = Mono
-                .defer(() -> connections.redisson().reactive().getLock(POSITION + ":lock").isLocked());
+                .defer(() -> connections.redisson().reactive().getLock(keys.purgePosition() + ":lock").isLocked());
         return gate.probe(bodies).then(gate.probe(locks)).then();
     }
 
@@ -302,7 +301,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private Mono<Page> page() {
         return Mono.defer(() -> {
             Instant asked = machine.instant();
-            return gate.probe(PurgeLog.read(connections.control(), read))
+            return gate.probe(PurgeLog.read(connections.control(), keys, read))
                     .doOnNext(page -> time.compare(asked, page.now(), machine.instant()));
         });
     }
@@ -353,7 +352,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
                 .buffer(Purges.Purge.MOST)
                 .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))
                 .concatMap(part -> gate.probe(
-                        PurgeLog.write(connections.control(), part, "", mirror.position(), keep)))
+                        PurgeLog.write(connections.control(), keys, part, "", mirror.position(), keep)))
                 .then();
         return written.then(Mono.fromSupplier(() -> {
             synchronized (this) {

@@ -34,6 +34,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     private static final Duration FAILURE_LIFE = Duration.ofSeconds(3);
 
     private final RedisConnections connections;
+    private final RedisKeys redisKeys;
     private final RedisGate gate;
     private final Codec<V> codec;
     private final String replicaId;
@@ -49,24 +50,25 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
      */
     public RedisTier(RedisConnections connections, RedisGate gate, Codec<V> codec, Timing timing, String replicaId) {
         this.connections = connections;
+        this.redisKeys = connections.keys();
         this.gate = gate;
         this.codec = codec;
         this.replicaId = replicaId;
         this.poll = timing.poll();
         // Outlives the longest sleep of a follower, which registers again each time it looks.
         this.waitLife = timing.lease().plus(timing.poll()).plus(timing.jitter());
-        connections.listen(Inbox.CHANNEL + replicaId, inbox::heard);
+        connections.listen(redisKeys.inboxChannel(replicaId), inbox::heard);
     }
 
     @Override
     public Mono<Seen<V>> find(Key key) {
-        return entry(Names.of(key)).mapNotNull(bytes -> seen(bytes).orElse(null));
+        return entry(redisKeys.names(key)).mapNotNull(bytes -> seen(bytes).orElse(null));
     }
 
     @Override
     public Mono<Attempt<Key>> tryLead(Key key, Duration ttl) {
         return Mono.defer(() -> {
-            String lock = Names.of(key).lock();
+            String lock = redisKeys.names(key).lock();
             long flight = flights.incrementAndGet();
             // The time is only of interest to a loser: its failure must not cost the winner the lock.
             Mono<Signal<Long>> now = control(
@@ -81,16 +83,17 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     @Override
     public Mono<Ground<V>> stand(Lease<Key> lease) {
-        Mono<Long> position = control(redis -> Mono.fromCompletionStage(() -> redis.get(RedisPurges.POSITION)))
+        Mono<Long> position = control(redis -> Mono.fromCompletionStage(() -> redis.get(redisKeys.purgePosition())))
                 .map(bytes -> Long.parseLong(Script.text(bytes)))
                 .defaultIfEmpty(0L);
-        Mono<Optional<Seen<V>>> seen = entry(Names.of(lease.key())).map(this::seen).defaultIfEmpty(Optional.empty());
+        Mono<Optional<Seen<V>>> seen = entry(redisKeys.names(lease.key())).map(this::seen)
+                .defaultIfEmpty(Optional.empty());
         return Mono.zip(seen, position, Ground::new);
     }
 
     @Override
     public Mono<Boolean> renew(Lease<Key> lease, Duration ttl) {
-        List<String> keys = List.of(Names.of(lease.key()).lock());
+        List<String> keys = List.of(redisKeys.names(lease.key()).lock());
         return control(
                 redis -> TierScripts.RENEW.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
                         bytes(millis(ttl))))
@@ -99,9 +102,10 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     @Override
     public Mono<Published> publish(Lease<Key> lease, List<Write<Key, V>> writes) {
-        Names names = Names.of(lease.key());
+        Names names = redisKeys.names(lease.key());
         Stream<String> own = Stream.of(names.entry(), names.lock(), names.waiters(), names.fail());
-        List<String> keys = Stream.concat(own, writes.stream().map(write -> Names.of(write.key()).entry())).toList();
+        List<String> keys = Stream.concat(own, writes.stream().map(write -> redisKeys.names(write.key()).entry()))
+                .toList();
         return Mono.fromSupplier(() -> arguments(lease, writes))
                 .flatMap(arguments -> bodies(
                         redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
@@ -111,27 +115,27 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     @Override
     public Mono<Void> release(Lease<Key> lease, Ring ring) {
-        Names names = Names.of(lease.key());
+        Names names = redisKeys.names(lease.key());
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters());
         return control(
                 redis -> TierScripts.RELEASE.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
-                        bytes(Inbox.letter(ring))))
+                        bytes(Inbox.letter(ring)), bytes(redisKeys.inboxPrefix())))
                 .then();
     }
 
     @Override
     public Mono<Void> fail(Lease<Key> lease, V failure) {
-        Names names = Names.of(lease.key());
+        Names names = redisKeys.names(lease.key());
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
         return Mono.fromSupplier(() -> codec.encode(failure))
                 .flatMap(bytes -> control(redis -> TierScripts.FAIL.<Long>run(redis, ScriptOutputType.INTEGER, keys,
-                        bytes(lease.holder()), bytes, bytes(millis(FAILURE_LIFE)))))
+                        bytes(lease.holder()), bytes, bytes(millis(FAILURE_LIFE)), bytes(redisKeys.inboxPrefix()))))
                 .then();
     }
 
     @Override
     public Mono<Sight<V>> follow(Key key, Optional<String> version, long since) {
-        Names names = Names.of(key);
+        Names names = redisKeys.names(key);
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
         return bodies(redis -> TierScripts.FOLLOW.<List<Object>>run(redis, ScriptOutputType.MULTI, keys,
                 bytes(version.orElse("")), bytes(since), bytes(replicaId), bytes(millis(waitLife))))
@@ -140,7 +144,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     @Override
     public Latch listen(Key key) {
-        return inbox.open(Names.of(key).entry());
+        return inbox.open(redisKeys.names(key).entry());
     }
 
     private Mono<Sight<V>> sight(Key key, long since, List<Object> answer) {
@@ -190,6 +194,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
             arguments.add(bytes(millis(write.life())));
             arguments.add(Envelope.seal(lease.holder(), codec.encode(write.value())));
         }
+        arguments.add(bytes(redisKeys.inboxPrefix()));
         return arguments.toArray(byte[][]::new);
     }
 

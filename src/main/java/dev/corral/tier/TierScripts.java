@@ -48,10 +48,11 @@ final class TierScripts {
             return redis.call('PEXPIRE', KEYS[1], ARGV[2])
             """);
 
+    /** The last argument of each script that notifies is what the name of a replica's channel begins with. */
     private static final String RING = """
             local function ring(waiters, message)
               for _, replica in ipairs(redis.call('SMEMBERS', waiters)) do
-                redis.pcall('PUBLISH', 'corral:inbox:' .. replica, message)
+                redis.pcall('PUBLISH', ARGV[#ARGV] .. replica, message)
               end
               redis.call('DEL', waiters)
             end
@@ -60,7 +61,7 @@ final class TierScripts {
     /** 1: stored, 0: the lock is another's, 2: no room. */
     static final Script PUBLISH = Script
             .of("""
-                    -- KEYS: entry, lock, waiters, fail, then an entry for each write | ARGV: holder, then milliseconds and bytes of each
+                    -- KEYS: entry, lock, waiters, fail, then an entry for each write | ARGV: holder, then milliseconds and bytes of each, channels
                     """
                     + RING
                     + """
@@ -92,7 +93,7 @@ final class TierScripts {
                             """);
 
     static final Script RELEASE = Script.of("""
-            -- KEYS: entry, lock, waiters | ARGV: holder, letter of the ring
+            -- KEYS: entry, lock, waiters | ARGV: holder, letter of the ring, channels
             """ + RING + """
             if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
               return 0
@@ -103,7 +104,7 @@ final class TierScripts {
             """);
 
     static final Script FAIL = Script.of("""
-            -- KEYS: entry, lock, waiters, fail | ARGV: holder, failure, milliseconds to remember it
+            -- KEYS: entry, lock, waiters, fail | ARGV: holder, failure, milliseconds to remember it, channels
             """ + RING + """
             if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
               return 0

@@ -329,7 +329,8 @@ class ChartTest {
     @Test
     void aRedisOfItsOwn() {
         Manifests rendered = Chart
-                .render(Chart.LEAST + "  port: 6380\n  database: 3\n  username: corral\n  existingSecret: acl\n");
+                .render(Chart.LEAST + "  port: 6380\n  database: 3\n  username: corral\n  existingSecret: acl\n"
+                        + "  keyPrefix: staging\n");
         RedisProperties redis = Replica.of(rendered).bind("spring.data.redis", RedisProperties.class);
 
         assertThat(redis.getHost()).isEqualTo("redis.example");
@@ -339,6 +340,7 @@ class ChartTest {
         assertThat(redis.getPassword()).isEqualTo("acl/password");
         assertThat(redis.getTimeout()).isEqualTo(Duration.ofMillis(100));
         assertThat(redis.getSsl().isEnabled()).isFalse();
+        assertThat(Replica.of(rendered).value("corral.redis.key-prefix", String.class)).isEqualTo("staging");
         assertThat(rendered.of(Deployment.class)).hasSize(1);
     }
 

@@ -28,7 +28,7 @@ class ChartValuesTest {
     private static final JsonNode SCHEMA = Yaml.read(Chart.HOME.resolve("values.schema.json"));
 
     /** What the chart sets itself, or takes from Secrets. */
-    private static final Set<String> NOT_FOR_VALUES = Set.of("routes", "replica-id", "management");
+    private static final Set<String> NOT_FOR_VALUES = Set.of("routes", "replica-id", "redis", "management");
 
     private static Arguments refused(String values, String... told) {
         return arguments(Chart.LEAST + values, List.of(told));
@@ -60,6 +60,7 @@ class ChartValuesTest {
                 refused("redis: {host: a, tls: {caSecret: ca}}\n", "redis.tls.enabled"),
                 refused("redis: {host: a, password: secret}\n", "password"),
                 refused("redis: {host: a, port: 70000}\n", "/redis/port"),
+                refused("redis: {host: a, keyPrefix: '{a}'}\n", "/redis/keyPrefix"),
                 refused("management: {auth: {users: [{nameKey: a, passwordKey: b, role: ADMIN}]}}\n",
                         "/management/auth/users/0/role"),
                 refused("management: {auth: {password: secret}}\n", "password"),

@@ -191,8 +191,9 @@ class RedisFaultsTest {
 
     @Test
     void allOfAResourceLiesInOneSlot() {
-        Names resource = Names.of(KEY);
-        Names variant = Names.of(KEY.lane("v:1"));
+        var keys = new RedisKeys("corral", 0);
+        Names resource = keys.names(KEY);
+        Names variant = keys.names(KEY.lane("v:1"));
 
         assertThat(List.of(resource.entry(), resource.lock(), resource.waiters(), resource.fail(), variant.entry(),
                 variant.lock())).extracting(SlotHash::getSlot).containsOnly(SlotHash.getSlot("k"));

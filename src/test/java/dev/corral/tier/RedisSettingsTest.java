@@ -36,7 +36,7 @@ class RedisSettingsTest {
             assertServes(Map.of("spring.data.redis.url", "redis://:secret@127.0.0.1:" + redis.port() + "/3",
                     "spring.data.redis.client-name", "corral-test"));
 
-            assertThat(redis.ask("AUTH secret", "SELECT 3", "EXISTS corral:{k}")).isEqualTo("1");
+            assertThat(redis.ask("AUTH secret", "SELECT 3", "EXISTS corral:3:{k}")).isEqualTo("1");
         }
     }
 

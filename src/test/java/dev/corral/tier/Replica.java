@@ -64,7 +64,9 @@ final class Replica implements AutoCloseable {
         spring.refresh();
         RedisProperties properties = spring.getBean(RedisProperties.class);
         connections = new RedisConnections(spring.getBean(LettuceConnectionFactory.class),
-                spring.getBean(RedisConnectionDetails.class), properties);
+                spring.getBean(RedisConnectionDetails.class), properties,
+                RedisKeys.of(settings.getOrDefault("corral.redis.key-prefix", RedisKeys.DEFAULT_PREFIX),
+                        spring.getBean(RedisConnectionDetails.class)));
         gate = new RedisGate(CircuitBreakerRegistry.ofDefaults(), RedisConnections.timeout(properties),
                 Clock.systemUTC());
         purges = new RedisPurges(connections, gate, id, Duration.ofHours(24), looks, Ticker.systemTicker(),
