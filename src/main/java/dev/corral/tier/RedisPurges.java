@@ -71,6 +71,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private final PurgeMirror mirror;
     private final Sinks.Many<Boolean> gaps = Sinks.many().multicast().directBestEffort();
     private final Disposable.Swap looking = Disposables.swap();
+    private final SharedRun reading = new SharedRun(Mono.defer(this::readOn));
     private final String replicaId;
     // Answers may come before Redis has told the asker its purge's position.
     private final Sinks.Many<Heard> answers = Sinks.many().replay().limit(10_000, Duration.ofSeconds(5));
@@ -274,7 +275,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
 
     private Mono<Void> look() {
         Mono<Void> answers = gate.open() ? Mono.empty() : othersAnswer();
-        return answers.then(Mono.defer(() -> readOn(ticker.read())))
+        return answers.then(sync())
                 .doOnSuccess(done -> gate.recovered())
                 .doOnError(gate::missed)
                 // Said by the gate, once; the next look is the retry.
@@ -290,8 +291,18 @@ public final class RedisPurges implements Purges, AutoCloseable {
         return gate.probe(bodies).then(gate.probe(locks)).then();
     }
 
-    /** Reads the log to its end. */
-    private Mono<Void> readOn(long asked) {
+    /**
+     * Reads the log to its end, so that this replica knows of every purge that Redis had at the call; a log that is lost begins
+     * again, with everything older purged. Concurrent callers share one read. Errors with
+     * {@link dev.corral.coalesce.TierUnavailable} when Redis does not reply within a command's time limit.
+     */
+    public Mono<Void> sync() {
+        return reading.next();
+    }
+
+    /** To be run by {@link #sync()} only: one at a time. */
+    private Mono<Void> readOn() {
+        long asked = ticker.read();
         return page().flatMap(page -> missing(page).isEmpty() ? take(page, asked) : assertAgain(page))
                 .repeat()
                 .takeUntil(finished -> finished)

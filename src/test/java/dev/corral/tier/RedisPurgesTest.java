@@ -135,6 +135,33 @@ class RedisPurgesTest {
     }
 
     @Test
+    void aReplicaCanReadTheLogToItsEndNow() {
+        EmbeddedRedis redis = redis("--rename-command", "PUBLISH", "unpublished");
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        long position = purge(here, "hats");
+        assertThat(there.complete()).isLessThan(position);
+
+        there.sync().block(BOUND);
+
+        assertThat(there.complete()).isEqualTo(position);
+        assertThat(purged(there, "hats", position - 1)).isTrue();
+    }
+
+    @Test
+    void aReadAfterALossPurgesEverythingOlder() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long before = purge(here, "hats");
+        redis.ask("FLUSHALL");
+
+        here.sync().block(BOUND);
+
+        assertThat(here.complete()).isGreaterThan(before);
+        assertThat(purged(here, "socks", before)).isTrue();
+    }
+
+    @Test
     void everythingCanBePurged() {
         EmbeddedRedis redis = redis();
         RedisPurges here = replica("a", redis);
