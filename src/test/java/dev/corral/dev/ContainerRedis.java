@@ -1,19 +1,15 @@
 package dev.corral.dev;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Map;
-import java.util.Optional;
-import java.util.stream.Stream;
-import org.slf4j.LoggerFactory;
-import org.springframework.boot.logging.LogLevel;
-import org.springframework.boot.logging.LoggingSystem;
-import org.testcontainers.DockerClientFactory;
 import org.testcontainers.containers.GenericContainer;
 import org.testcontainers.utility.DockerImageName;
 
 /** A Redis in a container, for machines with a Docker engine. Testcontainers removes it with this JVM. */
 public final class ContainerRedis implements RedisServer {
+
+    /** The image of the Redis that is started unless another is named. */
+    static final String IMAGE = "redis:7-alpine";
 
     private static final int REDIS_PORT = 6379;
 
@@ -25,16 +21,29 @@ public final class ContainerRedis implements RedisServer {
         this.container = container;
     }
 
-    /**
-     * Whether a Docker engine answers. At once and in silence where nothing on the machine hints at one: Testcontainers
-     * itself would try every way in and log a page of what it found missing.
-     */
-    public static boolean engineAnswers() {
-        return hinted() && asked();
+    /** Whether a Docker engine answers that has the usual image, or pulls it. Bounded in time, and silent. */
+    public static boolean engineIsUsable() {
+        try {
+            DockerEngine.prepare(IMAGE, DockerEngine.PULL_LIMIT);
+            return true;
+        } catch (DockerEngine.Unusable e) {
+            return false;
+        }
     }
 
-    static ContainerRedis start(String image) {
-        LoggerFactory.getLogger(ContainerRedis.class).info("starting a container of {}", image);
+    /**
+     * Starts a container.
+     *
+     * @throws DockerEngine.Unusable when there is no engine, it has no such image and does not pull it in time, or it starts
+     *         nothing
+     */
+    static ContainerRedis start(String image, Duration pullLimit) throws DockerEngine.Unusable {
+        DockerEngine.prepare(image, pullLimit);
+        return DockerEngine.within(DockerEngine.START_LIMIT, "the Docker engine starts no container of " + image,
+                () -> startPrepared(image));
+    }
+
+    private static ContainerRedis startPrepared(String image) {
         @SuppressWarnings("resource") // closed by close()
         GenericContainer<?> container = new GenericContainer<>(DockerImageName.parse(image))
                 .withExposedPorts(REDIS_PORT)
@@ -44,6 +53,10 @@ public final class ContainerRedis implements RedisServer {
         } catch (RuntimeException e) {
             container.stop();
             throw e;
+        }
+        if (Thread.interrupted()) {
+            // Too late: another Redis was chosen.
+            container.stop();
         }
         return new ContainerRedis(image, container);
     }
@@ -71,29 +84,5 @@ public final class ContainerRedis implements RedisServer {
     @Override
     public void close() {
         container.stop();
-    }
-
-    private static boolean hinted() {
-        if (System.getenv("DOCKER_HOST") != null || System.getProperty("os.name").startsWith("Windows")) {
-            return true;
-        }
-        Path home = Path.of(System.getProperty("user.home"));
-        Stream<Path> sockets = Stream.of(Path.of("/var/run/docker.sock"), home.resolve(".docker/run/docker.sock"),
-                home.resolve(".docker/desktop/docker.sock"), home.resolve(".colima/default/docker.sock"),
-                home.resolve(".rd/docker.sock"), home.resolve(".testcontainers.properties"));
-        Stream<Path> rootless = Optional.ofNullable(System.getenv("XDG_RUNTIME_DIR"))
-                .stream()
-                .flatMap(dir -> Stream.of(Path.of(dir, "docker.sock"), Path.of(dir, "podman/podman.sock")));
-        return Stream.concat(sockets, rootless).anyMatch(Files::exists);
-    }
-
-    private static boolean asked() {
-        LoggingSystem logging = LoggingSystem.get(ContainerRedis.class.getClassLoader());
-        logging.setLogLevel("org.testcontainers", LogLevel.OFF);
-        try {
-            return DockerClientFactory.instance().isDockerAvailable();
-        } finally {
-            logging.setLogLevel("org.testcontainers", LogLevel.WARN);
-        }
     }
 }

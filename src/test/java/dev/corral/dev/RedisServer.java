@@ -1,5 +1,6 @@
 package dev.corral.dev;
 
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import org.slf4j.LoggerFactory;
@@ -10,7 +11,7 @@ import org.springframework.core.env.SimpleCommandLinePropertySource;
 import org.springframework.core.env.StandardEnvironment;
 
 /**
- * A real Redis for development and tests: the one that was given, else a container where a Docker engine answers, else the
+ * A real Redis for development and tests: the one that was given, else a container where a Docker engine can make one, else the
  * embedded redis-server binary. Closing it stops what was started, and never what was given.
  */
 public sealed interface RedisServer extends AutoCloseable permits GivenRedis, ContainerRedis, EmbeddedRedis {
@@ -44,7 +45,8 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
 
     /**
      * The Redis of {@code spring.data.redis.*} or {@code REDIS_URL}; without these a new one. {@code dev.redis.kind} says
-     * which ({@code docker}, {@code embedded}; {@code auto} by default), {@code dev.redis.image} from which image.
+     * which ({@code docker}, {@code embedded}; {@code auto} by default), {@code dev.redis.image} from which image, {@code dev.redis.pull-timeout}
+     * how long its pull may take. One line of the log says what was chosen, and why.
      */
     static RedisServer start(Environment environment) {
         Map<String, String> spring = Binder.get(environment)
@@ -52,7 +54,9 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
                 .orElse(Map.of());
         Optional<GivenRedis> given = GivenRedis.of(spring,
                 Optional.ofNullable(environment.getProperty("REDIS_URL")).filter(url -> !url.isBlank()));
-        return given.isPresent() ? given.get() : startNew(environment);
+        return given.isPresent()
+                ? chosen(given.get(), "spring.data.redis.* or REDIS_URL names it")
+                : startNew(environment);
     }
 
     /** A new embedded server with these arguments after its own, {@code --maxmemory 1mb} for one. */
@@ -61,25 +65,40 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
     }
 
     private static RedisServer startNew(Environment environment) {
-        String image = environment.getProperty("dev.redis.image", "redis:7-alpine");
+        String image = environment.getProperty("dev.redis.image", ContainerRedis.IMAGE);
         String kind = environment.getProperty("dev.redis.kind", "auto");
+        Duration pull = Binder.get(environment)
+                .bind("dev.redis.pull-timeout", Duration.class)
+                .orElse(DockerEngine.PULL_LIMIT);
         return switch (kind) {
-            case "docker" -> ContainerRedis.start(image);
-            case "embedded" -> EmbeddedRedis.start();
-            case "auto" -> ContainerRedis.engineAnswers() ? containerElseEmbedded(image) : EmbeddedRedis.start();
+            case "docker" -> container(image, pull);
+            case "embedded" -> chosen(EmbeddedRedis.start(), "dev.redis.kind=embedded");
+            case "auto" -> containerElseEmbedded(image, pull);
             default -> throw new IllegalArgumentException(
                     "dev.redis.kind (" + kind + ") must be auto, docker or embedded");
         };
     }
 
-    private static RedisServer containerElseEmbedded(String image) {
+    private static RedisServer container(String image, Duration pull) {
         try {
-            return ContainerRedis.start(image);
-        } catch (RuntimeException e) {
-            // An engine without a way to the image's registry.
-            LoggerFactory.getLogger(RedisServer.class)
-                    .warn("no container of {} ({}); the embedded redis-server is used", image, e.getMessage());
-            return EmbeddedRedis.start();
+            return chosen(ContainerRedis.start(image, pull), "dev.redis.kind=docker");
+        } catch (DockerEngine.Unusable e) {
+            throw new IllegalStateException("dev.redis.kind=docker, but " + e.getMessage(), e);
         }
+    }
+
+    private static RedisServer containerElseEmbedded(String image, Duration pull) {
+        try {
+            return chosen(ContainerRedis.start(image, pull), "a Docker engine answers");
+        } catch (DockerEngine.Unusable e) {
+            return chosen(EmbeddedRedis.start(), String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** Says, in one line, which Redis it is and why. */
+    private static RedisServer chosen(RedisServer server, String why) {
+        LoggerFactory.getLogger(RedisServer.class)
+                .info("Redis: {} on {}:{} ({})", server.kind(), server.host(), server.port(), why);
+        return server;
     }
 }

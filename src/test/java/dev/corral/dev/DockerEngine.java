@@ -1,0 +1,162 @@
+package dev.corral.dev;
+
+import com.github.dockerjava.api.DockerClient;
+import com.github.dockerjava.api.exception.NotFoundException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+import org.springframework.boot.logging.LogLevel;
+import org.springframework.boot.logging.LoggingSystem;
+import org.testcontainers.DockerClientFactory;
+import org.testcontainers.dockerclient.DockerClientProviderStrategy;
+import org.testcontainers.utility.DockerImageName;
+import org.testcontainers.utility.ImageNameSubstitutor;
+import org.testcontainers.utility.TestcontainersConfiguration;
+
+/**
+ * The Docker engine that Testcontainers finds on this machine, asked for what it can do before Testcontainers relies on it.
+ * Testcontainers itself retries a pull that cannot succeed for minutes, and logs a stack trace for each try; here every step
+ * has a time limit and every failure is one sentence.
+ */
+final class DockerEngine {
+
+    /** An engine answers within milliseconds; most of this is for the classes that a cold JVM loads to ask it. */
+    static final Duration CHECK_LIMIT = Duration.ofSeconds(8);
+
+    /** For an image that is not there: some 15 MB. Who has a slower line has the embedded redis-server. */
+    static final Duration PULL_LIMIT = Duration.ofSeconds(30);
+
+    /** For an image that is there: two containers, Ryuk's and the wanted one. */
+    static final Duration START_LIMIT = Duration.ofSeconds(30);
+
+    // What Testcontainers and its client of the engine log by; the containers' own loggers begin with the last.
+    private static final List<String> LOGGERS = List.of("org.testcontainers", "com.github.dockerjava", "tc");
+
+    private final DockerClient client;
+
+    private DockerEngine(DockerClient client) {
+        this.client = client;
+    }
+
+    /**
+     * Makes sure that a container of this image can be made: an engine answers, and has the image and the one that
+     * Testcontainers removes containers with (Ryuk), or pulls them within {@code pullLimit} each.
+     *
+     * @throws Unusable with the reason, at the latest after {@link #CHECK_LIMIT} and the pulls' limits
+     */
+    static void prepare(String image, Duration pullLimit) throws Unusable {
+        if (!hinted()) {
+            // At once: Testcontainers would try every way in.
+            throw new Unusable("no Docker engine on this machine");
+        }
+        DockerEngine engine = within(CHECK_LIMIT, "no Docker engine answers", DockerEngine::find);
+        engine.provide(image, pullLimit);
+        if (!Boolean.parseBoolean(System.getenv("TESTCONTAINERS_RYUK_DISABLED"))) {
+            engine.provide(ryukImage(), pullLimit);
+        }
+    }
+
+    /**
+     * Runs a step that needs the engine on a thread of its own, in silence.
+     *
+     * @throws Unusable with {@code failure} and the cause's words when the step fails or takes longer than that
+     */
+    static <T> T within(Duration limit, String failure, Callable<T> step) throws Unusable {
+        var task = new FutureTask<T>(step);
+        Thread thread = Thread.ofPlatform().daemon().name("docker-engine").unstarted(task);
+        log(LogLevel.OFF);
+        boolean quiet = true;
+        try {
+            thread.start();
+            T result = task.get(limit.toNanos(), TimeUnit.NANOSECONDS);
+            quiet = false;
+            return result;
+        } catch (TimeoutException e) {
+            // Left behind, interrupted and mute: it may hang in a read that cannot be ended.
+            thread.interrupt();
+            throw new Unusable(failure + " within " + limit.toMillis() / 1000.0 + " s");
+        } catch (ExecutionException e) {
+            throw new Unusable(failure + ": " + firstSentence(Optional.ofNullable(e.getCause()).orElse(e)));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        } finally {
+            if (!quiet) {
+                log(LogLevel.WARN);
+            }
+        }
+    }
+
+    private static DockerEngine find() {
+        var config = DockerClientFactory.instance().getTransportConfig();
+        var engine = new DockerEngine(DockerClientProviderStrategy.getClientForConfig(config));
+        engine.client.pingCmd().exec();
+        return engine;
+    }
+
+    private void provide(String image, Duration pullLimit) throws Unusable {
+        String name = ImageNameSubstitutor.instance().apply(DockerImageName.parse(image)).asCanonicalNameString();
+        if (!within(CHECK_LIMIT, "the Docker engine does not tell whether it has " + name, () -> has(name))) {
+            within(pullLimit, "the Docker engine cannot pull " + name,
+                    () -> client.pullImageCmd(name).start().awaitCompletion());
+        }
+    }
+
+    private boolean has(String image) {
+        try {
+            client.inspectImageCmd(image).exec();
+            return true;
+        } catch (NotFoundException e) {
+            return false;
+        }
+    }
+
+    @SuppressWarnings("deprecation") // nothing else tells the version
+    private static String ryukImage() {
+        return TestcontainersConfiguration.getInstance().getRyukImage();
+    }
+
+    private static boolean hinted() {
+        if (System.getenv("DOCKER_HOST") != null || System.getProperty("os.name").startsWith("Windows")) {
+            return true;
+        }
+        Path home = Path.of(System.getProperty("user.home"));
+        Stream<Path> sockets = Stream.of(Path.of("/var/run/docker.sock"), home.resolve(".docker/run/docker.sock"),
+                home.resolve(".docker/desktop/docker.sock"), home.resolve(".colima/default/docker.sock"),
+                home.resolve(".rd/docker.sock"), home.resolve(".testcontainers.properties"));
+        Stream<Path> rootless = Optional.ofNullable(System.getenv("XDG_RUNTIME_DIR"))
+                .stream()
+                .flatMap(dir -> Stream.of(Path.of(dir, "docker.sock"), Path.of(dir, "podman/podman.sock")));
+        return Stream.concat(sockets, rootless).anyMatch(Files::exists);
+    }
+
+    private static String firstSentence(Throwable failure) {
+        String text = Optional.ofNullable(failure.getMessage())
+                .filter(line -> !line.isBlank())
+                .orElse(failure.getClass().getSimpleName());
+        // Testcontainers goes on: "Please see logs", which are off.
+        return text.strip().lines().findFirst().orElse("").split("\\. ", 2)[0].strip();
+    }
+
+    private static void log(LogLevel level) {
+        LoggingSystem logging = LoggingSystem.get(DockerEngine.class.getClassLoader());
+        LOGGERS.forEach(logger -> logging.setLogLevel(logger, level));
+    }
+
+    /** There is no engine, or none of use; the message is the reason in one sentence. */
+    static final class Unusable extends Exception {
+        private static final long serialVersionUID = 1;
+
+        Unusable(String reason) {
+            super(reason);
+        }
+    }
+}

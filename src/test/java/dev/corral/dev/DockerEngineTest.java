@@ -1,0 +1,100 @@
+package dev.corral.dev;
+
+import dev.corral.dev.FakeDocker.Fault;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * Where a Docker engine answers and is of no use, the embedded redis-server is used instead, and one line says why. Each case has
+ * a JVM of its own: Testcontainers finds its engine once in a JVM, by the environment.
+ */
+@Timeout(150)
+class DockerEngineTest {
+
+    /** The longest way: the checks, a pull, the start of a container. Minutes without these limits. */
+    private static final Duration BOUND = Duration.ofSeconds(100);
+
+    @TempDir
+    private Path home = Path.of("");
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            PULL_FAILS   | the Docker engine cannot pull redis:7-alpine: Status 500: .*pull rate limit.*
+            PULL_HANGS   | the Docker engine cannot pull redis:7-alpine within 2.0 s
+            CREATE_FAILS | the Docker engine starts no container of redis:7-alpine: .*ryuk.*
+            GARBAGE      | no Docker engine answers: .*
+            SILENT       | no Docker engine answers within 8.0 s
+            """)
+    void anEngineOfNoUseIsPassedOverInOneLine(Fault fault, String reason) throws Exception {
+        try (FakeDocker docker = FakeDocker.start(fault)) {
+            List<String> lines = choose(Map.of("DOCKER_HOST", docker.host()));
+
+            assertThat(lines).hasSize(2);
+            assertThat(lines.getFirst())
+                    .matches(".* INFO .*Redis: an embedded redis-server on 127.0.0.1:\\d+ \\(" + reason + "\\)");
+            assertThat(lines.getLast()).isEqualTo("PONG");
+        }
+    }
+
+    @Test
+    void aKindThatWasAskedForIsNotReplaced() throws Exception {
+        try (FakeDocker docker = FakeDocker.start(Fault.PULL_FAILS)) {
+            List<String> lines = choose(Map.of("DOCKER_HOST", docker.host()), "--dev.redis.kind=docker");
+
+            assertThat(lines.getFirst()).startsWith("Exception in thread")
+                    .contains("dev.redis.kind=docker, but the Docker engine cannot pull redis:7-alpine");
+        }
+    }
+
+    /** What a JVM with that environment prints when it chooses a Redis. */
+    private List<String> choose(Map<String, String> environment, String... settings) throws IOException {
+        // Without this user's settings of Testcontainers; logback-test.xml would be silent without a level.
+        var command = new ArrayList<>(Replica.mainClass(Chooser.class, "-Duser.home=" + home, "-Dlog.level=INFO",
+                "-XX:TieredStopAtLevel=1"));
+        command.add("--dev.redis.pull-timeout=2s");
+        command.addAll(List.of(settings));
+        Path output = home.resolve("output");
+        var builder = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
+        builder.environment().remove("TESTCONTAINERS_RYUK_DISABLED");
+        builder.environment().putAll(environment);
+        Process jvm = builder.start();
+        try {
+            assertThat(jvm.waitFor(BOUND.toSeconds(), TimeUnit.SECONDS)).as("it has ended in time").isTrue();
+            return Files.readAllLines(output, StandardCharsets.UTF_8);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        } finally {
+            jvm.destroyForcibly();
+        }
+    }
+
+    /** Chooses a Redis as the first command does, and asks it. */
+    static final class Chooser {
+
+        private Chooser() {}
+
+        /** Settings as arguments. */
+        public static void main(String[] args) {
+            try (RedisServer redis = RedisServer.start(args)) {
+                if (redis instanceof EmbeddedRedis embedded) {
+                    System.out.println(embedded.ask("PING"));
+                }
+            }
+        }
+    }
+}
