@@ -1,6 +1,8 @@
 package dev.corral;
 
 import dev.corral.tier.RedisConnections;
+import dev.corral.tier.RedisGate;
+import dev.corral.tier.RedisProbes;
 import dev.corral.tier.RedisPurges;
 import java.time.Duration;
 import org.springframework.context.SmartLifecycle;
@@ -17,20 +19,25 @@ final class FleetLink implements SmartLifecycle {
 
     private final RedisConnections connections;
     private final RedisPurges purges;
+    private final RedisProbes probes;
+    private final RedisGate gate;
     private volatile boolean running;
 
-    FleetLink(RedisConnections connections, RedisPurges purges) {
+    FleetLink(RedisConnections connections, RedisPurges purges, RedisProbes probes, RedisGate gate) {
         this.connections = connections;
         this.purges = purges;
+        this.probes = probes;
+        this.gate = gate;
     }
 
     @Override
     public void start() {
+        probes.start();
         connections.start();
         purges.start();
         Flux.interval(Duration.ofMillis(10))
                 .onBackpressureDrop()
-                .takeUntil(tick -> purges.current())
+                .takeUntil(tick -> purges.current() && gate.open())
                 .take(FIRST_SYNC)
                 .blockLast();
         running = true;
@@ -39,6 +46,7 @@ final class FleetLink implements SmartLifecycle {
     @Override
     public void stop() {
         running = false;
+        probes.close();
         purges.close();
         connections.close();
     }

@@ -54,6 +54,7 @@ import dev.corral.tier.RedisConnections;
 import dev.corral.tier.RedisFleet;
 import dev.corral.tier.RedisGate;
 import dev.corral.tier.RedisKeys;
+import dev.corral.tier.RedisProbes;
 import dev.corral.tier.RedisPurges;
 import dev.corral.tier.RedisTier;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
@@ -108,8 +109,14 @@ final class Wiring {
     /** How long flights may take to land after the web server has stopped: an origin's default time. */
     private static final Duration LANDING = Duration.ofSeconds(5);
 
-    /** How long memory answers without asking Redis: the price of a hot key is one command a second and replica. */
+    /** How long an entry in memory is used without asking Redis for its version. */
     private static final Duration RECENCY = Duration.ofSeconds(1);
+
+    /**
+     * The same for a fresh response that Redis has had unchanged for longer: purges are known by their position, and what may be
+     * missed for so long is an earlier refresh by another replica. A hot key then costs a small command each half minute.
+     */
+    private static final Duration FRESH_RECENCY = Duration.ofSeconds(30);
 
     /** How long a marker or a pointer that was found in Redis is kept for the case that Redis goes away. */
     private static final Duration SIGNPOST = Duration.ofSeconds(10);
@@ -134,8 +141,11 @@ final class Wiring {
     @Bean
     RedisHealth redisHealthIndicator(RedisGate gate) {
         return new RedisHealth(() -> switch (gate.state()) {
-            case RedisGate.State.Up(Instant since) -> new RedisHealth.Tier(true, since, "");
-            case RedisGate.State.Degraded(Instant since, String reason) -> new RedisHealth.Tier(false, since, reason);
+            case RedisGate.State.Available(Instant since) -> new RedisHealth.Tier(true, since, "");
+            case RedisGate.State.ReadOnly(Instant since, String reason) -> new RedisHealth.Tier(false, since,
+                    "it does not write: " + reason);
+            case RedisGate.State.Unavailable(Instant since, String reason) ->
+                new RedisHealth.Tier(false, since, reason);
         });
     }
 
@@ -169,8 +179,8 @@ final class Wiring {
     }
 
     @Bean
-    RedisGate redisGate(CircuitBreakerRegistry breakers, RedisProperties properties) {
-        return new RedisGate(breakers, RedisConnections.timeout(properties), Clock.systemUTC());
+    RedisGate redisGate(RedisConnections connections) {
+        return RedisGate.of(connections, Clock.systemUTC());
     }
 
     /** What this replica is called in the fleet. */
@@ -201,12 +211,14 @@ final class Wiring {
             public Optional<Entry> decode(ByteBuffer bytes) {
                 return EntryFormat.decode(bytes);
             }
-        }, timing, identity.replica());
+        }, timing, purges::position, purges::sync, identity.replica());
         Clock clock = purges.fleetClock();
         long size = Optional.ofNullable(settings.near().size())
                 .map(DataSize::toBytes)
                 .orElse(Runtime.getRuntime().maxMemory() / 10);
-        return new NearCache<>(redis, purges, size, Wiring::weight, entry -> left(entry, clock.instant()), RECENCY,
+        return new NearCache<>(redis, purges, size, Wiring::weight, entry -> left(entry, clock.instant()),
+                RECENCY,
+                entry -> longestRecency(entry, clock.instant()),
                 Ticker.systemTicker());
     }
 
@@ -235,10 +247,18 @@ final class Wiring {
         };
     }
 
+    private static Duration longestRecency(Entry entry, Instant now) {
+        if (!(entry instanceof Stored stored)) {
+            return RECENCY;
+        }
+        Duration fresh = stored.terms().ttl(now);
+        return fresh.compareTo(FRESH_RECENCY) < 0 ? fresh : FRESH_RECENCY;
+    }
+
     /** Made after everybody who listens. */
     @Bean
-    FleetLink fleetLink(RedisConnections connections, RedisPurges purges, NearCache<Entry> tier) {
-        return new FleetLink(connections, purges);
+    FleetLink fleetLink(RedisConnections connections, RedisPurges purges, RedisGate gate, NearCache<Entry> tier) {
+        return new FleetLink(connections, purges, new RedisProbes(connections, gate, Schedulers.parallel()), gate);
     }
 
     // ---- the fleet
@@ -254,7 +274,8 @@ final class Wiring {
         var coalescer = new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(),
                 RandomGenerator.getDefault(),
                 meters);
-        meters.watch(coalescer::inFlight, coalescer::waiting, () -> gate.state() instanceof RedisGate.State.Up,
+        meters.watch(coalescer::inFlight, coalescer::waiting,
+                () -> !(gate.state() instanceof RedisGate.State.Unavailable),
                 purges::lag);
         return coalescer;
     }
@@ -286,8 +307,9 @@ final class Wiring {
     private static Vitals vitals(String version, Instant started, RedisPurges purges, RedisGate gate,
             Coalescer<Key, Entry> coalescer, Meters meters, Breakers breakers) {
         String redis = switch (gate.state()) {
-            case RedisGate.State.Up up -> "UP";
-            case RedisGate.State.Degraded degraded -> "DEGRADED";
+            case RedisGate.State.Available available -> "UP";
+            case RedisGate.State.ReadOnly readOnly -> "DEGRADED";
+            case RedisGate.State.Unavailable unavailable -> "DEGRADED";
         };
         return meters.vitals(version, started, redis, purges.complete(), purges.lag(), purges.clockOffset(),
                 flying(coalescer), coalescer.inFlight(), coalescer.waiting(), breakers.states());

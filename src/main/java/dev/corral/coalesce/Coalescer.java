@@ -14,6 +14,7 @@ import dev.corral.coalesce.SharedTier.Ring;
 import dev.corral.coalesce.SharedTier.Seen;
 import dev.corral.coalesce.SharedTier.Sight;
 import dev.corral.coalesce.SharedTier.Write;
+import java.io.Serial;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
@@ -22,6 +23,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
@@ -52,7 +54,11 @@ import reactor.core.scheduler.Scheduler;
  * <li>The leader dies: its lease lapses, a follower finds the key free and takes over.
  * <li>The leader is paused past its lease: likewise; when it wakes its publish is refused. Its own waiters get its answer.
  * <li>Rings are lost: followers look again at every poll.
- * <li>The tier is away: the flight is still one per process, and fills without a lease. The answer is kept in this process.
+ * <li>The tier is slow: the flight waits for it, within its patience.
+ * <li>The tier is known to be unavailable: the flight is still one per process, and fills without a lease. The response is kept in
+ * this process.
+ * <li>The lock and the values are on different servers, each of which is living: no flight waits for a lock that the values' server
+ * does not have; it fills without a lease, as when the tier is unavailable.
  * <li>The fetch fails: everybody who waited is told, once. The flight is gone before anybody hears of it, and the failure is
  * handed to nobody who comes later.
  * <li>The answer is for one request only: all others, in all replicas, are released at once, to fetch in parallel.
@@ -63,6 +69,29 @@ import reactor.core.scheduler.Scheduler;
  * value still serves a caller when it lands. Callers judge what they get, and may ask again.
  */
 public final class Coalescer<K, V> {
+
+    /**
+     * How long those who wait here may wait for the write as well, to be told truthfully whether the value is stored: a round trip,
+     * and one lost packet.
+     */
+    private static final Duration STORED_WAIT = Duration.ofMillis(250);
+
+    /** The pause before a lock is tried again that has just been said to be free and was not; doubled each time. */
+    private static final Duration FIRST_PAUSE = Duration.ofMillis(25);
+
+    /** So often in a row may a lock be refused by one side of the tier and unknown to the other: by then it is no coincidence. */
+    private static final int CONTRADICTIONS = 5;
+
+    /** The patience of a flight is at its end while a step of the tier is still awaited. */
+    private static final class OutOfPatience extends RuntimeException {
+
+        @Serial
+        private static final long serialVersionUID = 1;
+
+        OutOfPatience() {
+            super("the flight's patience is at its end", null, false, false);
+        }
+    }
 
     private final SharedTier<K, V> tier;
     private final Flights<K, V> flights;
@@ -130,32 +159,40 @@ public final class Coalescer<K, V> {
                 .toList();
     }
 
-    /** Spares the others the wait for the lease to lapse; when the tier is away, that wait is the bound. */
+    /** Spares the others the wait for the lease to lapse; that wait is the bound. */
     private Mono<Void> giveBack(Lease<K> lease, Ring ring) {
-        return tier.release(lease, ring).onErrorComplete(TierUnavailable.class);
+        return untilLapsed(tier.release(lease, ring));
     }
 
-    /** What is stored, without a flight; empty when the key is absent or the tier is away. */
-    public Mono<V> find(K key) {
-        return tier.find(key).map(Seen::value).onErrorComplete(TierUnavailable.class);
+    /** A step that has no effect once the lease has lapsed. */
+    private Mono<Void> untilLapsed(Mono<Void> step) {
+        return step.timeout(timing.lease(), Mono.empty(), scheduler).onErrorComplete(TierUnavailable.class);
+    }
+
+    /** What is stored, without a flight; empty when the key is absent, or the tier unavailable or slower than {@code patience}. */
+    public Mono<V> find(K key, Duration patience) {
+        return tier.find(key)
+                .map(Seen::value)
+                .timeout(patience, Mono.empty(), scheduler)
+                .onErrorComplete(TierUnavailable.class);
     }
 
     /**
      * Publishes what was fetched outside a flight, in place of the value of that version: not if anything newer is there, nor if
-     * somebody fills the key now. Never errors for want of the tier.
+     * somebody fills the key now. Emits whether it is stored now, within a lease's time. Never errors for want of the tier.
      */
-    public Mono<Void> offer(K key, String version, List<Write<K, V>> writes) {
+    public Mono<Boolean> offer(K key, String version, List<Write<K, V>> writes) {
         return tier.tryLead(key, timing.lease()).flatMap(attempt -> switch (attempt) {
             case Attempt.Led<K>(Lease<K> lease) -> replace(lease, version, writes);
-            case Attempt.Lost<K> lost -> Mono.<Void>empty();
-        }).onErrorComplete(TierUnavailable.class);
+            case Attempt.Lost<K> lost -> Mono.just(false);
+        }).timeout(timing.lease(), Mono.just(false), scheduler).onErrorReturn(TierUnavailable.class, false);
     }
 
-    private Mono<Void> replace(Lease<K> lease, String version, List<Write<K, V>> writes) {
+    private Mono<Boolean> replace(Lease<K> lease, String version, List<Write<K, V>> writes) {
         return tier.stand(lease)
                 .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
-                        ? tier.publish(lease, writes).doOnNext(this::tell).then()
-                        : tier.release(lease, Ring.LANDED));
+                        ? tier.publish(lease, writes).doOnNext(this::tell).map(Published.STORED::equals)
+                        : tier.release(lease, Ring.LANDED).thenReturn(false));
     }
 
     private void tell(Published published) {
@@ -189,6 +226,8 @@ public final class Coalescer<K, V> {
         private Optional<Seen<V>> seen = Optional.empty();
         /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
         private boolean looked;
+        /** How often in a row the lock was refused and then said to be free. */
+        private int contradictions;
         // Read by operators too.
         private volatile Optional<Lease<K>> held = Optional.empty();
         private volatile boolean follows;
@@ -220,25 +259,32 @@ public final class Coalescer<K, V> {
         }
 
         private Mono<Landing<V>> look() {
-            return tier.find(ask.key())
-                    .map(Optional::of)
-                    .defaultIfEmpty(Optional.empty())
+            return patiently(tier.find(ask.key()).map(Optional::of).defaultIfEmpty(Optional.empty()))
                     .flatMap(this::landOrLead)
                     // The one place where a missing tier shows: this process goes on by itself.
-                    .onErrorResume(TierUnavailable.class, away -> degraded());
+                    .onErrorResume(TierUnavailable.class, away -> degraded())
+                    .onErrorResume(OutOfPatience.class, late -> impatient());
+        }
+
+        /** A step of the tier within the flight's patience. */
+        private <T> Mono<T> patiently(Mono<T> step) {
+            Duration left = patienceLeft();
+            return left.isPositive()
+                    ? step.timeout(left, Mono.error(OutOfPatience::new), scheduler)
+                    : Mono.error(new OutOfPatience());
         }
 
         private Mono<Landing<V>> landOrLead(Optional<Seen<V>> found) {
             seen = found;
             looked = found.isEmpty() || !found.get().remembered();
             if (found.isPresent() && ask.accepts(found.get().value(), false)) {
-                return Mono.just(landed(found.get(), Role.LOOKED, false));
+                return Mono.just(landed(found.get(), Role.LOOKED));
             }
             return lead();
         }
 
         private Mono<Landing<V>> lead() {
-            return tier.tryLead(ask.key(), timing.lease()).flatMap(attempt -> switch (attempt) {
+            return patiently(tier.tryLead(ask.key(), timing.lease())).flatMap(attempt -> switch (attempt) {
                 case Attempt.Led<K>(Lease<K> lease) -> asLeader(lease);
                 case Attempt.Lost<K>(long since) -> follow(since);
             });
@@ -250,7 +296,29 @@ public final class Coalescer<K, V> {
                 events.tookOver();
                 endWait();
             }
-            return tier.stand(lease).flatMap(ground -> landOrFill(lease, ground));
+            return patiently(tier.stand(lease)).flatMap(ground -> ground.held()
+                    ? landOrFill(lease, ground)
+                    : contradicted(() -> {
+                        held = Optional.empty();
+                        return giveBack(lease, Ring.LANDED).then(look());
+                    }));
+        }
+
+        /**
+         * One side of the tier says that there is a lock, the other that there is none: it was given back or has lapsed in between,
+         * or the two sides are not one. Never a wait for such a lock, nor a loop without a pause.
+         */
+        private Mono<Landing<V>> contradicted(Supplier<Mono<Landing<V>>> again) {
+            contradictions++;
+            if (contradictions >= CONTRADICTIONS) {
+                return Mono.error(new TierUnavailable("the locks are not where the values are"));
+            }
+            if (contradictions == 1) {
+                return Mono.defer(again);
+            }
+            Duration pause = FIRST_PAUSE.multipliedBy(1L << (contradictions - 2));
+            return patiently(Mono.delay(pause.plusNanos((long) (pause.toNanos() * random.nextDouble())), scheduler))
+                    .flatMap(over -> again.get());
         }
 
         private Mono<Landing<V>> landOrFill(Lease<K> lease, Ground<V> ground) {
@@ -258,7 +326,7 @@ public final class Coalescer<K, V> {
                     && !ground.seen().map(Seen::version).equals(seen.map(Seen::version));
             seen = ground.seen();
             if (seen.isPresent() && ask.accepts(seen.get().value(), changed)) {
-                Landing<V> landing = landed(seen.get(), changed ? Role.FOLLOWED : Role.LOOKED, changed);
+                Landing<V> landing = landed(seen.get(), changed ? Role.FOLLOWED : Role.LOOKED);
                 return Mono.just(new Landing<>(landing.outcome(), giveBack(lease, Ring.LANDED)));
             }
             return fill(lease, ground.position());
@@ -266,9 +334,14 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> fill(Lease<K> lease, long position) {
             Mono<Filled<K, V>> fill = Mono.defer(() -> ask.fill(seen.map(Seen::value), position));
-            return Mono.firstWithSignal(fill, renewals(lease))
+            return renewed(lease, fill)
                     .onErrorResume(broken -> giveBack(lease, Ring.DISMISSED).then(Mono.error(broken)))
                     .flatMap(filled -> settle(lease, filled));
+        }
+
+        /** The work with the lease kept meanwhile. */
+        private <T> Mono<T> renewed(Lease<K> lease, Mono<T> work) {
+            return Mono.firstWithSignal(work, renewals(lease));
         }
 
         /** Keeps the lease until cancelled. Never emits: a lost lease does not end the fetch, it only makes the publish void. */
@@ -282,41 +355,47 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> settle(Lease<K> lease, Filled<K, V> filled) {
             return switch (filled) {
-                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
-                    var landed = new Outcome.Landed<>(value, lease.holder(), Role.LED, true);
-                    yield lasting
-                            ? Mono.just(new Landing<>(landed, publish(lease, writes)))
-                            : publish(lease, writes).thenReturn(Landing.of(landed));
-                }
+                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) ->
+                    share(lease, value, writes, lasting);
                 case Withhold<K, V>(List<Write<K, V>> writes) -> {
                     events.released(Events.Reason.WITHHELD);
                     yield Mono.just(new Landing<>(released(writes), writes.isEmpty()
                             ? giveBack(lease, Ring.DISMISSED)
-                            : publish(lease, writes)));
+                            : publish(lease, writes).then()));
                 }
-                // Told to the fleet first, so that whoever is told here and comes back at once starts afresh.
-                case Fail<K, V>(V failure) -> tier.fail(lease, failure)
-                        .onErrorComplete(TierUnavailable.class)
-                        .thenReturn(failed(failure));
+                // Told to the fleet first, so that a request that comes back at once starts afresh.
+                case Fail<K, V>(V failure) -> untilLapsed(tier.fail(lease, failure)).thenReturn(failed(failure));
             };
         }
 
-        private Mono<Void> publish(Lease<K> lease, List<Write<K, V>> writes) {
-            return tier.publish(lease, writes)
+        /** What does not last is told when it is stored, or cannot be; the rest a moment earlier if the write is slow. */
+        private Mono<Landing<V>> share(Lease<K> lease, V value, List<Write<K, V>> writes, boolean lasting) {
+            Mono<Boolean> write = publish(lease, writes).cache();
+            Mono<Boolean> known = lasting ? write.timeout(STORED_WAIT, Mono.just(false), scheduler) : write;
+            return known.map(stored -> new Landing<>(
+                    new Outcome.Landed<>(value, lease.holder(), Role.LED, stored), write.then()));
+        }
+
+        /** Emits whether the values are stored. The lease is kept until then: a large body may take longer than the fetch. */
+        private Mono<Boolean> publish(Lease<K> lease, List<Write<K, V>> writes) {
+            return renewed(lease, tier.publish(lease, writes))
                     .doOnNext(Coalescer.this::tell)
-                    .then()
+                    .map(Published.STORED::equals)
+                    .timeout(ask.patience(), Mono.defer(() -> {
+                        // Too large for the way to the tier. Kept here, or every request would try it again.
+                        writes.forEach(tier::keep);
+                        events.released(Events.Reason.FULL);
+                        return giveBack(lease, Ring.DISMISSED).thenReturn(false);
+                    }), scheduler)
                     .onErrorResume(TierUnavailable.class, away -> {
                         // Written or not, nobody here can tell: this process remembers it, the others will look.
                         writes.forEach(tier::keep);
-                        return Mono.empty();
+                        return Mono.just(true);
                     });
         }
 
         private Mono<Landing<V>> follow(long since) {
             follows = true;
-            if (patienceLeft().isNegative()) {
-                return impatient();
-            }
             // Listen, then look: a ring that comes before the answer to this look is kept by the latch.
             return Mono.using(() -> tier.listen(ask.key()), latch -> sight(since, latch), Latch::close)
                     .flatMap(step -> step);
@@ -324,14 +403,17 @@ public final class Coalescer<K, V> {
 
         /** One look of a follower. Emits the step to take when the latch is closed, so that waits do not pile up. */
         private Mono<Mono<Landing<V>>> sight(long since, Latch latch) {
-            return tier.follow(ask.key(), seen.map(Seen::version), since).flatMap(sight -> {
+            return patiently(tier.follow(ask.key(), seen.map(Seen::version), since)).flatMap(sight -> {
                 boolean awaited = looked;
                 looked = true;
                 return switch (sight) {
                     case Sight.Changed<V>(Seen<V> now) -> Mono.just(changed(now, awaited));
                     case Sight.Failed<V>(V failure) -> Mono.just(Mono.just(endWait(failed(failure))));
-                    case Sight.Free<V> free -> Mono.just(Mono.defer(this::lead));
-                    case Sight.Waiting<V>(Duration left) -> waitForRing(since, latch, left);
+                    case Sight.Free<V> free -> Mono.just(contradicted(this::lead));
+                    case Sight.Waiting<V>(Duration left) -> {
+                        contradictions = 0;
+                        yield waitForRing(since, latch, left);
+                    }
                 };
             });
         }
@@ -339,7 +421,7 @@ public final class Coalescer<K, V> {
         private Mono<Landing<V>> changed(Seen<V> now, boolean awaited) {
             seen = Optional.of(now);
             return ask.accepts(now.value(), awaited)
-                    ? Mono.just(endWait(landed(now, awaited ? Role.FOLLOWED : Role.LOOKED, awaited)))
+                    ? Mono.just(endWait(landed(now, awaited ? Role.FOLLOWED : Role.LOOKED)))
                     : Mono.defer(this::lead);
         }
 
@@ -365,7 +447,7 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> dismissed() {
             events.released(Events.Reason.DISMISSED);
-            return Mono.just(endWait(Landing.of(new Outcome.Released<>())));
+            return Mono.just(endWait(Landing.of(new Outcome.Released<V>())));
         }
 
         private Mono<Landing<V>> impatient() {
@@ -383,14 +465,14 @@ public final class Coalescer<K, V> {
         /** Fills without a lease. Without one nothing is published; kept here only if nobody else could have published either. */
         private Mono<Landing<V>> alone(boolean keep) {
             Mono<Void> after = held
-                    .map(lease -> tier.release(lease, Ring.LANDED).onErrorComplete(TierUnavailable.class))
+                    .map(lease -> giveBack(lease, Ring.LANDED))
                     .orElse(Mono.empty());
             return ask.fill(seen.map(Seen::value), purgePosition.getAsLong()).map(filled -> switch (filled) {
                 case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
                     if (keep) {
                         writes.forEach(tier::keep);
                     }
-                    yield new Landing<>(new Outcome.Landed<>(value, "", Role.ALONE, true), after);
+                    yield new Landing<>(new Outcome.Landed<>(value, "", Role.ALONE, keep), after);
                 }
                 case Withhold<K, V> withhold -> {
                     events.released(Events.Reason.WITHHELD);
@@ -404,8 +486,8 @@ public final class Coalescer<K, V> {
             return new Outcome.Released<>(writes.stream().findFirst().map(Write::value));
         }
 
-        private Landing<V> landed(Seen<V> found, Role role, boolean awaited) {
-            return Landing.of(new Outcome.Landed<>(found.value(), found.version(), role, awaited));
+        private Landing<V> landed(Seen<V> found, Role role) {
+            return Landing.of(new Outcome.Landed<>(found.value(), found.version(), role, true));
         }
 
         private Landing<V> failed(V failure) {

@@ -38,7 +38,7 @@ public interface Events {
         DISMISSED,
         /** The wait reached its bound. */
         IMPATIENT,
-        /** The tier had no room for the answer. */
+        /** The tier had no room for the response, or was too slow to take it. */
         FULL
     }
 }

@@ -8,10 +8,10 @@ public sealed interface Outcome<V> {
     /**
      * There is a value.
      *
-     * @param role     who got it
-     * @param awaited true when it was stored while the flight was in the air, false when it had been there before
+     * @param role   who got it
+     * @param stored whether it is known to be stored: not when it was refused, or is still being written
      */
-    record Landed<V>(V value, String version, Role role, boolean awaited) implements Outcome<V> {}
+    record Landed<V>(V value, String version, Role role, boolean stored) implements Outcome<V> {}
 
     /**
      * No value for everybody: each is on its own. The one that fetched has its own answer.

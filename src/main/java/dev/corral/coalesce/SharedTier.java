@@ -9,8 +9,9 @@ import reactor.core.publisher.Mono;
 /**
  * What all replicas share: values, and the right to fill them. The tier is the truth; a {@link Ring} is only a hint.
  *
- * <p>No method waits for another replica, and nothing is written without a lease in hand. Every method may fail with
- * {@link TierUnavailable} within the tier's own command timeout. Thread-safe.
+ * <p>No method waits for another replica, and nothing is written without a lease in hand. A slow tier is waited for: its callers
+ * bound the wait and cancel. Every method errors with {@link TierUnavailable} as soon as the tier is known not to serve, and with
+ * nothing else. Thread-safe.
  *
  * @param <K> a key; all keys of one {@link #publish} belong to the same resource
  * @param <V> a value
@@ -69,8 +70,9 @@ public interface SharedTier<K, V> {
      * What a leader stands on when it starts to fill: the second look, and the purge position read before the origin is asked.
      *
      * @param seen empty when the key is absent
+     * @param held whether the tier has the lease: if not, it has lapsed, or the lock is elsewhere than the values
      */
-    record Ground<V>(Optional<Seen<V>> seen, long position) {}
+    record Ground<V>(Optional<Seen<V>> seen, long position, boolean held) {}
 
     /** The answer to {@link #follow}. */
     sealed interface Sight<V> {
@@ -119,10 +121,18 @@ public interface SharedTier<K, V> {
     /** The value of the key; empty when absent. */
     Mono<Seen<V>> find(K key);
 
-    /** Takes the lease of the key if nobody has it. It lapses after {@code ttl}, released or not. */
+    /** As {@link #find(Object)}, without reading again what is still the same. */
+    default Mono<Seen<V>> find(K key, Seen<V> known) {
+        return find(key);
+    }
+
+    /**
+     * Takes the lease of the key if nobody has it. It lapses after {@code ttl}, released or not. An attempt that is cancelled or
+     * errors may have been granted nevertheless; the tier then gives the lease back by itself.
+     */
     Mono<Attempt<K>> tryLead(K key, Duration ttl);
 
-    /** Looks again, and reads the purge position no later than this answer. */
+    /** Looks again, reads the purge position no later than that, and whether the lease is held. */
     Mono<Ground<V>> stand(Lease<K> lease);
 
     /** Extends the lease to {@code ttl} from now; false when it is lost. */

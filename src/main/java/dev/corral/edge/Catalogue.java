@@ -15,6 +15,7 @@ import dev.corral.http.Tags;
 import dev.corral.http.Terms;
 import dev.corral.http.Variant;
 import dev.corral.http.Varies;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,6 +31,9 @@ import reactor.core.publisher.Mono;
 
 /** What is cached, as operators name it: by URL, tag, prefix, route. Looks like a request does, and fetches nothing. Thread-safe. */
 public final class Catalogue {
+
+    /** For a Redis that is slow: an operator waits for it as long as for a page. */
+    private static final Duration PATIENCE = Duration.ofSeconds(5);
 
     /** An absolute URL, or the path of one; neither user nor fragment, and nothing that could not stand in a request line. */
     private static final Pattern URL = Pattern
@@ -194,7 +198,7 @@ public final class Catalogue {
         Request request = Request.of(route, asked, read.path(), read.query(), from, interim -> {}, Tracing.Trace.NONE);
         Key resource = request.address().resource();
         return edge.coalescer()
-                .find(resource)
+                .find(resource, PATIENCE)
                 .filter(entry -> entry.key().equals(request.address().text()))
                 .flatMap(entry -> entry instanceof Varies pointer && !pointer.names().isEmpty()
                         ? variant(request, pointer)
@@ -206,7 +210,7 @@ public final class Catalogue {
         Fields selecting = Variant.selecting(pointer.names(), request.asked().fields(), request.route().policy());
         Key key = request.address().variant(selecting);
         return edge.coalescer()
-                .find(key)
+                .find(key, PATIENCE)
                 .filter(entry -> entry.key().equals(request.address().text()))
                 .map(entry -> found(request, key, pointer.names(), entry))
                 .defaultIfEmpty(absent(request, key, pointer.names()));

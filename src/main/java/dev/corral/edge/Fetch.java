@@ -70,6 +70,7 @@ final class Fetch {
     private volatile boolean begun;
     private volatile int status;
     private volatile boolean left;
+    private volatile boolean keeps = true;
     /** The last fetch that others may profit from; empty when it is not traced. */
     private volatile String trace = "";
 
@@ -81,6 +82,11 @@ final class Fetch {
     /** Whether this request's own fetch has begun. */
     boolean begun() {
         return begun;
+    }
+
+    /** Whether what this request's own fetch was given is stored for later requests; not when there are too many variants. */
+    boolean keeps() {
+        return keeps;
     }
 
     /** The origin's last answer to this request's own fetches, by its status. */
@@ -180,7 +186,7 @@ final class Fetch {
         if (answer instanceof Answer.Whole whole && decision.on(answer.head()) instanceof Storing.Share share) {
             return edge.coalescer()
                     .offer(at, inPlaceOf, traced(writes(at, stored(share, whole.body(), position))))
-                    .thenReturn(new Alone.Own(answer, true));
+                    .map(stored -> new Alone.Own(answer, stored && keeps));
         }
         return Mono.just(new Alone.Own(answer, false));
     }
@@ -235,7 +241,7 @@ final class Fetch {
     private List<Write<Key, Entry>> writes(Key flight, Stored stored) {
         Key resource = request.address().resource();
         Key object = request.address().variant(stored.selecting());
-        boolean keeps = object.equals(resource) || edge.variants().admit(resource, object, policy().variants());
+        keeps = object.equals(resource) || edge.variants().admit(resource, object, policy().variants());
         Duration life = keeps ? stored.terms().life() : ONWARD;
         var pointer = new Varies(stored.key(), Variant.names(stored.head()), stored.position());
         var writes = new ArrayList<Write<Key, Entry>>();

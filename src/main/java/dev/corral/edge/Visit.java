@@ -92,17 +92,20 @@ final class Visit implements Ask<Key, Entry> {
 
     /** What the shared tier has for this request, without a flight. */
     private Mono<Result> stored() {
-        return edge.coalescer().find(at).mapNotNull(found -> ours(found).orElse(null)).flatMap(entry -> switch (entry) {
-            case Varies pointer -> {
-                boolean on = leadsOn(pointer);
-                at = variant(pointer);
-                yield on ? stored() : Mono.empty();
-            }
-            case Stored stored -> Mono.justOrEmpty(hit(stored));
-            case Ailing ailing -> Mono.justOrEmpty(resting(ailing));
-            case HitForMiss marker -> Mono.empty();
-            case Failure failure -> Mono.empty();
-        });
+        return edge.coalescer()
+                .find(at, patience())
+                .mapNotNull(found -> ours(found).orElse(null))
+                .flatMap(entry -> switch (entry) {
+                    case Varies pointer -> {
+                        boolean on = leadsOn(pointer);
+                        at = variant(pointer);
+                        yield on ? stored() : Mono.empty();
+                    }
+                    case Stored stored -> Mono.justOrEmpty(hit(stored));
+                    case Ailing ailing -> Mono.justOrEmpty(resting(ailing));
+                    case HitForMiss marker -> Mono.empty();
+                    case Failure failure -> Mono.empty();
+                });
     }
 
     private Optional<Result> hit(Stored stored) {
@@ -168,7 +171,7 @@ final class Visit implements Ask<Key, Entry> {
     /** What was there already was not waited for. */
     private void waited(Tracing.Wait wait, Outcome<Entry> end) {
         switch (end) {
-            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean awaited) -> {
+            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean stored) -> {
                 if (role != Role.LOOKED) {
                     wait.over(role.name().toLowerCase(Locale.ROOT), value.trace());
                 }
@@ -184,9 +187,9 @@ final class Visit implements Ask<Key, Entry> {
 
     private Mono<Outcome<Entry>> found() {
         return edge.coalescer()
-                .find(at)
+                .find(at, patience())
                 .filter(entry -> accepts(entry, false) && !(entry instanceof HitForMiss))
-                .map(entry -> new Outcome.Landed<>(entry, "", Role.LOOKED, false));
+                .map(entry -> new Outcome.Landed<>(entry, "", Role.LOOKED, true));
     }
 
     private Mono<Result> settle(int n, Outcome<Entry> end) {
@@ -195,21 +198,21 @@ final class Visit implements Ask<Key, Entry> {
             return Mono.just(fromOrigin(own.get(), false, ""));
         }
         return switch (end) {
-            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean awaited) ->
-                landed(n, value, version, role);
+            case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean stored) ->
+                landed(n, value, version, role, stored);
             case Outcome.Released<Entry> released -> own("released", Optional.empty());
             case Outcome.Failed<Entry>(Entry failure, Optional<Entry> seen) -> Mono.just(failed(failure, seen));
             case Outcome.Crowded<Entry> crowded -> Mono.just(refused(Problem.CROWDED));
         };
     }
 
-    private Mono<Result> landed(int n, Entry value, String version, Role role) {
-        return ours(value).map(mine -> judged(n, mine, version, role)).orElseGet(() -> round(n + 1));
+    private Mono<Result> landed(int n, Entry value, String version, Role role, boolean kept) {
+        return ours(value).map(mine -> judged(n, mine, version, role, kept)).orElseGet(() -> round(n + 1));
     }
 
-    private Mono<Result> judged(int n, Entry value, String version, Role role) {
+    private Mono<Result> judged(int n, Entry value, String version, Role role, boolean kept) {
         return switch (value) {
-            case Stored stored -> landed(n, stored, role);
+            case Stored stored -> landed(n, stored, role, kept);
             case Ailing ailing -> landed(n, ailing, role);
             case Varies pointer -> {
                 at = variant(pointer);
@@ -223,7 +226,8 @@ final class Visit implements Ask<Key, Entry> {
         };
     }
 
-    private Mono<Result> landed(int n, Stored stored, Role role) {
+    /** @param kept whether it is stored for more than those who wait */
+    private Mono<Result> landed(int n, Stored stored, Role role, boolean kept) {
         if (!matches(stored)) {
             // Its flight was on the whole resource and its answer is another variant's: on to our own.
             at = variant(Variant.names(stored.head()));
@@ -233,7 +237,7 @@ final class Visit implements Ask<Key, Entry> {
             case LOOKED -> Mono.justOrEmpty(hit(stored)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
             case LED, FOLLOWED, ALONE -> {
                 if (fetch.begun() || serves(stored, true)) {
-                    yield Mono.just(forwarded(stored));
+                    yield Mono.just(forwarded(stored, kept && fetch.keeps()));
                 }
                 yield Reuse.late(stored, since)
                         ? round(n + 1)
@@ -395,13 +399,12 @@ final class Visit implements Ask<Key, Entry> {
 
     // ---- results
 
-    private Result forwarded(Stored stored) {
+    private Result forwarded(Stored stored, boolean kept) {
         boolean mine = fetch.begun();
-        CacheStatus status = CacheStatus.forwarded(forward)
-                // After a validation the origin's status is not the answer's.
-                .status(mine ? fetch.status() : stored.head().status())
-                .stored()
-                .ttl(stored.terms().ttl(now()));
+        CacheStatus sent = CacheStatus.forwarded(forward)
+                // After a validation the origin's status is not the response's.
+                .status(mine ? fetch.status() : stored.head().status());
+        CacheStatus status = (kept ? sent.stored() : sent).ttl(stored.terms().ttl(now()));
         return mine
                 ? new Result.FromStore(stored, status, Traffic.Outcome.FILLED)
                 : new Result.FromStore(stored, status.collapsed(), Traffic.Outcome.COLLAPSED);

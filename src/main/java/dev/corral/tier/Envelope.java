@@ -2,6 +2,7 @@ package dev.corral.tier;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Optional;
 
 /**
@@ -21,6 +22,16 @@ record Envelope(String version, ByteBuffer payload) {
                 .put(name)
                 .put(payload)
                 .array();
+    }
+
+    /** The length of what stands before the payload. */
+    static int headLength(String version) {
+        return HEAD + version.length();
+    }
+
+    /** Whether these bytes, as many as {@link #headLength}, begin an entry of that version. */
+    static boolean begins(byte[] head, String version) {
+        return Arrays.equals(head, seal(version, new byte[0]));
     }
 
     /** Empty when the bytes are of another format: for this process the entry is absent. */

@@ -20,8 +20,8 @@ import reactor.core.publisher.Mono;
 /**
  * A tier with this process's memory before it. Thread-safe.
  *
- * <p>What passes through is remembered, within a bound in bytes. It answers for {@code recency} without asking the tier, as long
- * as this replica's purges are current; later, and for as long as the value may be kept, only when the tier is away. A value is
+ * <p>What passes through is remembered, within a bound in bytes. It is used for its {@code recency} without asking the tier, as
+ * long as this replica's purges are current; then the tier is asked for its version. Later, and for as long as the value may be kept, only when the tier is away. A value is
  * never kept beyond the life it was written with, nor beyond what {@code left} says of it.
  *
  * <p>Whether a value has been purged is for the reader to judge, as with any tier.
@@ -31,14 +31,17 @@ public final class NearCache<V> implements SharedTier<Key, V> {
     /**
      * @param seen   as remembered, so that a reader does not take what the tier has had since for news
      * @param peeked what {@link #peek} gives, made once
-     * @param known  nanoseconds at which the tier was known to hold this, or a moment before
+     * @param since  nanoseconds at which the tier was first known to hold this version
+     * @param known  nanoseconds at which the tier was last known to hold this, or a moment before
+     * @param until  nanoseconds until which it is used without asking the tier
      */
-    private record Held<V>(Seen<V> seen, Optional<V> peeked, long known, Duration life) {}
+    private record Held<V>(Seen<V> seen, Optional<V> peeked, long since, long known, long until, Duration life) {}
 
     private final SharedTier<Key, V> tier;
     private final Purges purges;
     private final Function<V, Duration> left;
     private final long recency;
+    private final Function<V, Duration> longest;
     private final Ticker ticker;
     private final Cache<Key, Held<V>> memory;
     private final AtomicLong kept = new AtomicLong();
@@ -47,14 +50,17 @@ public final class NearCache<V> implements SharedTier<Key, V> {
      * @param limit   of all values, in bytes as {@code weigher} counts them
      * @param weigher bytes of one value with all it takes to hold it
      * @param left    how long a value that was found in the tier may still be kept; nothing or less: not at all
-     * @param recency how long the memory answers without asking the tier
+     * @param recency how long a value is used without asking the tier whether it has another one; longer for one that the tier has
+     *                had unchanged for longer: as long again
+     * @param longest the limit of that
      */
     public NearCache(SharedTier<Key, V> tier, Purges purges, long limit, ToIntFunction<V> weigher,
-            Function<V, Duration> left, Duration recency, Ticker ticker) {
+            Function<V, Duration> left, Duration recency, Function<V, Duration> longest, Ticker ticker) {
         this.tier = tier;
         this.purges = purges;
         this.left = left;
         this.recency = recency.toNanos();
+        this.longest = longest;
         this.ticker = ticker;
         this.memory = Caffeine.newBuilder()
                 .maximumWeight(limit)
@@ -96,7 +102,10 @@ public final class NearCache<V> implements SharedTier<Key, V> {
                 return Mono.just(held.get().seen());
             }
             long asked = ticker.read();
-            return tier.find(key)
+            // The whole value is read again only if it is another one.
+            return held.map(Held::seen)
+                    .map(seen -> tier.find(key, seen))
+                    .orElseGet(() -> tier.find(key))
                     .doOnNext(seen -> rememberFound(key, seen, asked))
                     .switchIfEmpty(Mono.fromRunnable(() -> forget(key, asked)))
                     .onErrorResume(TierUnavailable.class, away -> held
@@ -173,23 +182,38 @@ public final class NearCache<V> implements SharedTier<Key, V> {
     }
 
     private boolean recent(Held<V> held) {
-        return ticker.read() - held.known() < recency && purges.current();
+        return ticker.read() - held.until() < 0 && purges.current();
     }
 
     private void rememberFound(Key key, Seen<V> seen, long asked) {
-        remember(key, new Held<>(seen.asRemembered(), Optional.of(seen.value()), asked, left.apply(seen.value())));
+        remember(key, held(seen.asRemembered(), asked, left.apply(seen.value())));
     }
 
     /** Known from now on: a look that was sent before may have missed it. */
     private void remember(Write<Key, V> write, String version) {
         var seen = new Seen<>(write.value(), version, true);
-        remember(write.key(), new Held<>(seen, Optional.of(write.value()), ticker.read(), write.life()));
+        remember(write.key(), held(seen, ticker.read(), write.life()));
+    }
+
+    private Held<V> held(Seen<V> seen, long known, Duration life) {
+        return new Held<>(seen, Optional.of(seen.value()), known, known, known + recency, life);
+    }
+
+    /** The same version, found again: it may be used for as long as it has been unchanged. */
+    private Held<V> again(Held<V> old, Held<V> found) {
+        long unchanged = found.known() - old.since();
+        long most = Math.max(recency, longest.apply(found.seen().value()).toNanos());
+        long until = found.known() + Math.max(recency, Math.min(unchanged, most));
+        return new Held<>(found.seen(), found.peeked(), old.since(), found.known(), until, found.life());
     }
 
     /** What is known from later stays. */
     private void remember(Key key, Held<V> held) {
         if (held.life().isPositive()) {
-            memory.asMap().merge(key, held, (old, found) -> old.known() - found.known() > 0 ? old : found);
+            memory.asMap()
+                    .merge(key, held, (old, found) -> old.known() - found.known() > 0
+                            ? old
+                            : old.seen().version().equals(found.seen().version()) ? again(old, found) : found);
         } else {
             forget(key, held.known());
         }

@@ -86,4 +86,19 @@ public final class RedisKeys {
     String fleet() {
         return root + "{fleet}";
     }
+
+    /** What is read, written and compared to see whether Redis serves. */
+    String probe() {
+        return root + "{probe}";
+    }
+
+    /** Another one, for another slot of a Cluster. */
+    String probe(int number) {
+        return root + "{probe-" + number + "}";
+    }
+
+    /** The channel on which a process receives its own messages, to know that it receives any. */
+    String echoChannel(String process) {
+        return root + "echo:" + process;
+    }
 }

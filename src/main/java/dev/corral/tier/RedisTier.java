@@ -2,20 +2,27 @@ package dev.corral.tier;
 
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.SharedTier;
+import dev.corral.coalesce.TierUnavailable;
 import dev.corral.coalesce.Timing;
 import io.lettuce.core.ScriptOutputType;
 import io.lettuce.core.cluster.api.async.RedisClusterAsyncCommands;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Signal;
+import reactor.util.retry.Retry;
 
 import static dev.corral.tier.Script.bytes;
 
@@ -33,6 +40,12 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     // Who waited when the fetch failed looks within a poll and a round trip.
     private static final Duration FAILURE_LIFE = Duration.ofSeconds(3);
 
+    // A server that hangs may grant an attempt when it goes on: its lock is given back within ten seconds of trying. A lock is some
+    // hundred bytes here; beyond the bound the lease ends it.
+    private static final int MOST_GIVEN_UP = 10_000;
+    private static final int GIVE_BACK_TRIES = 20;
+    private static final Duration GIVE_BACK_PAUSE = Duration.ofMillis(500);
+
     private final RedisConnections connections;
     private final RedisKeys redisKeys;
     private final RedisGate gate;
@@ -40,19 +53,27 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     private final String replicaId;
     private final Duration poll;
     private final Duration waitLife;
+    private final LongSupplier purgePosition;
+    private final Supplier<Mono<Void>> syncPurges;
     private final Inbox inbox = new Inbox();
     private final AtomicLong flights = new AtomicLong();
+    private final AtomicInteger givenUp = new AtomicInteger();
 
     /**
      * To be made before the connections are started.
      *
-     * @param replicaId unique for each process of the fleet; its inbox is named by it
+     * @param purgePosition the last purge position this replica knows of
+     * @param syncPurges    reads the log of purges to its end, and begins it anew if it is lost
+     * @param replicaId     unique for each process of the fleet; its inbox is named by it
      */
-    public RedisTier(RedisConnections connections, RedisGate gate, Codec<V> codec, Timing timing, String replicaId) {
+    public RedisTier(RedisConnections connections, RedisGate gate, Codec<V> codec, Timing timing,
+            LongSupplier purgePosition, Supplier<Mono<Void>> syncPurges, String replicaId) {
         this.connections = connections;
         this.redisKeys = connections.keys();
         this.gate = gate;
         this.codec = codec;
+        this.purgePosition = purgePosition;
+        this.syncPurges = syncPurges;
         this.replicaId = replicaId;
         this.poll = timing.poll();
         // Outlives the longest sleep of a follower, which registers again each time it looks.
@@ -65,36 +86,103 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         return entry(redisKeys.names(key)).mapNotNull(bytes -> seen(bytes).orElse(null));
     }
 
+    /** Most of it is found unchanged: then only its version is read. */
+    @Override
+    public Mono<Seen<V>> find(Key key, Seen<V> known) {
+        String entry = redisKeys.names(key).entry();
+        int length = Envelope.headLength(known.version());
+        return bodies(entry, redis -> Mono.fromCompletionStage(() -> redis.getrange(entry, 0, length - 1L)))
+                .filter(head -> Envelope.begins(head, known.version()))
+                .map(same -> known)
+                .switchIfEmpty(Mono.defer(() -> find(key)));
+    }
+
     @Override
     public Mono<Attempt<Key>> tryLead(Key key, Duration ttl) {
         return Mono.defer(() -> {
             String lock = redisKeys.names(key).lock();
             long flight = flights.incrementAndGet();
+            // A connection that breaks is replaced, and with it what Redisson calls itself: each try may have a name of its own.
+            var tried = new LinkedHashSet<String>();
+            Mono<String> winner = gate.guard(lock, Mono.defer(() -> {
+                String holder = holder(flight);
+                synchronized (tried) {
+                    tried.add(holder);
+                }
+                return tryLock(lock, ttl, flight).map(won -> won ? holder : "");
+            }));
             // The time is only of interest to a loser: its failure must not cost the winner the lock.
-            Mono<Signal<Long>> now = control(
+            Mono<Signal<Long>> now = control(lock,
                     redis -> TierScripts.NOW.<Long>run(redis, ScriptOutputType.INTEGER, List.of(lock)))
                     .materialize();
-            return Mono.zip(tryLock(lock, ttl, flight), now, (won, time) -> won
-                    ? Mono.<Attempt<Key>>just(new Attempt.Led<>(new Lease<>(key, holder(flight))))
-                    : Mono.just(time).<Long>dematerialize().<Attempt<Key>>map(Attempt.Lost::new))
-                    .flatMap(attempt -> attempt);
+            return Mono.zip(winner, now, (holder, time) -> holder.isEmpty()
+                    ? Mono.just(time).<Long>dematerialize().<Attempt<Key>>map(Attempt.Lost::new)
+                    : Mono.<Attempt<Key>>just(new Attempt.Led<>(new Lease<>(key, holder))))
+                    .flatMap(attempt -> attempt)
+                    .doOnCancel(() -> giveUp(key, tried))
+                    .doOnError(failed -> giveUp(key, tried));
         });
+    }
+
+    /** The attempts may have been granted, or may still be: their locks are given back when Redis can be reached. */
+    private void giveUp(Key key, Set<String> holders) {
+        List<String> left;
+        synchronized (holders) {
+            left = List.copyOf(holders);
+        }
+        for (String holder : left) {
+            // Beyond the bound a lock lapses by itself, after its lease.
+            if (givenUp.incrementAndGet() > MOST_GIVEN_UP) {
+                givenUp.decrementAndGet();
+                return;
+            }
+            Mono.defer(() -> release(new Lease<>(key, holder), Ring.LANDED))
+                    .retryWhen(Retry.fixedDelay(GIVE_BACK_TRIES, GIVE_BACK_PAUSE))
+                    .onErrorComplete()
+                    .doFinally(end -> givenUp.decrementAndGet())
+                    .subscribe();
+        }
     }
 
     @Override
     public Mono<Ground<V>> stand(Lease<Key> lease) {
-        Mono<Long> position = control(redis -> Mono.fromCompletionStage(() -> redis.get(redisKeys.purgePosition())))
+        Names names = redisKeys.names(lease.key());
+        Mono<Optional<Seen<V>>> seen = entry(names).map(this::seen).defaultIfEmpty(Optional.empty());
+        Mono<Boolean> held = control(names.lock(),
+                redis -> Mono.fromCompletionStage(() -> redis.hexists(names.lock(), lease.holder())));
+        return Mono.zip(seen, position(), held).map(all -> {
+            if (!all.getT3()) {
+                connections.doubt("a lock is not where the entries are");
+            }
+            return new Ground<>(all.getT1(), all.getT2(), all.getT3());
+        });
+    }
+
+    /**
+     * The fleet's purge position. Missing, or below what this replica knows, it was lost: then the log is put in order first, or
+     * whatever is fetched now would be taken to be purged. Without the log's server what this replica knows is the position: an
+     * older one is safe.
+     */
+    private Mono<Long> position() {
+        return readPosition()
+                .filter(position -> position >= Math.max(1, purgePosition.getAsLong()))
+                .switchIfEmpty(Mono.defer(() -> syncPurges.get().then(readPosition())))
+                .onErrorResume(TierUnavailable.class, away -> gate.open()
+                        ? Mono.error(away)
+                        : Mono.fromSupplier(purgePosition::getAsLong));
+    }
+
+    private Mono<Long> readPosition() {
+        return control(redisKeys.purgePosition(),
+                redis -> Mono.fromCompletionStage(() -> redis.get(redisKeys.purgePosition())))
                 .map(bytes -> Long.parseLong(Script.text(bytes)))
                 .defaultIfEmpty(0L);
-        Mono<Optional<Seen<V>>> seen = entry(redisKeys.names(lease.key())).map(this::seen)
-                .defaultIfEmpty(Optional.empty());
-        return Mono.zip(seen, position, Ground::new);
     }
 
     @Override
     public Mono<Boolean> renew(Lease<Key> lease, Duration ttl) {
         List<String> keys = List.of(redisKeys.names(lease.key()).lock());
-        return control(
+        return control(keys.getFirst(),
                 redis -> TierScripts.RENEW.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
                         bytes(millis(ttl))))
                 .map(held -> held == 1);
@@ -107,17 +195,22 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         List<String> keys = Stream.concat(own, writes.stream().map(write -> redisKeys.names(write.key()).entry()))
                 .toList();
         return Mono.fromSupplier(() -> arguments(lease, writes))
-                .flatMap(arguments -> bodies(
+                .flatMap(arguments -> bodies(names.entry(),
                         redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
                                 arguments)))
-                .map(RedisTier::published);
+                .map(RedisTier::published)
+                .doOnNext(published -> {
+                    if (published == Published.FENCED) {
+                        connections.doubt("a lock was lost");
+                    }
+                });
     }
 
     @Override
     public Mono<Void> release(Lease<Key> lease, Ring ring) {
         Names names = redisKeys.names(lease.key());
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters());
-        return control(
+        return control(names.lock(),
                 redis -> TierScripts.RELEASE.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
                         bytes(Inbox.letter(ring)), bytes(redisKeys.inboxPrefix())))
                 .then();
@@ -128,8 +221,10 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         Names names = redisKeys.names(lease.key());
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
         return Mono.fromSupplier(() -> codec.encode(failure))
-                .flatMap(bytes -> control(redis -> TierScripts.FAIL.<Long>run(redis, ScriptOutputType.INTEGER, keys,
-                        bytes(lease.holder()), bytes, bytes(millis(FAILURE_LIFE)), bytes(redisKeys.inboxPrefix()))))
+                .flatMap(bytes -> control(names.lock(),
+                        redis -> TierScripts.FAIL.<Long>run(redis, ScriptOutputType.INTEGER, keys,
+                                bytes(lease.holder()), bytes, bytes(millis(FAILURE_LIFE)),
+                                bytes(redisKeys.inboxPrefix()))))
                 .then();
     }
 
@@ -137,7 +232,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     public Mono<Sight<V>> follow(Key key, Optional<String> version, long since) {
         Names names = redisKeys.names(key);
         List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.fail());
-        return bodies(redis -> TierScripts.FOLLOW.<List<Object>>run(redis, ScriptOutputType.MULTI, keys,
+        return control(names.lock(), redis -> TierScripts.FOLLOW.<List<Object>>run(redis, ScriptOutputType.MULTI, keys,
                 bytes(version.orElse("")), bytes(since), bytes(replicaId), bytes(millis(waitLife))))
                 .flatMap(answer -> sight(key, since, answer));
     }
@@ -149,7 +244,9 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     private Mono<Sight<V>> sight(Key key, long since, List<Object> answer) {
         return switch (Script.text(answer.getFirst())) {
-            case "C" -> changed(key, since, (byte[]) answer.getLast());
+            case "C" -> entry(redisKeys.names(key)).flatMap(entry -> changed(key, since, entry))
+                    // It has lapsed or was evicted in between.
+                    .switchIfEmpty(Mono.just(new Sight.Free<>()));
             // A failure this process cannot read: an attempt of its own will tell it what is wrong.
             case "F" -> Mono.just(codec.decode(ByteBuffer.wrap((byte[]) answer.getLast()))
                     .<Sight<V>>map(Sight.Failed::new)
@@ -177,10 +274,10 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
 
     /** Never waits and never without a lease: both would make Redisson keep state for the lock. */
     private Mono<Boolean> tryLock(String name, Duration ttl, long flight) {
-        return gate.guard(Mono.defer(() -> connections.redisson()
+        return connections.redisson()
                 .reactive()
                 .getLock(name)
-                .tryLock(0, millis(ttl), TimeUnit.MILLISECONDS, flight)));
+                .tryLock(0, millis(ttl), TimeUnit.MILLISECONDS, flight);
     }
 
     /** As Redisson writes it into the lock. */
@@ -207,7 +304,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     }
 
     private Mono<byte[]> entry(Names names) {
-        return bodies(redis -> Mono.fromCompletionStage(() -> redis.get(names.entry())));
+        return bodies(names.entry(), redis -> Mono.fromCompletionStage(() -> redis.get(names.entry())));
     }
 
     private Optional<Seen<V>> seen(byte[] entry) {
@@ -216,12 +313,12 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
                         .map(value -> new Seen<>(value, envelope.version())));
     }
 
-    private <T> Mono<T> control(Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
-        return gate.guard(Mono.defer(() -> command.apply(connections.control())));
+    private <T> Mono<T> control(String key, Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
+        return gate.guard(key, Mono.defer(() -> command.apply(connections.control())));
     }
 
-    private <T> Mono<T> bodies(Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
-        return gate.guard(Mono.defer(() -> command.apply(connections.bodies())));
+    private <T> Mono<T> bodies(String key, Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {
+        return gate.guard(key, Mono.defer(() -> command.apply(connections.bodies())));
     }
 
     /** Redis refuses a life of nothing. */

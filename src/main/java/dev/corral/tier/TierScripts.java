@@ -15,13 +15,16 @@ final class TierScripts {
             return time[1] * 1000000 + time[2]
             """);
 
-    /** {@code C entry}, {@code F failure}, {@code N} (nobody leads) or {@code W milliseconds}. */
+    /**
+     * {@code C} (another version is there: it is read by itself, for a script copies what it returns while Redis waits), {@code F
+     * failure}, {@code N} (nobody leads) or {@code W milliseconds}.
+     */
     static final Script FOLLOW = Script.of("""
             -- KEYS: entry, lock, waiters, fail | ARGV: version seen or '', since, replica, milliseconds to remember it
             local seen = ARGV[1]
             local head = redis.call('GETRANGE', KEYS[1], 0, #seen + 1)
             if string.byte(head, 1) == 1 and head ~= '\\1' .. string.char(#seen) .. seen then
-              return {'C', redis.call('GET', KEYS[1])}
+              return {'C'}
             end
             local failure = redis.call('GET', KEYS[4])
             if failure then

@@ -176,7 +176,7 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
 
     @Override
     public Mono<Ground<V>> stand(Lease<K> lease) {
-        return step("stand", lease.key(), () -> new Ground<>(seen(lease.key()), store.position));
+        return step("stand", lease.key(), () -> new Ground<>(seen(lease.key()), store.position, holds(lease)));
     }
 
     @Override

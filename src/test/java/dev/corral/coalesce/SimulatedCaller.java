@@ -110,8 +110,8 @@ final class SimulatedCaller implements Ask<String, Page> {
             return alone();
         }
         return replica.coalescer.join(this).doOnNext(outcomes::add).flatMap(outcome -> switch (outcome) {
-            case Outcome.Landed<Page>(Page page, String version, Outcome.Role role, boolean awaited) ->
-                accepts(page, awaited)
+            case Outcome.Landed<Page>(Page page, String version, Outcome.Role role, boolean stored) ->
+                accepts(page, role != Outcome.Role.LOOKED)
                         ? serve(page, version)
                         : round(round + 1);
             case Outcome.Released<Page> released -> own.map(Mono::just).orElseGet(this::alone);

@@ -47,6 +47,8 @@ final class SimulatedConnection implements SharedTier<String, Page> {
     private final Duration recency;
     private int holders;
 
+    /** After so long without a reply the tier is known not to serve. */
+    Duration patience = TIMEOUT;
     /** Nothing goes through while it is cut. */
     boolean cut;
     /** Commands whose requests never arrive. */
@@ -215,7 +217,7 @@ final class SimulatedConnection implements SharedTier<String, Page> {
             this.command = command;
             this.name = command + " " + key + " of " + replica + "/" + sent.merge(command, 1, Integer::sum);
             this.effect = effect;
-            this.deadline = process.schedule(() -> fail("timed out"), TIMEOUT.toNanos(), TimeUnit.NANOSECONDS);
+            this.deadline = process.schedule(() -> fail("timed out"), patience.toNanos(), TimeUnit.NANOSECONDS);
             sink.onDispose(this::settle);
         }
 

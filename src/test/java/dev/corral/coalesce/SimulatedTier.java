@@ -144,7 +144,7 @@ final class SimulatedTier {
     }
 
     Ground<Page> stand(Lease<String> lease) {
-        return new Ground<>(flaws.contains(Flaw.BLIND) ? Optional.empty() : find(lease.key()), position);
+        return new Ground<>(flaws.contains(Flaw.BLIND) ? Optional.empty() : find(lease.key()), position, holds(lease));
     }
 
     boolean renew(Lease<String> lease, Duration ttl) {

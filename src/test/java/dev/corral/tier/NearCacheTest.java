@@ -253,7 +253,7 @@ class NearCacheTest extends SharedTierContract {
                 return Mono.just(new Purged(++position, Flux.empty()));
             }
         };
-        return new NearCache<>(tier, purges, 10_000, String::length, value -> LIFE, RECENCY,
+        return new NearCache<>(tier, purges, 10_000, String::length, value -> LIFE, RECENCY, value -> RECENCY,
                 () -> time.now(TimeUnit.NANOSECONDS));
     }
 

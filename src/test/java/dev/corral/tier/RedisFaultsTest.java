@@ -81,7 +81,7 @@ class RedisFaultsTest {
 
         redis.stop();
 
-        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Degraded);
+        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Unavailable);
         assertUnavailableAtOnce(replica.tier.find(KEY));
         assertUnavailableAtOnce(replica.tier.tryLead(KEY, LEASE));
         assertUnavailableAtOnce(replica.purges.purge(List.of("x")));
@@ -97,7 +97,7 @@ class RedisFaultsTest {
     @Test
     void itSaysOnceThatRedisIsAwayAndOnceThatItIsBack() {
         redis.stop();
-        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Degraded);
+        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Unavailable);
         Flux.range(0, 100).concatMap(i -> replica.tier.find(KEY).onErrorComplete()).blockLast(BOUND);
         redis.restart();
         Awaitility.await().until(replica.gate::open);
@@ -113,7 +113,7 @@ class RedisFaultsTest {
         assertUnavailable(TIMEOUT.multipliedBy(2), replica.tier.find(KEY));
         Flux.range(0, 20).flatMap(i -> replica.tier.tryLead(Key.of("p" + i), LEASE).onErrorComplete()).blockLast(BOUND);
 
-        assertThat(replica.gate.state()).isInstanceOf(RedisGate.State.Degraded.class);
+        assertThat(replica.gate.state()).isInstanceOf(RedisGate.State.Unavailable.class);
         assertUnavailableAtOnce(replica.tier.find(KEY));
         redis.resume();
         Awaitility.await().until(replica.gate::open);
@@ -124,11 +124,11 @@ class RedisFaultsTest {
     void aPauseIsNoticedWithoutTraffic() {
         redis.pause();
 
-        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Degraded);
+        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Unavailable);
 
         assertThat(replica.purges.current()).isFalse();
         redis.resume();
-        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Up);
+        Awaitility.await().until(() -> replica.gate.state() instanceof RedisGate.State.Available);
     }
 
     @Test
@@ -139,7 +139,7 @@ class RedisFaultsTest {
         replica = Replica.startAlone("b", impatient(redis.settings()));
 
         assertUnavailableAtOnce(replica.tier.find(KEY));
-        assertThat(replica.gate.state()).isInstanceOf(RedisGate.State.Degraded.class);
+        assertThat(replica.gate.state()).isInstanceOf(RedisGate.State.Unavailable.class);
         assertThat(replica.purges.current()).isFalse();
         redis.restart();
         Awaitility.await().until(replica.gate::open);

@@ -50,7 +50,7 @@ class RedisSettingsTest {
 
             long named = redis.ask("CLIENT LIST").lines().filter(line -> line.contains(" name=corral ")).count();
 
-            // Two for commands, one for messages, two for locks at least.
+            // Two for commands, one for messages, one for probes, four for locks.
             assertThat(named).isBetween(5L, 8L);
         }
     }

@@ -2,7 +2,6 @@ package dev.corral.tier;
 
 import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.Timing;
-import io.github.resilience4j.circuitbreaker.CircuitBreakerRegistry;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Clock;
@@ -55,6 +54,7 @@ final class Replica implements AutoCloseable {
     final AnnotationConfigApplicationContext spring = new AnnotationConfigApplicationContext();
     final RedisConnections connections;
     final RedisGate gate;
+    final RedisProbes probes;
     final RedisPurges purges;
     final RedisTier<String> tier;
 
@@ -67,11 +67,12 @@ final class Replica implements AutoCloseable {
                 spring.getBean(RedisConnectionDetails.class), properties,
                 RedisKeys.of(settings.getOrDefault("corral.redis.key-prefix", RedisKeys.DEFAULT_PREFIX),
                         spring.getBean(RedisConnectionDetails.class)));
-        gate = new RedisGate(CircuitBreakerRegistry.ofDefaults(), RedisConnections.timeout(properties),
-                Clock.systemUTC());
+        gate = RedisGate.of(connections, Clock.systemUTC());
+        probes = new RedisProbes(connections, gate, Schedulers.parallel());
         purges = new RedisPurges(connections, gate, id, Duration.ofHours(24), looks, Ticker.systemTicker(),
                 Clock.systemUTC());
-        tier = new RedisTier<>(connections, gate, text(1), TIMING, id);
+        tier = new RedisTier<>(connections, gate, text(1), TIMING, purges::position, purges::sync, id);
+        probes.start();
         connections.start();
         purges.start();
     }
@@ -105,6 +106,7 @@ final class Replica implements AutoCloseable {
 
     @Override
     public void close() {
+        probes.close();
         purges.close();
         connections.close();
         spring.close();
