@@ -300,8 +300,8 @@ final class Wiring {
         String version = build.map(BuildProperties::getVersion).orElse("unknown");
         Instant started = Instant.now();
         Supplier<Vitals> vitals = () -> vitals(version, started, purges, gate, coalescer, meters, breakers);
-        return new Board(identity.replica(), vitals, status -> fleet.beat(status).map(Wiring::members), fleet.leave(),
-                () -> recent(purges), purges.fleetClock()::instant, Schedulers.parallel(), json);
+        return new Board(identity.replica(), vitals, new FleetRecord(fleet), () -> recent(purges),
+                purges.fleetClock()::instant, Schedulers.parallel(), json);
     }
 
     private static Vitals vitals(String version, Instant started, RedisPurges purges, RedisGate gate,
@@ -323,12 +323,6 @@ final class Wiring {
                 .toList();
     }
 
-    private static List<Board.Member> members(List<RedisFleet.Member> members) {
-        return members.stream()
-                .map(member -> new Board.Member(member.id(), member.seen(), member.live(), member.status()))
-                .toList();
-    }
-
     private static List<Board.Purged> recent(RedisPurges purges) {
         return purges.recent()
                 .stream()
@@ -342,10 +336,10 @@ final class Wiring {
     }
 
     @Bean
-    Purger purger(RedisPurges purges, RedisFleet fleet, Meters meters, Settings settings, ObjectMapper json) {
-        Mono<List<Purger.Standing>> standings = fleet.members()
+    Purger purger(RedisPurges purges, RedisFleet fleet, Meters meters, Settings settings) {
+        Mono<List<Purger.Standing>> standings = fleet.standings()
                 .map(members -> members.stream()
-                        .map(member -> Purger.Standing.of(member.id(), member.live(), member.status(), json))
+                        .map(member -> new Purger.Standing(member.id(), member.live(), member.position()))
                         .toList());
         return new Purger(purges, standings, settings.purge().timeout(), Schedulers.parallel(), meters);
     }

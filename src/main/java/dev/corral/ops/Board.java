@@ -9,10 +9,8 @@ import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Function;
 import java.util.function.Supplier;
 import org.HdrHistogram.Histogram;
 import org.slf4j.Logger;
@@ -22,66 +20,104 @@ import reactor.core.Disposable;
 import reactor.core.Disposables;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
-import reactor.core.publisher.Sinks;
 import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 
 /**
- * The fleet's board: once a second this replica tells the others how it is, hears how they are, and keeps what it heard for the
- * last five minutes, for whoever opens the dashboard. Thread-safe.
+ * The state of the fleet for operators. Once a second this replica records its own status; the statuses of all replicas are read
+ * only while a dashboard is open or the fleet endpoint is called, at most twice a second however many look. Thread-safe.
  *
- * <p>While Redis is away it shows this replica, and the others as they were last heard of.
+ * <p>While Redis is away it shows this replica, and the others as they were last read.
  */
 public final class Board implements SmartLifecycle {
 
     private static final Logger log = LoggerFactory.getLogger(Board.class);
 
     private static final Duration BEAT = Duration.ofSeconds(1);
-    private static final int KEPT = 300;
-    // Who is not heard of for this long is no longer counted on; as in the fleet's own record.
+    // Half a beat: what is shown is at most a beat and a half old.
+    private static final Duration SHARED = Duration.ofMillis(500);
+    // A replica without a beat for this long no longer counts as live; as in the fleet's own record.
     private static final Duration LIVES = Duration.ofSeconds(3);
+    // Bytes of one history: about 500 replicas with traffic. Of a larger fleet its older part is left out.
+    private static final int HISTORY = 8 << 20;
+    // What the charts need of the past.
+    private static final List<String> OF_THE_PAST = List.of("started", "flights", "waiters", "requests", "fetches",
+            "fills",
+            "fenced", "takeovers", "waits", "waitMillis", "latency");
 
     /** A replica as the fleet knows it; {@code status} is its {@link Vitals} as JSON. */
     public record Member(String id, Instant seen, boolean live, String status) {}
 
+    /** The members at one time of the past, with the part of their status that the charts need. */
+    public record Past(Instant time, List<Member> members) {}
+
     /** A purge, as people are told of it. */
     public record Purged(long position, Instant time, boolean soft, List<String> names, String by) {}
+
+    /** The record of the fleet; errors when Redis is away. */
+    public interface Fleet {
+
+        /** Whether the history has no point of this replica for the time of {@code now} yet: every ten seconds. */
+        boolean wantsPoint(Instant now);
+
+        /**
+         * Records this replica's status.
+         *
+         * @param point for the history; none when empty
+         * @return another process that has this replica's id; empty when there is none
+         */
+        Mono<Optional<String>> beat(String status, Optional<String> point, Instant now);
+
+        /** All members, by id. */
+        Mono<List<Member>> members();
+
+        /** The last five minutes, the oldest first. */
+        Mono<List<Past>> history(Instant now);
+
+        /** Removes this replica. */
+        Mono<Void> leave();
+    }
 
     /** A replica on the board. */
     private record Seat(Member member, ObjectNode status, Optional<Histogram> latency) {}
 
     private final String self;
     private final Supplier<Vitals> vitals;
-    private final Function<String, Mono<List<Member>>> beat;
-    private final Mono<Void> leave;
+    private final Fleet fleet;
     private final Supplier<List<Purged>> purges;
     private final Supplier<Instant> clock;
     private final Scheduler scheduler;
     private final ObjectMapper json;
     private final Disposable.Swap beating = Disposables.swap();
-    private final Sinks.Many<String> samples = Sinks.many().multicast().directBestEffort();
-    private final Deque<String> kept = new ArrayDeque<>(); // guarded by itself; the oldest first
+    private final Mono<String> current;
+    private final Flux<String> samples;
+    private final Histogram sincePoint = Latency.none(); // of one beat after the other
     private volatile List<Member> known = List.of();
+    private volatile String status = "{}";
+    private volatile Optional<String> duplicate = Optional.empty();
     private volatile boolean running;
 
     /**
      * @param self      this replica's id
-     * @param beat      tells the fleet this replica's status, and gives all members
-     * @param leave     says goodbye
      * @param purges    the latest first
      * @param clock     the fleet's
-     * @param scheduler where the beats are timed
+     * @param scheduler where beats and samples are timed
      */
-    public Board(String self, Supplier<Vitals> vitals, Function<String, Mono<List<Member>>> beat, Mono<Void> leave,
-            Supplier<List<Purged>> purges, Supplier<Instant> clock, Scheduler scheduler, ObjectMapper json) {
+    public Board(String self, Supplier<Vitals> vitals, Fleet fleet, Supplier<List<Purged>> purges,
+            Supplier<Instant> clock, Scheduler scheduler, ObjectMapper json) {
         this.self = self;
         this.vitals = vitals;
-        this.beat = beat;
-        this.leave = leave;
+        this.fleet = fleet;
         this.purges = purges;
         this.clock = clock;
         this.scheduler = scheduler;
         this.json = json;
+        this.current = Mono.defer(this::read).cache(SHARED, scheduler);
+        this.samples = Flux.interval(Duration.ZERO, BEAT, scheduler)
+                .onBackpressureDrop()
+                .concatMap(tick -> current, 1)
+                .publish()
+                .refCount();
     }
 
     @Override
@@ -97,7 +133,7 @@ public final class Board implements SmartLifecycle {
     public void stop(Runnable done) {
         running = false;
         beating.dispose();
-        leave.onErrorComplete().doFinally(end -> done.run()).subscribe();
+        fleet.leave().onErrorComplete().doFinally(end -> done.run()).subscribe();
     }
 
     @Override
@@ -117,31 +153,41 @@ public final class Board implements SmartLifecycle {
         return 2_000;
     }
 
-    /** What was seen in the last five minutes: JSON, one object a second, the oldest first. */
-    public List<String> history() {
-        synchronized (kept) {
-            return List.copyOf(kept);
-        }
+    /** The fleet of now, as a JSON object; read at most half a second ago. */
+    public Mono<String> current() {
+        return current;
     }
 
-    /** What is seen from now on, a JSON object a second. Whoever is slow misses some. */
+    /** The fleet of the last five minutes: a JSON array, a sample each ten seconds, the oldest first; empty without Redis. */
+    public Mono<String> history() {
+        return Mono.defer(() -> fleet.history(clock.get()))
+                // Decoding takes its time.
+                .publishOn(Schedulers.boundedElastic())
+                .map(this::history)
+                .onErrorReturn("[]");
+    }
+
+    /** The fleet from now on, a JSON object a second; a slow subscriber misses some. Nothing is read without a subscriber. */
     public Flux<String> samples() {
-        return samples.asFlux();
+        return samples.onBackpressureLatest();
     }
 
-    /** The members as last heard of, by id. */
-    public List<Member> members() {
-        return known;
+    /** Another live process that has this replica's id, as of the last beat; empty when there is none. */
+    public Optional<String> duplicate() {
+        return duplicate;
     }
 
     private Mono<Void> beat() {
         return Mono.defer(() -> {
             Vitals now = vitals.get();
-            String status = text(now);
-            return beat.apply(status)
+            Instant time = clock.get();
+            status = text(now);
+            Latency.decode(now.latency()).ifPresent(sincePoint::add);
+            Optional<String> point = fleet.wantsPoint(time) ? Optional.of(point(now)) : Optional.empty();
+            return fleet.beat(status, point, time)
+                    .doOnNext(other -> written(other, point.isPresent()))
                     // Redis is away: the gate says so, once.
-                    .onErrorResume(away -> Mono.just(alone(status)))
-                    .doOnNext(this::show)
+                    .onErrorComplete()
                     .then();
         })
                 // To read off a histogram may take a moment's sleep, until those who are just writing to it have done so.
@@ -152,8 +198,40 @@ public final class Board implements SmartLifecycle {
                 });
     }
 
-    /** The others as they were last heard of, no longer counted on after a while; and this replica. */
-    private List<Member> alone(String status) {
+    private void written(Optional<String> other, boolean point) {
+        if (point) {
+            sincePoint.reset();
+        }
+        if (!other.equals(duplicate)) {
+            if (other.isPresent()) {
+                log.error(
+                        "Another live process of the fleet (incarnation {}) has the corral.replica-id {} of this one: "
+                                + "give each replica an id of its own, or none",
+                        other.get(), self);
+            } else {
+                log.info("The corral.replica-id {} is this process' own again", self);
+            }
+            duplicate = other;
+        }
+    }
+
+    private String point(Vitals now) {
+        ObjectNode point = json.valueToTree(now);
+        point.retain(OF_THE_PAST);
+        return text(point.put("latency", Latency.encode(sincePoint)));
+    }
+
+    private Mono<String> read() {
+        return fleet.members()
+                .doOnNext(members -> known = members)
+                .onErrorResume(away -> Mono.fromSupplier(this::alone))
+                .publishOn(Schedulers.boundedElastic())
+                .map(members -> text(sample(clock.get(), members.stream().map(this::seat).toList())
+                        .set("purges", json.valueToTree(purges.get().stream().limit(20).toList()))));
+    }
+
+    /** The others as they were last read, no longer live after a while; and this replica. */
+    private List<Member> alone() {
         Instant now = clock.get();
         var members = new ArrayList<Member>();
         for (Member member : known) {
@@ -167,21 +245,23 @@ public final class Board implements SmartLifecycle {
         return members;
     }
 
-    private void show(List<Member> members) {
-        known = members;
-        String sample = text(sample(members.stream().map(this::seat).toList()));
-        synchronized (kept) {
-            kept.addLast(sample);
-            if (kept.size() > KEPT) {
-                kept.removeFirst();
+    private String history(List<Past> steps) {
+        var kept = new ArrayDeque<String>();
+        int bytes = 0;
+        for (Past past : steps.reversed()) {
+            String sample = text(sample(past.time(), past.members().stream().map(this::seat).toList()));
+            bytes += sample.length();
+            if (bytes > HISTORY) {
+                break;
             }
+            kept.addFirst(sample);
         }
-        samples.tryEmitNext(sample);
+        return "[" + String.join(",\n", kept) + "]";
     }
 
-    private ObjectNode sample(List<Seat> seats) {
+    private ObjectNode sample(Instant time, List<Seat> seats) {
         Histogram all = Latency.none();
-        ObjectNode sample = json.createObjectNode().put("time", clock.get().toString()).put("self", self);
+        ObjectNode sample = json.createObjectNode().put("time", time.toString()).put("self", self);
         var replicas = sample.putArray("replicas");
         for (Seat seat : seats) {
             ObjectNode replica = replicas.addObject()
@@ -196,7 +276,6 @@ public final class Board implements SmartLifecycle {
         for (JsonNode replica : replicas) {
             share((ObjectNode) replica, all.getTotalCount());
         }
-        sample.set("purges", json.valueToTree(purges.get().stream().limit(20).toList()));
         return sample;
     }
 

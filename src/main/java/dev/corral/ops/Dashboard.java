@@ -179,8 +179,7 @@ public final class Dashboard implements SmartLifecycle {
     }
 
     private Flux<ServerSentEvent<String>> told() {
-        Flux<ServerSentEvent<String>> history = Flux
-                .defer(() -> Flux.just(event("history", "[" + String.join(",\n", board.history()) + "]")));
+        Mono<ServerSentEvent<String>> history = board.history().map(past -> event("history", past));
         Flux<ServerSentEvent<String>> samples = board.samples().map(sample -> event("sample", sample));
         Flux<ServerSentEvent<String>> pulse = Flux.interval(KEEP_ALIVE, scheduler)
                 .onBackpressureDrop()

@@ -1,24 +1,23 @@
 package dev.corral.ops;
 
-import java.util.List;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
+import reactor.core.publisher.Mono;
 
-/** The whole fleet as this replica last heard of it, at most a second ago: {@code GET /actuator/fleet}. */
+/** The whole fleet as recorded in Redis, read at most half a second ago: {@code GET /actuator/fleet}. */
 @Endpoint(id = "fleet")
 public final class FleetEndpoint {
 
     private final Board board;
 
-    /** Tells what is on this board. */
+    /** Reads this board. */
     public FleetEndpoint(Board board) {
         this.board = board;
     }
 
-    /** The last sample; 503-like emptiness before the first beat: no replicas. */
+    /** One sample; without Redis this replica, and the others as they were last read. */
     @ReadOperation(produces = "application/json")
-    public String fleet() {
-        List<String> history = board.history();
-        return history.isEmpty() ? "{\"replicas\":[]}" : history.getLast();
+    public Mono<String> fleet() {
+        return board.current();
     }
 }

@@ -1,7 +1,5 @@
 package dev.corral.ops;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Purged;
 import dev.corral.coalesce.TierUnavailable;
@@ -32,17 +30,7 @@ public final class Purger {
     private static final Duration LOOK = Duration.ofMillis(250);
 
     /** What the fleet's record says of a replica: whether it lives, and the position up to which it knows all purges. */
-    public record Standing(String id, boolean live, long position) {
-
-        /** The standing of a replica with this status, a {@link Vitals} as JSON; at position 0 if nobody here can read it. */
-        public static Standing of(String id, boolean live, String status, ObjectMapper json) {
-            try {
-                return new Standing(id, live, json.readTree(status).path("position").asLong());
-            } catch (JsonProcessingException strange) {
-                return new Standing(id, live, 0);
-            }
-        }
-    }
+    public record Standing(String id, boolean live, long position) {}
 
     /**
      * What became of a purge.

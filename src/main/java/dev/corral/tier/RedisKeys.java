@@ -82,7 +82,7 @@ public final class RedisKeys {
         return inboxPrefix() + replicaId;
     }
 
-    /** The statuses of the fleet's replicas. */
+    /** The statuses of the fleet's replicas, by id. */
     String fleet() {
         return root + "{fleet}";
     }
@@ -100,5 +100,19 @@ public final class RedisKeys {
     /** The channel on which a process receives its own messages, to know that it receives any. */
     String echoChannel(String process) {
         return root + "echo:" + process;
+
+    /** When each was written. */
+    String fleetSeen() {
+        return fleet() + ":seen";
+    }
+
+    /** Which process wrote it. */
+    String fleetProcesses() {
+        return fleet() + ":processes";
+    }
+
+    /** What the replicas wrote for one step of the history. */
+    String fleetHistory(long step) {
+        return fleet() + ":history:" + step;
     }
 }

@@ -110,7 +110,9 @@ export class Fleet {
 
   /** What was in the five seconds up to a point: a percentile of one second, or who waits at one moment, says little. */
   near(index = this.points.length - 1) {
+    const from = this.points[index].time - 5_000;
     const values = name => this.points.slice(Math.max(0, index - 4), index + 1)
+      .filter(point => point.time > from)
       .map(point => point[name])
       .filter(value => value !== null)
       .sort((one, other) => one - other);
@@ -156,6 +158,10 @@ export class Fleet {
         const silent = Math.round((Date.parse(time) - Date.parse(one.seen)) / 1_000);
         all.push({grave: true, id: `silent ${one.id}`, text: `${one.id} has not been heard of`, since: silent});
         continue;
+      }
+      if (one.id.includes('/')) {
+        all.push({grave: true, id: `twice ${one.id}`,
+          text: `two processes have the replica id ${one.id.slice(0, one.id.indexOf('/'))}`});
       }
       if (one.redis !== 'UP') {
         all.push({grave: true, id: `redis ${one.id}`, text: `${one.id} is without Redis and goes on by itself`});
