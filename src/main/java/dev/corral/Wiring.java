@@ -36,6 +36,7 @@ import dev.corral.ops.Control;
 import dev.corral.ops.Dashboard;
 import dev.corral.ops.EntryEndpoint;
 import dev.corral.ops.FleetEndpoint;
+import dev.corral.ops.FleetHealth;
 import dev.corral.ops.FlightsEndpoint;
 import dev.corral.ops.GracefulLanding;
 import dev.corral.ops.Inventory;
@@ -147,6 +148,11 @@ final class Wiring {
             case RedisGate.State.Unavailable(Instant since, String reason) ->
                 new RedisHealth.Tier(false, since, reason);
         });
+    }
+
+    @Bean
+    FleetHealth fleetHealthIndicator(Board board, Identity identity) {
+        return new FleetHealth(identity.replica(), board::duplicate);
     }
 
     @Bean
@@ -285,6 +291,11 @@ final class Wiring {
     @Bean
     RedisFleet fleet(RedisConnections connections, RedisGate gate, Identity identity) {
         return new RedisFleet(connections, gate, identity.replica());
+    }
+
+    @Bean
+    ReplicaIdClaim replicaIdClaim(RedisFleet fleet, Identity identity) {
+        return new ReplicaIdClaim(fleet, identity.replica());
     }
 
     @Bean
