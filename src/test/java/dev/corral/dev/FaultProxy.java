@@ -1,0 +1,324 @@
+package dev.corral.dev;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * A TCP proxy on 127.0.0.1 that does to its connections what networks do: it delays, limits, swallows, cuts, refuses. What is
+ * delayed keeps its order within a connection and direction, as bytes behind a lost packet do. A fault holds for connections
+ * that are open and for later ones, unless said otherwise, until {@link #heal()}. The random choices of a connection follow from
+ * the seed and its number. Thread-safe.
+ */
+public final class FaultProxy implements AutoCloseable {
+
+    private static final int CHUNK_BYTES = 16 * 1024;
+
+    // In each direction of a connection: 4 MB on their way at most, then TCP holds the sender back.
+    private static final int CHUNKS_ON_THE_WAY = 256;
+
+    /** How chunks travel: a fixed delay, up to that much more at random, a share of replies late, a bandwidth (0: no limit). */
+    private record Weather(Duration delay, Duration jitter, double lateShare, Duration late, long bytesPerSecond) {
+        static final Weather FINE = new Weather(Duration.ZERO, Duration.ZERO, 0, Duration.ZERO, 0);
+    }
+
+    private static final class Chunk {
+        final byte[] bytes;
+        final long dueNanos;
+
+        Chunk(byte[] bytes, long dueNanos) {
+            this.bytes = bytes;
+            this.dueNanos = dueNanos;
+        }
+    }
+
+    private final InetAddress address;
+    private final int port;
+    private final long seed;
+    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+
+    private final AtomicLong replies = new AtomicLong();
+
+    private volatile int targetPort;
+    private volatile Weather weather = Weather.FINE;
+    private volatile boolean swallowing;
+    private ServerSocket listener; // guarded by this
+    private long accepted; // guarded by this
+
+    private FaultProxy(String host, int port, int targetPort, long seed) throws IOException {
+        this.address = InetAddress.getByName(host);
+        this.targetPort = targetPort;
+        this.seed = seed;
+        this.listener = listen(port);
+        this.port = listener.getLocalPort();
+        acceptFrom(listener);
+    }
+
+    /** Opens a proxy, without a fault, on a free port before that port of 127.0.0.1. */
+    public static FaultProxy start(int targetPort, long seed) {
+        return start("127.0.0.1", 0, targetPort, seed);
+    }
+
+    /** Opens a proxy on that loopback address and port. */
+    public static FaultProxy start(String host, int port, int targetPort, long seed) {
+        try {
+            return new FaultProxy(host, port, targetPort, seed);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** The port for clients. */
+    public int port() {
+        return port;
+    }
+
+    /** How many connections are open. */
+    public int connections() {
+        return connections.size();
+    }
+
+    /** How many chunks the server has sent that have got their time of arrival by now. */
+    long replies() {
+        return replies.get();
+    }
+
+    /** Everything takes that much longer, in both directions, and up to {@code jitter} more. */
+    public void delay(Duration fixed, Duration jitter) {
+        weather = new Weather(fixed, jitter, weather.lateShare, weather.late, weather.bytesPerSecond);
+    }
+
+    /** That share of the server's chunks is late by that much, and all behind them in their connection: a lost packet. */
+    public void lateReplies(double share, Duration by) {
+        weather = new Weather(weather.delay, weather.jitter, share, by, weather.bytesPerSecond);
+    }
+
+    /** Each direction of each connection gets no more than that through. */
+    public void bandwidth(long bytesPerSecond) {
+        weather = new Weather(weather.delay, weather.jitter, weather.lateShare, weather.late, bytesPerSecond);
+    }
+
+    /** Connections are accepted and stay open, and no byte gets through in either direction. What was swallowed is lost. */
+    public void blackHole() {
+        swallowing = true;
+    }
+
+    /** The connections that are open lead nowhere and do not end; later ones are served. */
+    public void halfOpen() {
+        connections.forEach(connection -> connection.dead = true);
+    }
+
+    /** Ends all connections: with a reset, or in good order. */
+    public void cut(boolean reset) {
+        connections.forEach(connection -> connection.close(reset));
+    }
+
+    /** Nobody listens any more; connections that are open stay. */
+    public synchronized void refuse() {
+        closeQuietly(listener);
+    }
+
+    /** Later connections lead to another port; those that are open stay where they are: a name that has moved. */
+    public void retarget(int otherPort) {
+        targetPort = otherPort;
+    }
+
+    /** Ends every fault but the target's change. Connections that lost bytes are reset. */
+    public synchronized void heal() {
+        weather = Weather.FINE;
+        if (swallowing) {
+            connections.forEach(connection -> connection.dead = true);
+        }
+        swallowing = false;
+        connections.stream().filter(connection -> connection.dead).forEach(connection -> connection.close(true));
+        if (listener.isClosed()) {
+            try {
+                listener = listen(port);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+            acceptFrom(listener);
+        }
+    }
+
+    @Override
+    public void close() {
+        refuse();
+        cut(true);
+    }
+
+    private ServerSocket listen(int onPort) throws IOException {
+        var socket = new ServerSocket();
+        socket.setReuseAddress(true);
+        socket.bind(new InetSocketAddress(address, onPort), 1_024);
+        return socket;
+    }
+
+    private void acceptFrom(ServerSocket from) {
+        run("accept", () -> {
+            while (!from.isClosed()) {
+                // Closed with the connection.
+                Socket client = from.accept();
+                connect(client);
+            }
+        });
+    }
+
+    private void connect(Socket client) {
+        long number;
+        synchronized (this) {
+            number = ++accepted;
+        }
+        try {
+            var server = new Socket(InetAddress.getLoopbackAddress(), targetPort);
+            client.setTcpNoDelay(true);
+            server.setTcpNoDelay(true);
+            var connection = new Connection(client, server);
+            connections.add(connection);
+            connection.pump(client, server, new Random(seed + 2 * number), false);
+            connection.pump(server, client, new Random(seed + 2 * number + 1), true);
+        } catch (IOException e) {
+            // As if the target's refusal had come to the client itself.
+            reset(client);
+        }
+    }
+
+    private final class Connection {
+
+        private final Socket client;
+        private final Socket server;
+        private volatile boolean dead;
+
+        Connection(Socket client, Socket server) {
+            this.client = client;
+            this.server = server;
+        }
+
+        void pump(Socket from, Socket to, Random random, boolean fromServer) {
+            var way = new ArrayBlockingQueue<Chunk>(CHUNKS_ON_THE_WAY);
+            run("read", () -> {
+                try {
+                    read(from, way, random, fromServer);
+                } catch (IOException e) {
+                    close(true);
+                } finally {
+                    way.put(new Chunk(new byte[0], 0));
+                }
+            });
+            run("write", () -> {
+                try {
+                    write(to, way);
+                    close(false);
+                } catch (IOException e) {
+                    close(true);
+                }
+            });
+        }
+
+        private void read(Socket from, BlockingQueue<Chunk> way, Random random, boolean fromServer)
+                throws IOException, InterruptedException {
+            byte[] buffer = new byte[CHUNK_BYTES];
+            long last = System.nanoTime();
+            for (int count = from.getInputStream().read(buffer); count >= 0; count = from.getInputStream()
+                    .read(buffer)) {
+                if (swallowing) {
+                    dead = true;
+                }
+                if (!dead && count > 0) {
+                    last = Math.max(last, System.nanoTime() + travel(random, fromServer)) + transfer(count);
+                    way.put(new Chunk(Arrays.copyOf(buffer, count), last));
+                    if (fromServer) {
+                        replies.incrementAndGet();
+                    }
+                }
+            }
+        }
+
+        private void write(Socket to, BlockingQueue<Chunk> way) throws IOException, InterruptedException {
+            for (Chunk chunk = way.take(); chunk.bytes.length > 0; chunk = way.take()) {
+                long early = chunk.dueNanos - System.nanoTime();
+                if (early > 0) {
+                    TimeUnit.NANOSECONDS.sleep(early);
+                }
+                if (!dead) {
+                    to.getOutputStream().write(chunk.bytes);
+                }
+            }
+        }
+
+        void close(boolean reset) {
+            if (connections.remove(this)) {
+                if (reset) {
+                    reset(client);
+                    reset(server);
+                } else {
+                    closeQuietly(client);
+                    closeQuietly(server);
+                }
+            }
+        }
+
+    }
+
+    private long travel(Random random, boolean fromServer) {
+        Weather now = weather;
+        long nanos = now.delay.toNanos();
+        if (!now.jitter.isZero()) {
+            nanos += random.nextLong(now.jitter.toNanos());
+        }
+        if (fromServer && now.lateShare > 0 && random.nextDouble() < now.lateShare) {
+            nanos += now.late.toNanos();
+        }
+        return nanos;
+    }
+
+    private long transfer(int bytes) {
+        long bytesPerSecond = weather.bytesPerSecond;
+        return bytesPerSecond == 0 ? 0 : bytes * 1_000_000_000L / bytesPerSecond;
+    }
+
+    private interface Work {
+        void run() throws IOException, InterruptedException;
+    }
+
+    private static void run(String name, Work work) {
+        Thread.ofVirtual().name("proxy-" + name).start(() -> {
+            try {
+                work.run();
+            } catch (IOException closed) {
+                // Its socket was closed: its work is done.
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+    }
+
+    private static void reset(Socket socket) {
+        try {
+            socket.setSoLinger(true, 0);
+        } catch (IOException closed) {
+            // Then it needs no reset.
+        }
+        closeQuietly(socket);
+    }
+
+    private static void closeQuietly(AutoCloseable socket) {
+        try {
+            socket.close();
+        } catch (Exception e) {
+            throw new IllegalStateException("cannot close a socket", e);
+        }
+    }
+}
