@@ -26,17 +26,19 @@ final class Crowd implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(30);
 
     private final Selector selector;
+    private final int ports;
     private final List<Client> clients = new ArrayList<>();
     private final ByteBuffer buffer = ByteBuffer.allocateDirect(64 * 1024);
 
-    private Crowd(Selector selector) {
+    private Crowd(Selector selector, int ports) {
         this.selector = selector;
+        this.ports = ports;
     }
 
     /** Opens {@code size} connections to 127.0.0.1, in turn to each of the ports. */
     static Crowd gather(int size, List<Integer> ports) {
         try {
-            var crowd = new Crowd(Selector.open());
+            var crowd = new Crowd(Selector.open(), ports.size());
             for (int i = 0; i < size; i++) {
                 crowd.clients.add(crowd.new Client(ports.get(i % ports.size())));
             }
@@ -49,16 +51,26 @@ final class Crowd implements AutoCloseable {
 
     /** All ask for that target at once; returns when each has its answer, or none in time ({@link Reply#NONE}). */
     List<Reply> ask(String target) {
-        byte[] request = ("GET " + target + " HTTP/1.1\r\nHost: " + HOST + "\r\nAccept: */*\r\n\r\n")
-                .getBytes(StandardCharsets.US_ASCII);
+        return ask(List.of(target));
+    }
+
+    /**
+     * Likewise for these targets: the first clients, as many as there are replicas to ask, for the first, the next for the second
+     * and so on, so that each target is asked for everywhere.
+     */
+    List<Reply> ask(List<String> targets) {
+        List<byte[]> requests = targets.stream()
+                .map(target -> ("GET " + target + " HTTP/1.1\r\nHost: " + HOST + "\r\nAccept: */*\r\n\r\n")
+                        .getBytes(StandardCharsets.US_ASCII))
+                .toList();
         try {
             connectAll();
             long signal = System.nanoTime();
-            sendAll(request);
+            sendAll(requests);
             readAll(signal);
             return clients.stream().map(client -> client.reply(signal)).toList();
         } catch (IOException e) {
-            throw new UncheckedIOException("the crowd cannot ask for " + target, e);
+            throw new UncheckedIOException("the crowd cannot ask for " + targets.getFirst(), e);
         }
     }
 
@@ -78,10 +90,11 @@ final class Crowd implements AutoCloseable {
         }
     }
 
-    private void sendAll(byte[] request) throws IOException {
-        ByteBuffer bytes = ByteBuffer.allocateDirect(request.length).put(request).flip();
-        for (Client client : clients) {
-            client.send(bytes.rewind());
+    private void sendAll(List<byte[]> requests) throws IOException {
+        for (int i = 0; i < clients.size(); i++) {
+            byte[] request = requests.get(i / ports % requests.size());
+            buffer.clear().put(request).flip();
+            clients.get(i).send(buffer);
         }
     }
 

@@ -5,8 +5,12 @@ import java.time.Duration;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** How large a stampede, how often, on what. */
-record Plan(int clients, int rounds, int replicas, int privateClients, Duration warmUp, Duration latency,
+/**
+ * How large a stampede, how often, on what. With {@code keys} at once, each has {@code clientsPerKey}; otherwise all clients ask
+ * for one.
+ */
+record Plan(int clients, int rounds, int replicas, int privateClients, int keys, int clientsPerKey, Duration warmUp,
+        Duration latency,
         Duration privateLatency, Path jar, List<String> jvmFlags, Path report) {
 
     // What a small container would have. The heap is far from full: one key of a kilobyte.
@@ -16,6 +20,7 @@ record Plan(int clients, int rounds, int replicas, int privateClients, Duration 
     static Plan ofSystemProperties() {
         return new Plan(Integer.getInteger("stampede.clients", 800), Integer.getInteger("stampede.rounds", 5),
                 Integer.getInteger("stampede.replicas", 3), Integer.getInteger("stampede.private-clients", 60),
+                Integer.getInteger("stampede.keys", 200), Integer.getInteger("stampede.clients-per-key", 20),
                 Duration.ofSeconds(Integer.getInteger("stampede.warm-up", 15)), DemoShop.LATENCY,
                 Duration.ofMillis(150), Path.of(System.getProperty("stampede.jar", "target/corral.jar")),
                 words(System.getProperty("stampede.jvm", JVM_FLAGS)),

@@ -61,6 +61,8 @@ final class Report {
         described.put("clients", plan.clients());
         described.put("rounds", plan.rounds());
         described.put("replicas", plan.replicas());
+        described.put("keys", plan.keys());
+        described.put("clientsPerKey", plan.clientsPerKey());
         described.put("privateClients", plan.privateClients());
         described.put("latency", plan.latency().toMillis());
         described.put("privateLatency", plan.privateLatency().toMillis());

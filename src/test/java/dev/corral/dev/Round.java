@@ -10,13 +10,18 @@ import java.util.stream.Collectors;
 import org.HdrHistogram.Histogram;
 
 /**
- * What came of one signal: the requests the origin had, the answers' times and statuses, how many bodies differed, and the first
+ * What came of one signal: how many keys were asked for, the requests the origin had, the answers' times and statuses, how many bodies differed, and the first
  * answer that was none or not a 200.
  */
-record Round(long originRequests, Histogram micros, SortedMap<Integer, Integer> statuses, int bodies,
+record Round(int keys, long originRequests, Histogram micros, SortedMap<Integer, Integer> statuses, int bodies,
         Optional<Reply> failure) {
 
+    /** All clients asked for one key. */
     static Round of(List<Reply> replies, long originRequests) {
+        return of(1, replies, originRequests);
+    }
+
+    static Round of(int keys, List<Reply> replies, long originRequests) {
         var micros = new Histogram(3);
         var statuses = new TreeMap<Integer, Integer>();
         for (Reply reply : replies) {
@@ -25,7 +30,7 @@ record Round(long originRequests, Histogram micros, SortedMap<Integer, Integer> 
         }
         int bodies = Math.toIntExact(replies.stream().map(Reply::body).distinct().count());
         Optional<Reply> failure = replies.stream().filter(reply -> reply.status() != 200).findFirst();
-        return new Round(originRequests, micros, statuses, bodies, failure);
+        return new Round(keys, originRequests, micros, statuses, bodies, failure);
     }
 
     int clients() {

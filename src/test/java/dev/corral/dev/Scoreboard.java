@@ -45,7 +45,9 @@ final class Scoreboard {
     void close(Path report, List<String> faults) {
         out.printf("%nThe report, with plots: %s%n", report.toAbsolutePath());
         faults.forEach(fault -> out.println("FAULT  " + fault));
-        out.println(faults.isEmpty() ? "Every key cost the origin one request.\n" : faults.size() + " faults.\n");
+        out.println(faults.isEmpty()
+                ? "Every key cost the origin one request: no faults.\n"
+                : faults.size() + " faults.\n");
     }
 
     /** What an answer that should have been a 200 says of itself, on one line. */

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * Shows what Corral is for: a crowd asks for one cold key at the same moment, without coalescing and with it, and the origin's
@@ -38,9 +39,11 @@ public final class Stampede {
 
     /** True when every answer was right. The command starts a replica; settings are added to it. */
     static boolean run(Plan plan, List<String> replica, Scoreboard board) throws IOException {
+        Outcome.clear(plan.report().resolveSibling(Outcome.FILE));
         try (RedisServer redis = RedisServer.start(); ShopProcess shop = ShopProcess.open(plan.latency())) {
             List<Scenario> scenarios = new Stampede(plan, redis, shop, board).measure(replica);
             List<String> faults = Verdict.faults(scenarios);
+            Outcome.write(plan.report().resolveSibling(Outcome.FILE), faults);
             Report.write(plan, redis.kind(), scenarios, faults);
             board.close(plan.report(), faults);
             return faults.isEmpty();
@@ -56,6 +59,7 @@ public final class Stampede {
         }
         try (Fleet fleet = fleet(replica, true)) {
             scenarios.add(cold(Verdict.ON, "Corral", fleet));
+            scenarios.add(many(fleet));
             scenarios.addAll(uncacheable(fleet));
         }
         return scenarios;
@@ -75,6 +79,22 @@ public final class Stampede {
             warmUp(crowd, id, plan.warmUp());
             return rounds(id, name, plan.replicas() + " replicas, a cold key", crowd, "/products/" + id + "-");
         }
+    }
+
+    private Scenario many(Fleet fleet) {
+        var rounds = new ArrayList<Round>();
+        try (Crowd crowd = Crowd.gather(plan.keys() * plan.clientsPerKey(), fleet.ports())) {
+            board.say("many keys at once");
+            for (int i = 1; i <= plan.rounds(); i++) {
+                rounds.add(board.show(Verdict.MANY, i, round(crowd, keys("/products/many-" + i + "-"))));
+            }
+        }
+        String what = plan.keys() + " cold keys at once, " + plan.clientsPerKey() + " clients each";
+        return board.sum(new Scenario(Verdict.MANY, "Corral, many keys", what, rounds));
+    }
+
+    private List<String> keys(String prefix) {
+        return IntStream.range(0, plan.keys()).mapToObj(key -> prefix + key).toList();
     }
 
     /** Each key twice: the fleet does not know yet that it must not wait for it; then it does. */
@@ -107,11 +127,15 @@ public final class Stampede {
     }
 
     private Round round(Crowd crowd, String target) {
+        return round(crowd, List.of(target));
+    }
+
+    private Round round(Crowd crowd, List<String> targets) {
         settle();
         shop.reset();
-        List<Reply> replies = crowd.ask(target);
+        List<Reply> replies = crowd.ask(targets);
         settle();
-        return Round.of(replies, shop.count());
+        return Round.of(targets.size(), replies, shop.count());
     }
 
     /** Other keys, each cold and then warm, until the JVMs have compiled what a round needs. */

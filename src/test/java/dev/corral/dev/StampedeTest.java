@@ -127,6 +127,8 @@ class StampedeTest {
     void theVerdictNamesEachFault() {
         Round good = Round.of(Collections.nCopies(3, reply(200, "a")), 1);
         Round twice = Round.of(Collections.nCopies(3, reply(200, "a")), 2);
+        Round many = Round.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 2);
+        Round mixed = Round.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "a")), 3);
         Round failed = Round.of(List.of(reply(200, "a"), reply(200, "a"), reply(503, "a")), 1);
         Round torn = Round.of(List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 1);
         Round own = Round.of(List.of(reply(200, "a"), reply(200, "b"), reply(200, "c")), 3);
@@ -134,16 +136,18 @@ class StampedeTest {
         assertThat(Verdict.faults(List.of(scenario(Verdict.ON, good), scenario(Verdict.PRIVATE_FIRST, own),
                 scenario(Verdict.OFF, twice, failed), scenario(Verdict.DIRECT, twice)))).isEmpty();
         assertThat(Verdict.faults(List.of(scenario(Verdict.ON, twice, failed, torn, good),
-                scenario(Verdict.PRIVATE_AGAIN, torn)))).containsExactly(
+                scenario(Verdict.MANY, many, mixed), scenario(Verdict.PRIVATE_AGAIN, torn)))).containsExactly(
                         "on, round 1: 2 origin requests for one key",
                         "on, round 2: statuses 200 x 2, 503 x 1",
                         "on, round 3: 2 different bodies for one key",
+                        "many, round 2: 3 origin requests for 2 keys",
+                        "many, round 2: 1 different bodies for 2 keys",
                         "private-again, round 1: only 2 different private bodies for 3 clients");
     }
 
     @Test
     void aFleetThatAsksTwiceIsFoundOutAndReported(@TempDir Path directory) throws Exception {
-        var plan = new Plan(40, 1, 2, 10, Duration.ofMillis(100), Duration.ofMillis(100), Duration.ofMillis(50),
+        var plan = new Plan(40, 1, 2, 10, 6, 4, Duration.ofMillis(100), Duration.ofMillis(100), Duration.ofMillis(50),
                 Path.of("none.jar"), List.of("-Xmx64m"), directory.resolve("stampede/report.html"));
 
         var terminal = new ByteArrayOutputStream();
@@ -153,10 +157,16 @@ class StampedeTest {
 
         assertThat(right).isFalse();
         assertThat(terminal.toString(StandardCharsets.UTF_8))
-                .contains("FAULT  Corral, round 1: 2 origin requests for one key")
+                .contains("FAULT  Corral, round 1: 2 origin requests for one key",
+                        "FAULT  Corral, many keys, round 1: 12 origin requests for 6 keys")
                 .containsPattern("off +1 +40 +\\d+ +\\d+ +\\d+ +200 x 40");
+        assertThat(directory.resolve("stampede/faults.txt")).hasContent("""
+                Corral, round 1: 2 origin requests for one key
+                Corral, many keys, round 1: 12 origin requests for 6 keys
+                """);
         assertThat(Files.readString(plan.report()))
-                .contains("\"faults\":[\"Corral, round 1: 2 origin requests for one key\"]")
+                .contains("\"faults\":[\"Corral, round 1: 2 origin requests for one key\","
+                        + "\"Corral, many keys, round 1: 12 origin requests for 6 keys\"]")
                 .contains("\"answers\":\"200 x 40\"")
                 .doesNotContain("/*DATA*/", "/*CHARTS*/", "sourceMappingURL");
     }

@@ -9,6 +9,7 @@ final class Verdict {
     static final String DIRECT = "direct";
     static final String OFF = "off";
     static final String ON = "on";
+    static final String MANY = "many";
     static final String PRIVATE_FIRST = "private-first";
     static final String PRIVATE_AGAIN = "private-again";
 
@@ -28,7 +29,7 @@ final class Verdict {
 
     private static List<String> faultsOf(String id, Round round) {
         return switch (id) {
-            case ON -> shared(round);
+            case ON, MANY -> shared(round);
             case PRIVATE_FIRST, PRIVATE_AGAIN -> unshared(round);
             default -> List.of();
         };
@@ -36,11 +37,11 @@ final class Verdict {
 
     private static List<String> shared(Round round) {
         var faults = new ArrayList<>(notOk(round));
-        if (round.originRequests() != 1) {
-            faults.add(round.originRequests() + " origin requests for one key");
+        if (round.originRequests() != round.keys()) {
+            faults.add(round.originRequests() + " origin requests for " + keys(round));
         }
-        if (round.bodies() != 1) {
-            faults.add(round.bodies() + " different bodies for one key");
+        if (round.bodies() != round.keys()) {
+            faults.add(round.bodies() + " different bodies for " + keys(round));
         }
         return faults;
     }
@@ -51,6 +52,10 @@ final class Verdict {
             faults.add("only " + round.bodies() + " different private bodies for " + round.clients() + " clients");
         }
         return faults;
+    }
+
+    private static String keys(Round round) {
+        return round.keys() == 1 ? "one key" : round.keys() + " keys";
     }
 
     private static List<String> notOk(Round round) {
