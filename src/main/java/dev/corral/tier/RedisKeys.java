@@ -100,6 +100,7 @@ public final class RedisKeys {
     /** The channel on which a process receives its own messages, to know that it receives any. */
     String echoChannel(String process) {
         return root + "echo:" + process;
+    }
 
     /** When each was written. */
     String fleetSeen() {
