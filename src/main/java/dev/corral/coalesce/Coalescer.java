@@ -25,6 +25,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
+import reactor.core.Disposable;
+import reactor.core.Disposables;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
@@ -228,6 +230,7 @@ public final class Coalescer<K, V> {
         private boolean looked;
         /** How often in a row the lock was refused and then said to be free. */
         private int contradictions;
+        private final Disposable.Swap renewing = Disposables.swap();
         // Read by operators too.
         private volatile Optional<Lease<K>> held = Optional.empty();
         private volatile boolean follows;
@@ -241,9 +244,13 @@ public final class Coalescer<K, V> {
         Mono<Landing<V>> fly() {
             courses.add(this);
             return look()
-                    .doOnError(broken -> courses.remove(this))
-                    .map(landing -> new Landing<>(landing.outcome(),
-                            landing.after().doFinally(end -> courses.remove(this))));
+                    .doOnError(broken -> ended())
+                    .map(landing -> new Landing<>(landing.outcome(), landing.after().doFinally(end -> ended())));
+        }
+
+        private void ended() {
+            renewing.dispose();
+            courses.remove(this);
         }
 
         InFlight<K> seen(long now) {
@@ -292,6 +299,7 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> asLeader(Lease<K> lease) {
             held = Optional.of(lease);
+            renewing.update(renew(lease));
             if (follows) {
                 events.tookOver();
                 endWait();
@@ -300,6 +308,7 @@ public final class Coalescer<K, V> {
                     ? landOrFill(lease, ground)
                     : contradicted(() -> {
                         held = Optional.empty();
+                        renewing.update(Disposables.disposed());
                         return giveBack(lease, Ring.LANDED).then(look());
                     }));
         }
@@ -334,23 +343,21 @@ public final class Coalescer<K, V> {
 
         private Mono<Landing<V>> fill(Lease<K> lease, long position) {
             Mono<Filled<K, V>> fill = Mono.defer(() -> ask.fill(seen.map(Seen::value), position));
-            return renewed(lease, fill)
+            return fill
                     .onErrorResume(broken -> giveBack(lease, Ring.DISMISSED).then(Mono.error(broken)))
                     .flatMap(filled -> settle(lease, filled));
         }
 
-        /** The work with the lease kept meanwhile. */
-        private <T> Mono<T> renewed(Lease<K> lease, Mono<T> work) {
-            return Mono.firstWithSignal(work, renewals(lease));
-        }
-
-        /** Keeps the lease until cancelled. Never emits: a lost lease does not end the fetch, it only makes the publish void. */
-        private <T> Mono<T> renewals(Lease<K> lease) {
+        /**
+         * Keeps the lease from its first moment until the flight has ended, the write included: a slow tier or a busy process may
+         * need longer than a lease for each step. A lost lease does not end the fetch, it only makes the publish void.
+         */
+        private Disposable renew(Lease<K> lease) {
             return Flux.interval(timing.lease().dividedBy(3), scheduler)
                     .onBackpressureDrop()
-                    .concatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true))
+                    .concatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true), 1)
                     .takeWhile(stillHeld -> stillHeld)
-                    .then(Mono.never());
+                    .subscribe(kept -> {}, cause -> events.failed("renewal of a lease", cause));
         }
 
         private Mono<Landing<V>> settle(Lease<K> lease, Filled<K, V> filled) {
@@ -376,9 +383,9 @@ public final class Coalescer<K, V> {
                     new Outcome.Landed<>(value, lease.holder(), Role.LED, stored), write.then()));
         }
 
-        /** Emits whether the values are stored. The lease is kept until then: a large body may take longer than the fetch. */
+        /** Emits whether the values are stored. */
         private Mono<Boolean> publish(Lease<K> lease, List<Write<K, V>> writes) {
-            return renewed(lease, tier.publish(lease, writes))
+            return tier.publish(lease, writes)
                     .doOnNext(Coalescer.this::tell)
                     .map(Published.STORED::equals)
                     .timeout(ask.patience(), Mono.defer(() -> {

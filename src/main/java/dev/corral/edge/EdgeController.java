@@ -5,6 +5,7 @@ import dev.corral.http.CacheStatus;
 import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.origin.OriginFailed;
+import io.netty.channel.EventLoop;
 import io.netty.handler.codec.http.HttpVersion;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -13,6 +14,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -27,6 +30,9 @@ import org.springframework.web.bind.annotation.RestController;
 import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.util.DisconnectedClientHelper;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+import reactor.core.scheduler.Schedulers;
+import reactor.netty.Connection;
 import reactor.netty.DisposableChannel;
 import reactor.netty.http.server.HttpServerRequest;
 import reactor.netty.http.server.HttpServerResponse;
@@ -42,6 +48,7 @@ public final class EdgeController {
     private final Responder responder;
     private final Tracing tracing;
     private final AccessLog accesses;
+    private final ConcurrentMap<EventLoop, Scheduler> loops = new ConcurrentHashMap<>();
 
     /** @param routes in their order: the first that matches wins */
     public EdgeController(Edge edge, List<Route> routes, Responder responder, Tracing tracing, AccessLog accesses) {
@@ -72,7 +79,9 @@ public final class EdgeController {
             return refuse(exchange, route.get().id(), Problem.UPGRADE_REFUSED, CacheStatus.Forward.BYPASS);
         }
         Request request = request(exchange, received, method, route.get());
-        return request.asked().bypass().isPresent() ? pass(exchange, request) : visit(exchange, request);
+        return request.asked().bypass().isPresent()
+                ? pass(exchange, request)
+                : visit(exchange, request, loop(received));
     }
 
     private Optional<Route> route(RequestPath path) {
@@ -105,8 +114,15 @@ public final class EdgeController {
                 trace);
     }
 
-    private Mono<Void> visit(ServerWebExchange exchange, Request request) {
-        Visit visit = Visit.of(edge, request);
+    /** The event loop of the client's connection, as a scheduler. */
+    private Scheduler loop(HttpServerRequest received) {
+        return received instanceof Connection connection
+                ? loops.computeIfAbsent(connection.channel().eventLoop(), Schedulers::fromExecutor)
+                : Schedulers.immediate();
+    }
+
+    private Mono<Void> visit(ServerWebExchange exchange, Request request, Scheduler loop) {
+        Visit visit = Visit.of(edge, request, loop);
         return answer(exchange, request, visit.result()).doFinally(end -> visit.leave());
     }
 
@@ -120,12 +136,13 @@ public final class EdgeController {
     private Mono<Void> answer(ServerWebExchange exchange, Request request, Mono<Result> result) {
         ServerHttpResponse response = exchange.getResponse();
         var course = new Course(exchange, request.route().id(), request.trace());
-        return course.counted(result.onErrorResume(cause -> Mono.just(course.trace.within(() -> broken(cause))))
-                .flatMap(end -> refused(response)
-                        ? Mono.just(Traffic.Outcome.REFUSED)
-                        : responder.write(response, request, end).thenReturn(end.outcome()))
-                .onErrorResume(cause -> response.isCommitted(),
-                        cause -> Mono.just(course.trace.within(() -> brokenOff(response, cause)))));
+        return course
+                .counted(result.onErrorResume(cause -> Mono.just(course.trace.within(() -> broken(exchange, cause))))
+                        .flatMap(end -> refused(response)
+                                ? Mono.just(Traffic.Outcome.REFUSED)
+                                : responder.write(response, request, end).thenReturn(end.outcome()))
+                        .onErrorResume(cause -> response.isCommitted(),
+                                cause -> Mono.just(course.trace.within(() -> brokenOff(response, cause)))));
     }
 
     private Mono<Void> refuse(ServerWebExchange exchange, String route, Problem problem, CacheStatus.Forward why) {
@@ -145,13 +162,16 @@ public final class EdgeController {
     }
 
     /** No answer has begun: what fails here is the request's body, or ourselves. */
-    private static Result broken(Throwable cause) {
+    private static Result broken(ServerWebExchange exchange, Throwable cause) {
         Problem problem = switch (cause) {
             case TimeoutException late -> Problem.BODY_LATE;
             case IllegalArgumentException mismatch -> Problem.BODY_BROKEN;
             default -> Problem.INTERNAL;
         };
-        boolean left = DisconnectedClientHelper.isClientDisconnectedException(cause);
+        // Judged by its connection: an error that speaks of a lost connection may be about another one.
+        boolean left = ServerHttpRequestDecorator
+                .<HttpServerRequest>getNativeRequest(exchange.getRequest()) instanceof Connection client
+                && !client.channel().isActive();
         if (problem.status() >= 500 && !left) {
             log.error("A request failed for a reason of our own", cause);
         }

@@ -22,6 +22,8 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
+import reactor.core.scheduler.Schedulers;
 
 /**
  * One GET or HEAD on its way through the cache: from the near cache or a flight to a result. Serves one request, and is the
@@ -39,13 +41,15 @@ final class Visit implements Ask<Key, Entry> {
     private final Request request;
     private final Fetch fetch;
     private final boolean refresh;
+    private final Scheduler loop;
     private final Instant since;
     /** Where this visit looks now: the resource, or the variant a pointer led to. Changes only between flights. */
     private volatile Key at;
     private volatile CacheStatus.Forward forward = CacheStatus.Forward.URI_MISS;
 
-    private Visit(Edge edge, Request request, Key at, boolean refresh) {
+    private Visit(Edge edge, Request request, Key at, boolean refresh, Scheduler loop) {
         this.edge = edge;
+        this.loop = loop;
         this.request = request;
         this.fetch = new Fetch(edge, request);
         this.at = at;
@@ -53,8 +57,9 @@ final class Visit implements Ask<Key, Entry> {
         this.since = edge.clock().instant();
     }
 
-    static Visit of(Edge edge, Request request) {
-        return new Visit(edge, request, request.address().resource(), false);
+    /** @param loop the event loop of the client's connection */
+    static Visit of(Edge edge, Request request, Scheduler loop) {
+        return new Visit(edge, request, request.address().resource(), false, loop);
     }
 
     /** Emits exactly one result. */
@@ -161,7 +166,8 @@ final class Visit implements Ask<Key, Entry> {
         if (n > ROUNDS) {
             return own("unsettled", Optional.empty());
         }
-        Mono<Outcome<Entry>> flight = Mono.defer(() -> edge.coalescer().join(this));
+        // Each waiter goes on in its own event loop: hundreds of them must not hold up the one that ended the flight.
+        Mono<Outcome<Entry>> flight = Mono.defer(() -> edge.coalescer().join(this)).publishOn(loop);
         // The flight of a request with Authorization is in a lane of its own; what is for everybody is not there.
         Mono<Outcome<Entry>> outcome = request.asked().authorized() ? found().switchIfEmpty(flight) : flight;
         Tracing.Wait wait = request.trace().waits();
@@ -282,7 +288,7 @@ final class Visit implements Ask<Key, Entry> {
 
     /** One refresh for the fleet, behind the back of the request that was answered at once. */
     private void refresh() {
-        var visit = new Visit(edge, request.unheard(), at, true);
+        var visit = new Visit(edge, request.unheard(), at, true, Schedulers.immediate());
         if (!edge.coalescer().flies(visit.key())) {
             edge.coalescer().join(visit).doFinally(end -> visit.leave()).subscribe(outcome -> {}, cause -> {});
         }
