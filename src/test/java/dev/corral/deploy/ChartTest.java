@@ -386,7 +386,7 @@ class ChartTest {
     }
 
     @Test
-    void theBuiltInRedisRefusesRatherThanEvicts() {
+    void theBuiltInRedisEvictsEntriesAndNeverThePurgeLog() {
         Manifests rendered = Chart.render(EVERYTHING);
 
         assertThat(rendered.the(Deployment.class, NAME + "-redis")
@@ -395,7 +395,7 @@ class ChartTest {
                 .getSpec()
                 .getContainers()
                 .getFirst()
-                .getArgs()).containsSequence("--maxmemory-policy", "noeviction");
+                .getArgs()).containsSequence("--maxmemory-policy", "volatile-lfu");
         NetworkPolicy policy = rendered.the(NetworkPolicy.class, NAME + "-redis");
         assertThat(policy.getSpec().getIngress()).singleElement()
                 .satisfies(rule -> assertThat(rule.getFrom())

@@ -41,6 +41,7 @@ class CoalescerOnRedisTest {
 
     private final AtomicInteger fetches = new AtomicInteger();
     private List<Coalescer<Key, String>> fleet;
+    private Mono<Void> whileFetching = Mono.empty();
 
     @BeforeAll
     static void start() {
@@ -108,6 +109,45 @@ class CoalescerOnRedisTest {
         assertThat(outcomes).allSatisfy(outcome -> assertThat(outcome).isInstanceOf(Outcome.Released.class));
     }
 
+    /** As a full Redis may do with whatever has a time to live. The leader's publish is fenced; one of the others leads next. */
+    @Test
+    void aLockThatIsEvictedCostsOneMoreFetch() {
+        Key key = Key.of("evicted");
+
+        evictOnce("corral:{evicted}:lock");
+
+        List<Outcome<String>> outcomes = storm(List.of(key), () -> share(key, "body"));
+
+        assertThat(fetches).hasValue(2);
+        assertThat(outcomes).hasSize(REPLICAS * CALLERS)
+                .allSatisfy(outcome -> assertThat(outcome).isInstanceOfSatisfying(Outcome.Landed.class,
+                        landed -> assertThat(landed.value()).isEqualTo("body")));
+        assertThat(redis.ask("EXISTS corral:{evicted}")).isEqualTo("1");
+    }
+
+    /** Nobody is notified; everybody polls. */
+    @Test
+    void aListOfWaitersThatIsEvictedCostsNoFetch() {
+        Key key = Key.of("unnotified");
+
+        evictOnce("corral:{unnotified}:wait");
+
+        List<Outcome<String>> outcomes = storm(List.of(key), () -> share(key, "body"));
+
+        assertThat(fetches).hasValue(1);
+        assertThat(outcomes).allSatisfy(outcome -> assertThat(outcome).isInstanceOf(Outcome.Landed.class));
+    }
+
+    /** During the first fetch. */
+    private void evictOnce(String name) {
+        var first = new AtomicInteger();
+        whileFetching = Mono.<Void>fromRunnable(() -> {
+            if (first.getAndIncrement() == 0) {
+                redis.ask("DEL " + name);
+            }
+        }).subscribeOn(Schedulers.boundedElastic());
+    }
+
     private List<Outcome<String>> storm(List<Key> keys, Supplier<Filled<Key, String>> answer) {
         return storm(keys, key -> answer.get());
     }
@@ -158,7 +198,7 @@ class CoalescerOnRedisTest {
 
         @Override
         public Mono<Filled<Key, String>> fill(Optional<String> seen, long position) {
-            return Mono.delay(Duration.ofMillis(120)).map(late -> {
+            return Mono.delay(Duration.ofMillis(120)).delayUntil(late -> whileFetching).map(late -> {
                 fetches.incrementAndGet();
                 return answer.apply(key);
             });
