@@ -72,6 +72,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param timeout     the most an origin may take for a whole answer; for a streamed one, between two reads
      * @param maxBody     a larger answer is passed through, not stored
      * @param concurrency requests to the origin at the same time, from this replica; more are refused with 503
+     * @param connectionMaxLife the age beyond which a connection to the origin takes no further request, so that a name that has
+     *                    moved is followed; each connection's own is up to a quarter shorter
      * @param hitForMiss  how long to remember that a resource must not be waited for
      * @param host        the Host the origin sees: {@code origin} (that of the base URL), {@code client}, or a literal. With
      *                    {@code client} the host is part of the cache key
@@ -83,7 +85,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      */
     public record Route(String id, @DefaultValue("/**") String path, URI origin, @DefaultValue("5s") Duration timeout,
             @DefaultValue("2MB") DataSize maxBody, @DefaultValue("200") int concurrency,
-            @DefaultValue("2m") Duration hitForMiss, @DefaultValue("origin") String host, @DefaultValue Query query,
+            @DefaultValue("60s") Duration connectionMaxLife, @DefaultValue("2m") Duration hitForMiss,
+            @DefaultValue("origin") String host, @DefaultValue Query query,
             @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue Cache cache, @DefaultValue Ssl ssl) {
 
         /** Rejects what cannot work. */
@@ -110,6 +113,9 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
                     "must be from 0 to 256MB: it is held in memory", maxBody.toString());
             require(concurrency >= 1 && concurrency <= 10_000, name + ".concurrency", "must be from 1 to 10000",
                     String.valueOf(concurrency));
+            require(connectionMaxLife.compareTo(Duration.ofSeconds(1)) >= 0
+                    && connectionMaxLife.compareTo(Duration.ofDays(1)) <= 0, name + ".connection-max-life",
+                    "must be from 1s to 1d", connectionMaxLife.toString());
             require(hitForMiss.compareTo(Duration.ofSeconds(1)) >= 0 && hitForMiss.compareTo(Duration.ofDays(1)) <= 0,
                     name + ".hit-for-miss", "must be from 1s to 1d", hitForMiss.toString());
             require(HOST.matcher(host).matches(), name + ".host",

@@ -48,6 +48,7 @@ import dev.corral.ops.RedisHealth;
 import dev.corral.ops.RoutesEndpoint;
 import dev.corral.ops.Vitals;
 import dev.corral.origin.Origin;
+import dev.corral.origin.OriginNames;
 import dev.corral.origin.Upstream;
 import dev.corral.tier.Codec;
 import dev.corral.tier.NearCache;
@@ -61,12 +62,10 @@ import dev.corral.tier.RedisTier;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
 import io.github.resilience4j.bulkhead.BulkheadRegistry;
 import io.github.resilience4j.bulkhead.event.BulkheadEvent;
-import io.github.resilience4j.circuitbreaker.CircuitBreaker;
-import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
-import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerRegistry;
 import io.github.resilience4j.circuitbreaker.event.CircuitBreakerEvent;
 import io.github.resilience4j.consumer.EventConsumerRegistry;
+import io.github.resilience4j.springboot3.circuitbreaker.autoconfigure.CircuitBreakerProperties;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.tracing.Tracer;
 import io.micrometer.tracing.propagation.Propagator;
@@ -404,12 +403,18 @@ final class Wiring {
     }
 
     @Bean
-    Routes routes(Settings settings, CircuitBreakerRegistry breakers, BulkheadRegistry bulkheads, RedisPurges purges,
-            SslBundles bundles) {
+    OriginNames originNames() {
+        return new OriginNames();
+    }
+
+    @Bean
+    Routes routes(Settings settings, CircuitBreakerRegistry registry, CircuitBreakerProperties chosen,
+            BulkheadRegistry bulkheads, OriginNames names, RedisPurges purges, SslBundles bundles) {
         var originTls = new OriginTls(bundles);
+        var breakers = new RouteBreakers(registry, chosen);
         return new Routes(settings.routes()
                 .stream()
-                .map(route -> route(settings, route, breakers, bulkheads, purges, originTls))
+                .map(route -> route(settings, route, breakers, bulkheads, names, purges, originTls))
                 .toList());
     }
 
@@ -422,25 +427,15 @@ final class Wiring {
         }
     }
 
-    /** As the settings have it, save that it counts without a lock, which they cannot say: it counts on event loops. */
-    private static CircuitBreaker breaker(CircuitBreakerRegistry breakers, String id) {
-        CircuitBreakerConfig config = breakers.remove(id)
-                .map(CircuitBreaker::getCircuitBreakerConfig)
-                .orElseGet(breakers::getDefaultConfig);
-        return breakers.circuitBreaker(id, CircuitBreakerConfig.from(config)
-                .slidingWindowSynchronizationStrategy(SlidingWindowSynchronizationStrategy.LOCK_FREE)
-                .build());
-    }
-
-    private static Route route(Settings settings, Settings.Route route, CircuitBreakerRegistry breakers,
-            BulkheadRegistry bulkheads, RedisPurges purges, OriginTls originTls) {
+    private static Route route(Settings settings, Settings.Route route, RouteBreakers breakers,
+            BulkheadRegistry bulkheads, OriginNames names, RedisPurges purges, OriginTls originTls) {
         var upstream = new Upstream(route.id(), route.origin(), route.timeout(), route.maxBody(), route.concurrency(),
-                originTls.bundle(route));
+                route.connectionMaxLife(), originTls.bundle(route));
         var limit = BulkheadConfig.custom()
                 .maxConcurrentCalls(route.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build();
-        var origin = new Origin(upstream, breaker(breakers, route.id()), bulkheads.bulkhead(route.id(), limit),
+        var origin = new Origin(upstream, breakers.of(route.id()), bulkheads.bulkhead(route.id(), limit), names,
                 purges.fleetClock());
         originTls.keep(route, origin);
         var host = Route.HostRule.of(route.host());

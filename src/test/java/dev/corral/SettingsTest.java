@@ -89,6 +89,8 @@ class SettingsTest {
                 refused("corral.routes[0].concurrency=0", route + ".concurrency (0)", "from 1 to 10000"),
                 refused("corral.routes[0].concurrency=-5", route + ".concurrency (-5)", "from 1 to 10000"),
                 refused("corral.routes[0].concurrency=10001", route + ".concurrency", "from 1 to 10000"),
+                refused("corral.routes[0].connection-max-life=999ms", route + ".connection-max-life", "from 1s to 1d"),
+                refused("corral.routes[0].connection-max-life=25h", route + ".connection-max-life", "from 1s to 1d"),
                 refused("corral.routes[0].hit-for-miss=0s", route + ".hit-for-miss", "from 1s to 1d"),
                 refused("corral.routes[0].hit-for-miss=-2m", route + ".hit-for-miss", "from 1s to 1d"),
                 refused("corral.routes[0].hit-for-miss=25h", route + ".hit-for-miss", "from 1s to 1d"),
@@ -221,6 +223,7 @@ class SettingsTest {
                 assertThat(route.timeout()).isEqualTo(Duration.ofSeconds(5));
                 assertThat(route.maxBody()).isEqualTo(DataSize.ofMegabytes(2));
                 assertThat(route.concurrency()).isEqualTo(200);
+                assertThat(route.connectionMaxLife()).isEqualTo(Duration.ofMinutes(1));
                 assertThat(route.hitForMiss()).isEqualTo(Duration.ofMinutes(2));
                 assertThat(route.host()).isEqualTo("origin");
                 assertThat(route.query()).isEqualTo(new Settings.Query(Set.of(), Set.of()));
@@ -245,6 +248,7 @@ class SettingsTest {
         with(ONE_ROUTE)
                 .withPropertyValues("corral.routes[0].timeout=10m", "corral.routes[0].max-body=256MB",
                         "corral.routes[0].concurrency=10000", "corral.routes[0].hit-for-miss=1d",
+                        "corral.routes[0].connection-max-life=1d", "corral.routes[1].connection-max-life=1s",
                         "corral.lease.ttl=100ms",
                         "corral.waiters.per-key=1", "corral.waiters.per-replica=1", "corral.near.size=0B",
                         "corral.replica-id=" + "r".repeat(40), "corral.redis.key-prefix=" + "p".repeat(64),

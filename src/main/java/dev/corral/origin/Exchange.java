@@ -8,6 +8,8 @@ import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
 import java.io.IOException;
+import java.net.SocketException;
+import java.net.UnknownHostException;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
@@ -16,7 +18,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import javax.net.ssl.SSLException;
+import org.jspecify.annotations.Nullable;
 import org.reactivestreams.Publisher;
+import org.reactivestreams.Subscription;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.client.reactive.ClientHttpRequest;
@@ -24,6 +29,7 @@ import org.springframework.web.reactive.function.BodyExtractors;
 import org.springframework.web.reactive.function.client.ClientResponse;
 import org.springframework.web.reactive.function.client.WebClient;
 import org.springframework.web.reactive.function.client.WebClientRequestException;
+import reactor.core.publisher.BaseSubscriber;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.SignalType;
 import reactor.core.scheduler.Schedulers;
@@ -36,6 +42,32 @@ import static dev.corral.origin.OriginFailed.Reason.CUT_SHORT;
 
 /** One request and its answer: at most two attempts, one deadline, one permit that is left however it ends. */
 final class Exchange {
+
+    private static final int REQUEST_TIMEOUT = 408;
+
+    /** What came is no response to this request. */
+    private static final class ExpiredConnection extends IOException {
+
+        private static final long serialVersionUID = 1L;
+
+        ExpiredConnection() {
+            super("the origin had given up waiting for a request on this connection");
+        }
+
+        @Override
+        public synchronized Throwable fillInStackTrace() {
+            return this;
+        }
+    }
+
+    /** Closes the connection instead of reading. */
+    private static final class Discard extends BaseSubscriber<DataBuffer> {
+
+        @Override
+        protected void hookOnSubscribe(Subscription subscription) {
+            subscription.cancel();
+        }
+    }
 
     private final Upstream upstream;
     private final Duration patience;
@@ -73,7 +105,7 @@ final class Exchange {
     /** The answer. {@code anew} never hands out a connection that has been used: the second attempt cannot find it dead, too. */
     Mono<Answer> answer(WebClient pooled, WebClient anew, BooleanSupplier closed) {
         // Connections that we close ourselves look just like dead ones.
-        Mono<Answer> attempts = attempt(pooled).onErrorResume(error -> deadOnArrival(error) && !closed.getAsBoolean(),
+        Mono<Answer> attempts = attempt(pooled).onErrorResume(error -> maySendAgain(error) && !closed.getAsBoolean(),
                 dead -> attempt(anew));
         return inTime(attempts)
                 .onErrorMap(error -> OriginFailed.from(error, upstream.id(), answering()))
@@ -107,14 +139,33 @@ final class Exchange {
     }
 
     /**
-     * The connection had served before, and was lost without a byte of an answer: most likely the origin closed it just when we
-     * took it from the pool.
+     * The connection was lost, and the request can be sent on a new one: either not a byte of it left, whatever its method, or it
+     * is safe to send twice, and the connection had served before and was lost without a byte of a response (RFC 9112 section
+     * 9.3.1): most likely the origin closed it just when it was taken from the pool.
      */
-    private boolean deadOnArrival(Throwable error) {
+    private boolean maySendAgain(Throwable error) {
         Throwable cause = error instanceof WebClientRequestException wrapped ? wrapped.getCause() : error;
-        return (cause instanceof IOException || cause instanceof AbortedException)
-                && request.repeatable()
-                && line.filter(used -> used.reused() && !used.answering()).isPresent();
+        if (cause instanceof ExpiredConnection) {
+            return true;
+        }
+        if (!(cause instanceof IOException || cause instanceof AbortedException)) {
+            return false;
+        }
+        return line.map(used -> used.departed()
+                ? request.repeatable() && used.reused() && !used.answering()
+                : upload.filter(Upload::begun).isEmpty()).orElseGet(() -> !newConnectionFailed(cause));
+    }
+
+    /** No connection was had: either the ones from the pool were dead, or a new one failed, which a newer one would, too. */
+    private static boolean newConnectionFailed(@Nullable Throwable cause) {
+        return cause instanceof SocketException || cause instanceof UnknownHostException
+                || cause instanceof SSLException;
+    }
+
+    /** The origin gave up waiting for a request on a connection that idled, just when one was sent (RFC 9110 section 15.5.9). */
+    private boolean expired(Line used, Head head) {
+        return head.status() == REQUEST_TIMEOUT && used.reused() && request.repeatable()
+                && !used.operations().isPersistent();
     }
 
     /** Writes the fields past Spring, which would group them by name, and in the place of Reactor Netty's defaults. */
@@ -150,13 +201,23 @@ final class Exchange {
             return Mono.never();
         }
         NettyOutbound outbound = message.getNativeRequest();
-        return upload.map(body -> outbound.sendObject((Publisher<?>) body.bytes()).then())
-                .orElseGet(message::setComplete);
+        // The head by itself first: a body that has not been asked for can go out on another connection.
+        Mono<Void> sending = upload
+                .map(body -> outbound.then()
+                        .then(Mono.defer(() -> outbound.sendObject((Publisher<?>) body.bytes()).then())))
+                .orElseGet(() -> Mono.defer(message::setComplete));
+        Line used = line.orElseThrow();
+        return used.reused() ? used.checked().then(sending) : sending;
     }
 
     private Mono<Answer> receive(ClientResponse response) {
         Line used = line.orElseThrow();
         Head head = used.wire().head();
+        if (expired(used, head)) {
+            response.body(BodyExtractors.toDataBuffers()).subscribe(new Discard());
+            // Hidden: an error that is known at once would cancel what led here, as if the client had left.
+            return Mono.<Answer>error(new ExpiredConnection()).hide();
+        }
         var arrival = new Arrival(head, length(head), requestTime, clock.instant());
         Intake wish = intake.apply(head);
         return Mono.<Answer>create(sink -> {

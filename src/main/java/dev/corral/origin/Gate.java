@@ -4,10 +4,12 @@ import io.github.resilience4j.bulkhead.Bulkhead;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker.State;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker.StateTransition;
+import io.github.resilience4j.core.IntervalFunction;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.slf4j.event.Level;
@@ -30,6 +32,8 @@ final class Gate {
     private final Bulkhead bulkhead;
     private final Clock clock;
     private volatile Closure closure = new Closure(Instant.MIN, 0);
+    /** Counts the breaker's changes of state. */
+    private final AtomicLong epoch = new AtomicLong();
 
     Gate(String origin, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
         this.origin = origin;
@@ -53,7 +57,7 @@ final class Gate {
             breaker.releasePermission();
             throw new OriginFull(origin);
         }
-        return new Permit(breaker, bulkhead);
+        return new Permit();
     }
 
     private Duration remaining() {
@@ -64,12 +68,17 @@ final class Gate {
 
     /** The breaker keeps its end to itself; it can be had from when it opened and how long it waits. */
     private void closed(StateTransition transition) {
+        epoch.incrementAndGet();
         tell(transition);
         if (transition.getToState() == State.OPEN) {
             int attempt = transition.getFromState() == State.HALF_OPEN ? closure.attempt + 1 : 1;
-            long millis = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState().apply(attempt);
-            closure = new Closure(clock.instant().plusMillis(millis), attempt);
+            closure = new Closure(clock.instant().plusMillis(wait(attempt)), attempt);
         }
+    }
+
+    private long wait(int attempt) {
+        IntervalFunction waits = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState();
+        return waits instanceof LastInterval last ? last.millis() : waits.apply(attempt);
     }
 
     private void tell(StateTransition transition) {
@@ -80,25 +89,31 @@ final class Gate {
                         transition.getToState());
     }
 
-    /** The right to one exchange. Each method may be called again and by any thread; only its first call counts. */
-    static final class Permit {
+    /**
+     * The right to one exchange. Each method may be called again and by any thread; only its first call counts. The breaker hears of
+     * it only while it is in the state in which it gave the permit: what was sent before an outage was noticed, and fails late, says
+     * nothing about the origin of today.
+     */
+    final class Permit {
 
-        private final CircuitBreaker breaker;
-        private final Bulkhead bulkhead;
         private final long since;
+        private final long given;
         private final AtomicBoolean undecided = new AtomicBoolean(true);
         private final AtomicBoolean sound = new AtomicBoolean(true);
         private final AtomicBoolean inside = new AtomicBoolean(true);
 
-        private Permit(CircuitBreaker breaker, Bulkhead bulkhead) {
-            this.breaker = breaker;
-            this.bulkhead = bulkhead;
+        private Permit() {
             this.since = breaker.getCurrentTimestamp();
+            this.given = epoch.get();
+        }
+
+        private boolean current() {
+            return epoch.get() == given;
         }
 
         /** The origin answered, whatever the status. */
         void answered() {
-            if (undecided.compareAndSet(true, false)) {
+            if (undecided.compareAndSet(true, false) && current()) {
                 breaker.onSuccess(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit());
             }
         }
@@ -109,14 +124,14 @@ final class Gate {
          */
         void failed(OriginFailed failure) {
             undecided.set(false);
-            if (sound.compareAndSet(true, false)) {
+            if (sound.compareAndSet(true, false) && current()) {
                 breaker.onError(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit(), failure);
             }
         }
 
         /** If nothing is known of the exchange yet, the breaker forgets it. */
         void forget() {
-            if (undecided.compareAndSet(true, false)) {
+            if (undecided.compareAndSet(true, false) && current()) {
                 breaker.releasePermission();
             }
         }

@@ -2,6 +2,9 @@ package dev.corral.origin;
 
 import io.netty.channel.Channel;
 import io.netty.channel.EventLoop;
+import java.util.concurrent.TimeUnit;
+import reactor.core.publisher.Mono;
+import reactor.netty.channel.AbortedException;
 import reactor.netty.channel.ChannelOperations;
 
 /**
@@ -26,6 +29,32 @@ record Line(Channel channel, ChannelOperations<?, ?> operations, Wire wire, long
     /** Whether the connection had served before: it may have died unnoticed since. */
     boolean reused() {
         return number > 1;
+    }
+
+    /** Whether any byte of the request may have reached the origin. */
+    boolean departed() {
+        return wire.departed() >= number;
+    }
+
+    /**
+     * Completes when the event loop has looked at the socket once more: fails if the origin turns out to have closed the
+     * connection in the meantime, or to have sent what nobody asked for. Before that, a close that has arrived may not have been
+     * seen, and a request written then would be lost, or answered by what was said before it.
+     */
+    Mono<Void> checked() {
+        return Mono.create(sink -> {
+            channel.read();
+            // From a task, a timer runs after the next look; from the middle of a look, it would run after that same one.
+            loop().execute(() -> {
+                var unused = loop().schedule(() -> {
+                    if (channel.isActive()) {
+                        sink.success();
+                    } else {
+                        sink.error(AbortedException.beforeSend());
+                    }
+                }, 0, TimeUnit.NANOSECONDS);
+            });
+        });
     }
 
     /** Whether any byte of the answer came. */

@@ -3,8 +3,11 @@ package dev.corral.origin;
 import dev.corral.http.Head;
 import io.github.resilience4j.bulkhead.Bulkhead;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.netty.channel.Channel;
 import io.netty.channel.ChannelOption;
 import io.netty.handler.ssl.SslContextBuilder;
+import io.netty.resolver.AddressResolverGroup;
+import java.net.InetSocketAddress;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Optional;
@@ -16,10 +19,12 @@ import org.springframework.http.client.reactive.ReactorClientHttpConnector;
 import org.springframework.web.reactive.function.client.ExchangeStrategies;
 import org.springframework.web.reactive.function.client.WebClient;
 import reactor.core.publisher.Mono;
+import reactor.netty.Connection;
 import reactor.netty.NettyPipeline;
 import reactor.netty.http.HttpProtocol;
 import reactor.netty.http.client.HttpClient;
 import reactor.netty.resources.ConnectionProvider;
+import reactor.netty.resources.ConnectionProvider.ConnectionMetadata;
 import reactor.netty.tcp.DefaultSslContextSpec;
 import reactor.netty.tcp.SslProvider.GenericSslContextSpec;
 
@@ -36,9 +41,6 @@ public final class Origin implements AutoCloseable {
     /** Shorter than the 5 s after which Node.js and Apache close a connection that idles: else we would pick up dead ones. */
     private static final Duration IDLE_AT_MOST = Duration.ofSeconds(4);
 
-    /** An origin's name may come to mean another address: no connection outlives that for long. */
-    private static final Duration LIVES_AT_MOST = Duration.ofMinutes(5);
-
     /** As long as nginx waits for a client that reads nothing (send_timeout). */
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
@@ -50,6 +52,8 @@ public final class Origin implements AutoCloseable {
     private final Duration patience;
     private final Clock clock;
     private final Gate gate;
+    private final AddressResolverGroup<InetSocketAddress> names;
+    private final OriginAddresses addresses;
     private volatile Lines lines;
     private Optional<ConnectionProvider> retired = Optional.empty(); // guarded by this
 
@@ -57,13 +61,16 @@ public final class Origin implements AutoCloseable {
      * An origin without a connection yet.
      *
      * @param breaker counts as a failure only that no whole answer was had, never a status
+     * @param names finds the addresses of the origin's name; stays open when this is closed
      * @throws IllegalArgumentException when breaker or bulkhead could block an event loop, or the bulkhead admits too many
      */
-    public Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
-        this(upstream, breaker, bulkhead, clock, PATIENCE);
+    public Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead,
+            AddressResolverGroup<InetSocketAddress> names, Clock clock) {
+        this(upstream, breaker, bulkhead, names, clock, PATIENCE);
     }
 
-    Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock, Duration patience) {
+    Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, AddressResolverGroup<InetSocketAddress> names,
+            Clock clock, Duration patience) {
         require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), upstream, "its bulkhead must not wait");
         require(bulkhead.getBulkheadConfig().getMaxConcurrentCalls() <= upstream.concurrency(), upstream,
                 "its bulkhead admits more than concurrency (" + upstream.concurrency() + ")");
@@ -73,16 +80,18 @@ public final class Origin implements AutoCloseable {
         this.patience = patience;
         this.clock = clock;
         this.gate = new Gate(upstream.id(), breaker, bulkhead, clock);
-        this.lines = lines(upstream, upstream.ssl());
+        this.names = names;
+        this.addresses = new OriginAddresses(least(CONNECT_AT_MOST, upstream.timeout()), System::nanoTime);
+        this.lines = lines(upstream.ssl());
     }
 
     /**
      * The answer to one request; one subscription is one request. Nothing is sent before it.
      *
      * <p>
-     * The timeout bounds all from the subscription to the answer; while a request has a body on its way, from its last piece. A GET
-     * or HEAD without body is sent a second time if the first found its pooled connection dead; nothing else ever is. Cancelling
-     * closes the connection. Signals come on an event loop: do not block.
+     * The timeout bounds all from the subscription to the answer; while a request has a body on its way, from its last piece. A
+     * request of which no byte left is sent once more, on a new connection, and so is a GET or HEAD without body that found its
+     * pooled connection dead; nothing else ever is. Cancelling closes the connection. Signals come on an event loop: do not block.
      *
      * <p>
      * Errors: {@link OriginFailed}; {@link OriginShut} and {@link OriginFull}, at once and without a request; the request body's own.
@@ -112,7 +121,7 @@ public final class Origin implements AutoCloseable {
         // Not the pool of this moment: an exchange may be about to take a connection of it. Idle, it empties itself.
         retired.ifPresent(ConnectionProvider::dispose);
         retired = Optional.of(lines.pool());
-        lines = lines(upstream, Optional.of(ssl));
+        lines = lines(Optional.of(ssl));
     }
 
     /** Closes idle connections; those in use when their exchange is over. */
@@ -123,32 +132,43 @@ public final class Origin implements AutoCloseable {
         lines.pool().dispose();
     }
 
-    private static Lines lines(Upstream upstream, Optional<SslBundle> ssl) {
+    private Lines lines(Optional<SslBundle> ssl) {
         ConnectionProvider pool = ConnectionProvider.builder(upstream.id())
                 .maxConnections(upstream.concurrency())
                 // Permits bound the exchanges; a queue as long as that is for connections that are still closing.
                 .pendingAcquireMaxCount(upstream.concurrency())
                 .pendingAcquireTimeout(upstream.timeout())
-                .maxIdleTime(IDLE_AT_MOST)
-                .maxLifeTime(LIVES_AT_MOST)
-                .evictInBackground(IDLE_AT_MOST)
+                .evictionPredicate((connection, age) -> worn(connection, age, upstream.connectionMaxLife()))
+                .evictInBackground(least(IDLE_AT_MOST, upstream.connectionMaxLife()))
                 // The one used last is the one least likely to be dead; the others may idle out.
                 .lifo()
                 .build();
-        return new Lines(pool, client(upstream, pool, ssl),
-                client(upstream, ConnectionProvider.newConnection(), ssl));
+        return new Lines(pool, client(pool, ssl),
+                client(ConnectionProvider.newConnection(), ssl));
     }
 
-    private static WebClient client(Upstream upstream, ConnectionProvider connections, Optional<SslBundle> ssl) {
+    /** Asked before a connection is used again, when it has been used, and now and then while it idles. */
+    private static boolean worn(Connection connection, ConnectionMetadata age, Duration maxLife) {
+        Channel channel = connection.channel();
+        // Each has a life of its own, or connections opened together would all be opened anew together.
+        long life = maxLife.toMillis() - maxLife.toMillis() / 4 * Math.floorMod(channel.id().hashCode(), 100) / 100;
+        return !channel.isActive() || !connection.isPersistent()
+                || age.idleTime() >= IDLE_AT_MOST.toMillis() || age.lifeTime() >= life;
+    }
+
+    private WebClient client(ConnectionProvider connections, Optional<SslBundle> ssl) {
         HttpClient client = HttpClient.create(connections)
                 .protocol(HttpProtocol.HTTP11)
                 // Its retry asks only whether anything was sent, ours also whether it may be sent twice: one is enough.
                 .disableRetry(true)
-                .option(ChannelOption.CONNECT_TIMEOUT_MILLIS,
-                        (int) least(CONNECT_AT_MOST, upstream.timeout()).toMillis())
+                .resolver(names)
+                .resolvedAddressesSelector((config, resolved) -> addresses.order(resolved))
                 .option(ChannelOption.SO_KEEPALIVE, true)
-                .doOnChannelInit((observer, channel, address) -> channel.pipeline()
-                        .replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, new Wire()));
+                .doOnChannelInit((observer, channel, address) -> {
+                    var wire = new Wire();
+                    channel.pipeline().replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, wire);
+                    channel.pipeline().addFirst(new TransportMonitor(wire, addresses));
+                });
         HttpClient secured = ssl.map(bundle -> client.secure(spec -> spec.sslContext(tls(bundle))))
                 .orElse(client);
         return WebClient.builder()

@@ -44,6 +44,7 @@ final class Upload {
     private final long declared;
     private final AtomicLong given = new AtomicLong();
     private final AtomicLong owed = new AtomicLong();
+    private volatile boolean begun;
     private volatile boolean over;
     private volatile Optional<Broken> failure = Optional.empty();
     private volatile long moved = System.nanoTime();
@@ -56,12 +57,18 @@ final class Upload {
 
     /** The body's bytes; errors are {@link Broken}. Whoever cancels need not care for what is still in the pipe. */
     Flux<ByteBuf> bytes() {
-        return body.doOnRequest(n -> owed.accumulateAndGet(n, Operators::addCap))
+        return body.doOnSubscribe(subscription -> begun = true)
+                .doOnRequest(n -> owed.accumulateAndGet(n, Operators::addCap))
                 .handle(this::measure)
                 .concatWith(Mono.defer(this::end))
                 .onErrorMap(this::broken)
                 .doOnDiscard(PooledDataBuffer.class, DataBufferUtils::release)
                 .map(NettyDataBufferFactory::toByteBuf);
+    }
+
+    /** Whether any of it was asked for: it cannot be had a second time. */
+    boolean begun() {
+        return begun;
     }
 
     /** Why the body failed, if it did. */

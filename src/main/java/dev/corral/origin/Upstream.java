@@ -16,10 +16,12 @@ import org.springframework.util.unit.DataSize;
  *        the longest silence
  * @param maxBody the largest body that is collected; a larger one is streamed
  * @param concurrency how many exchanges may be under way, and connections open, at once
+ * @param connectionMaxLife the age beyond which a connection takes no further request: the origin's name may mean another
+ *        address by then. Each connection's own is up to a quarter shorter, so that not all are opened at once
  * @param ssl keys and trusted certificates for https; empty: the JDK's
  */
 public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, int concurrency,
-        Optional<SslBundle> ssl) {
+        Duration connectionMaxLife, Optional<SslBundle> ssl) {
 
     /** @throws IllegalArgumentException which names the route, the value and the rule it breaks */
     public Upstream {
@@ -38,6 +40,10 @@ public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, 
         // The body is one array, and an array much larger than this cannot be had.
         require(!maxBody.isNegative() && maxBody.toBytes() <= 1L << 30,
                 "origin " + id + ": max-body (" + maxBody + ") must be between 0 and 1GB");
+        require(connectionMaxLife.compareTo(Duration.ofSeconds(1)) >= 0
+                && connectionMaxLife.compareTo(Duration.ofDays(1)) <= 0,
+                "origin " + id + ": connection-max-life (" + connectionMaxLife
+                        + ") must be between a second and a day");
         require(concurrency >= 1, "origin " + id + ": concurrency (" + concurrency + ") must be at least 1");
     }
 

@@ -69,6 +69,7 @@ final class Wire extends CombinedChannelDuplexHandler<HttpResponseDecoder, HttpR
     private Consumer<Head> interims = interim -> {};
 
     private volatile long sent;
+    private volatile long departed;
     private volatile long heard;
     private volatile long ended;
 
@@ -79,6 +80,16 @@ final class Wire extends CombinedChannelDuplexHandler<HttpResponseDecoder, HttpR
     /** How many requests went out on this connection. */
     long sent() {
         return sent;
+    }
+
+    /** The number of the last request of which the operating system accepted a byte: it may have reached the origin. */
+    long departed() {
+        return departed;
+    }
+
+    /** A byte of that request was accepted. On the event loop only. */
+    void departed(long number) {
+        departed = number;
     }
 
     /** The number of the last request whose answer began, be it with one byte. */

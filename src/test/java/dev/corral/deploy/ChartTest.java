@@ -82,6 +82,7 @@ class ChartTest {
                 timeout: 3s
                 max-body: 10MB
                 concurrency: 50
+                connection-max-life: 30s
                 hit-for-miss: 1m
                 host: client
                 query: {include: [size, "v*"], exclude: [utm]}
@@ -302,6 +303,7 @@ class ChartTest {
         assertThat(assets.origin()).hasToString("http://assets:8080/base");
         assertThat(assets.maxBody()).isEqualTo(DataSize.ofMegabytes(10));
         assertThat(assets.concurrency()).isEqualTo(50);
+        assertThat(assets.connectionMaxLife()).isEqualTo(Duration.ofSeconds(30));
         assertThat(assets.query().include()).containsExactlyInAnyOrder("size", "v*");
         assertThat(assets.key().fields()).containsExactly("X-Device");
         assertThat(assets.forward().trust()).isTrue();

@@ -74,6 +74,9 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         // A slow machine is not a lost Redis.
         arguments.addAll(List.of("--server.port=0", "--management.server.port=-1", "--corral.replica-id=" + id,
                 "--spring.data.redis.timeout=5s", "--spring.data.redis.connect-timeout=5s"));
+        // What one test breaks on a route is not held against the origin in the next.
+        String breakers = "--resilience4j.circuitbreaker.configs.default.";
+        arguments.addAll(List.of(breakers + "slidingWindowSize=1000", breakers + "minimumNumberOfCalls=1000"));
         route(arguments, 0, "t", origin.url());
         route(arguments, 1, "small", origin.url(), "max-body=1KB");
         route(arguments, 2, "hasty", origin.url(), "timeout=400ms");

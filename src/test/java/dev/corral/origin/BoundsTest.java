@@ -11,6 +11,7 @@ import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
+import io.github.resilience4j.core.IntervalFunction;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -615,22 +616,84 @@ class BoundsTest {
         }
     }
 
+    /** What was sent while the breaker was closed says nothing about the origin that is tried out now. */
+    @Test
+    void aLateFailureOfAnEarlierFetchDoesNotCountAgainstTheOriginThatIsTriedOut() throws Exception {
+        var clock = new Hands();
+        var late = new CountDownLatch(1);
+        var over = new CountDownLatch(1);
+        try (var server = new ScriptedOrigin(peer -> {
+            String head = peer.request();
+            if (head.startsWith("GET /late")) {
+                asked.countDown();
+                peer.await(late);
+            } else if (head.startsWith("GET /trial")) {
+                peer.await(over).say(OK);
+            }
+        });
+                var rig = Rig.to(Rig.upstream(server.uri()), clock,
+                        breaking -> breaking.slidingWindowSize(2)
+                                .minimumNumberOfCalls(2)
+                                .permittedNumberOfCallsInHalfOpenState(1)
+                                .waitDurationInOpenState(Duration.ofSeconds(10)))) {
+            Mono<Answer> earlier = rig.fetch(get("/late")).cache();
+            earlier.subscribe(answer -> {}, failure -> {});
+            assertThat(asked.await(10, TimeUnit.SECONDS)).isTrue();
+            for (int i = 0; i < 2; i++) {
+                assertThatThrownBy(() -> rig.whole(get("/broken"))).isInstanceOf(OriginFailed.class);
+            }
+            assertShut(rig, Duration.ofSeconds(10));
+            clock.forward(Duration.ofSeconds(11));
+            Mono<Answer> trial = rig.fetch(get("/trial")).cache();
+            trial.subscribe();
+            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
+
+            late.countDown();
+            assertThatThrownBy(() -> earlier.block(Rig.LONG)).isInstanceOf(OriginFailed.class);
+            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
+            over.countDown();
+
+            assertThat(text((Answer.Whole) trial.blockOptional(Rig.LONG).orElseThrow())).isEqualTo("ok");
+            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+        }
+    }
+
+    @Test
+    void aRandomWaitIsToldAsItIs() throws Exception {
+        var clock = new Hands();
+        try (var server = ScriptedOrigin.saying(OK);
+                var rig = Rig.to(Rig.upstream(server.uri()), clock,
+                        breaking -> breaking.waitIntervalFunctionInOpenState(new LastInterval(
+                                IntervalFunction.ofExponentialRandomBackoff(10_000, 2, 0.9, 60_000))))) {
+            rig.breaker.transitionToOpenState();
+            var waits = new LinkedBlockingQueue<Duration>();
+            StepVerifier.create(rig.fetch(get("/")))
+                    .verifyErrorSatisfies(error -> waits.add(((OriginShut) error).retryAfter()));
+
+            clock.forward(waits.remove());
+            StepVerifier.create(rig.fetch(get("/"))).verifyError(OriginShut.class);
+            clock.forward(Duration.ofMillis(1));
+            assertThat(text(rig.whole(get("/")))).isEqualTo("ok");
+        }
+    }
+
     @Test
     void whatWouldBlockOrAdmitTooManyIsRefused() {
         Upstream upstream = Rig.upstream(URI.create("http://127.0.0.1:1"));
         var breaker = CircuitBreaker.of("shop", CircuitBreakerConfig.custom()
                 .slidingWindow(100, 100, SlidingWindowType.COUNT_BASED, SlidingWindowSynchronizationStrategy.LOCK_FREE)
                 .build());
+        var names = new OriginNames();
         BulkheadConfig waiting = BulkheadConfig.custom().maxConcurrentCalls(4).maxWaitDuration(SHORT).build();
         BulkheadConfig wide = BulkheadConfig.custom().maxConcurrentCalls(5).build();
 
-        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", waiting), Clock.systemUTC()))
+        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", waiting), names, Clock.systemUTC()))
                 .hasMessage("origin shop: its bulkhead must not wait");
-        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", wide), Clock.systemUTC()))
+        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", wide), names, Clock.systemUTC()))
                 .hasMessage("origin shop: its bulkhead admits more than concurrency (4)");
         BulkheadConfig right = BulkheadConfig.custom().maxConcurrentCalls(4).build();
         assertThatThrownBy(() -> new Origin(upstream, CircuitBreaker.ofDefaults("shop"), Bulkhead.of("shop", right),
-                Clock.systemUTC())).hasMessageStartingWith("origin shop: its breaker must count without a lock");
+                names, Clock.systemUTC())).hasMessageStartingWith("origin shop: its breaker must count without a lock");
     }
 
     /** A reader that asks for one piece and leaves. */

@@ -7,6 +7,8 @@ import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowType;
+import io.netty.resolver.AddressResolverGroup;
+import java.net.InetSocketAddress;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.time.Clock;
@@ -28,14 +30,21 @@ final class Rig implements AutoCloseable {
     final CircuitBreaker breaker;
     final Bulkhead bulkhead;
     final Origin origin;
+    private final AddressResolverGroup<InetSocketAddress> names;
 
     private Rig(Upstream upstream, CircuitBreakerConfig breaking, Clock clock, Duration patience) {
+        this(upstream, breaking, clock, patience, new OriginNames());
+    }
+
+    private Rig(Upstream upstream, CircuitBreakerConfig breaking, Clock clock, Duration patience,
+            AddressResolverGroup<InetSocketAddress> names) {
+        this.names = names;
         this.breaker = CircuitBreaker.of(upstream.id(), breaking);
         this.bulkhead = Bulkhead.of(upstream.id(), BulkheadConfig.custom()
                 .maxConcurrentCalls(upstream.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build());
-        this.origin = new Origin(upstream, breaker, bulkhead, clock, patience);
+        this.origin = new Origin(upstream, breaker, bulkhead, names, clock, patience);
     }
 
     private static CircuitBreakerConfig.Builder lockFree() {
@@ -44,7 +53,7 @@ final class Rig implements AutoCloseable {
     }
 
     static Upstream upstream(URI base) {
-        return new Upstream("shop", base, LONG, DataSize.ofKilobytes(64), 4, Optional.empty());
+        return new Upstream("shop", base, LONG, DataSize.ofKilobytes(64), 4, Duration.ofMinutes(1), Optional.empty());
     }
 
     static Rig to(URI base) {
@@ -59,18 +68,28 @@ final class Rig implements AutoCloseable {
         return new Rig(upstream, lockFree().build(), Clock.systemUTC(), patience);
     }
 
+    /** Closes the names with itself. */
+    static Rig to(Upstream upstream, AddressResolverGroup<InetSocketAddress> names) {
+        return new Rig(upstream, lockFree().build(), Clock.systemUTC(), LONG, names);
+    }
+
     static Rig to(Upstream upstream, Clock clock, UnaryOperator<CircuitBreakerConfig.Builder> breaking) {
         return new Rig(upstream, breaking.apply(lockFree().clock(clock)).build(), clock, LONG);
     }
 
     static Upstream timeout(Upstream upstream, Duration timeout) {
         return new Upstream(upstream.id(), upstream.base(), timeout, upstream.maxBody(), upstream.concurrency(),
-                upstream.ssl());
+                upstream.connectionMaxLife(), upstream.ssl());
+    }
+
+    static Upstream connectionMaxLife(Upstream upstream, Duration life) {
+        return new Upstream(upstream.id(), upstream.base(), upstream.timeout(), upstream.maxBody(),
+                upstream.concurrency(), life, upstream.ssl());
     }
 
     static Upstream concurrency(Upstream upstream, int concurrency) {
         return new Upstream(upstream.id(), upstream.base(), upstream.timeout(), upstream.maxBody(), concurrency,
-                upstream.ssl());
+                upstream.connectionMaxLife(), upstream.ssl());
     }
 
     static Outgoing get(String target) {
@@ -125,5 +144,6 @@ final class Rig implements AutoCloseable {
     @Override
     public void close() {
         origin.close();
+        names.close();
     }
 }

@@ -9,6 +9,7 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -93,6 +94,25 @@ final class ScriptedOrigin implements AutoCloseable {
             return this;
         }
 
+        /** Ends its own side of the connection, as a close does, and returns the heads that come all the same. */
+        List<String> halfClose() throws IOException {
+            socket.shutdownOutput();
+            var late = new ArrayList<String>();
+            try {
+                for (String head = request(); !head.isEmpty(); head = request()) {
+                    late.add(head);
+                }
+            } catch (IOException reset) {
+                // Nothing more comes.
+            }
+            return late;
+        }
+
+        /** Closes, now. */
+        void end() throws IOException {
+            socket.close();
+        }
+
         /** Closes with a reset instead of an orderly end. */
         void reset() throws IOException {
             socket.setSoLinger(true, 0);
@@ -106,8 +126,13 @@ final class ScriptedOrigin implements AutoCloseable {
     private final AtomicInteger connections = new AtomicInteger();
 
     ScriptedOrigin(Script script) {
+        this(InetAddress.getLoopbackAddress(), 0, script);
+    }
+
+    /** At that address; a port of 0 is any. */
+    ScriptedOrigin(InetAddress address, int port, Script script) {
         try {
-            server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+            server = new ServerSocket(port, 50, address);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -143,6 +168,10 @@ final class ScriptedOrigin implements AutoCloseable {
         } catch (Exception gone) {
             // The client left in the middle of the script, or the test is over.
         }
+    }
+
+    int port() {
+        return server.getLocalPort();
     }
 
     URI uri() {

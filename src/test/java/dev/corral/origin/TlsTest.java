@@ -70,7 +70,8 @@ class TlsTest {
 
     private static Upstream at(int port, Optional<SslBundle> ssl) {
         Upstream plain = Rig.upstream(URI.create("https://127.0.0.1:" + port));
-        return new Upstream(plain.id(), plain.base(), plain.timeout(), plain.maxBody(), plain.concurrency(), ssl);
+        return new Upstream(plain.id(), plain.base(), plain.timeout(), plain.maxBody(), plain.concurrency(),
+                plain.connectionMaxLife(), ssl);
     }
 
     private static Optional<SslBundle> trusting(KeyStore store) {

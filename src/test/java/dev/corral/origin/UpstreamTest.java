@@ -21,7 +21,7 @@ class UpstreamTest {
 
     private static Upstream at(String base) {
         return new Upstream("shop", URI.create(base), Duration.ofSeconds(5), DataSize.ofMegabytes(2), 200,
-                Optional.empty());
+                Duration.ofMinutes(1), Optional.empty());
     }
 
     @ParameterizedTest
@@ -48,20 +48,25 @@ class UpstreamTest {
     void boundsThatAreNoneAreRefused() {
         URI base = URI.create("http://h");
         Duration timeout = Duration.ofSeconds(5);
+        Duration life = Duration.ofMinutes(1);
         DataSize most = DataSize.ofMegabytes(2);
         Optional<SslBundle> ssl = Optional.empty();
 
-        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream(" ", base, timeout, most, 1, ssl))
+        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream(" ", base, timeout, most, 1, life, ssl))
                 .withMessage("an origin needs an id");
-        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream("shop", base, Duration.ZERO, most, 1, ssl))
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Upstream("shop", base, Duration.ZERO, most, 1, life, ssl))
                 .withMessage("origin shop: timeout (PT0S) must be between a millisecond and a day");
-        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream("shop", base, timeout, most, 0, ssl))
+        assertThatIllegalArgumentException().isThrownBy(() -> new Upstream("shop", base, timeout, most, 0, life, ssl))
                 .withMessage("origin shop: concurrency (0) must be at least 1");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofGigabytes(2), 1, ssl))
+                .isThrownBy(() -> new Upstream("shop", base, timeout, most, 1, Duration.ofMillis(999), ssl))
+                .withMessage("origin shop: connection-max-life (PT0.999S) must be between a second and a day");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofGigabytes(2), 1, life, ssl))
                 .withMessageContaining("must be between 0 and 1GB");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofBytes(-1), 1, ssl));
+                .isThrownBy(() -> new Upstream("shop", base, timeout, DataSize.ofBytes(-1), 1, life, ssl));
     }
 
     @ParameterizedTest
