@@ -21,9 +21,13 @@ import static dev.corral.tier.Script.bytes;
  * <p>Each name is written with a letter for how it is purged ({@code h}: hard, {@code s}: soft); a letter unknown here is as good
  * as hard. Two letters tell people of it and purge nothing: {@code d}, what was purged in words, and {@code b}, by whom.
  *
- * <p>The first element is older than any entry may be, or names everything: so everything before it is purged, and a replica
- * without a past needs nothing but the log. When the log is missing, or is not the one that belongs to the last position,
- * state was lost: whoever looks next begins it anew.
+ * <p>The stream has each name once: a hash has the last hard and the last soft position of each name, and an element is deleted
+ * when every name in it has been purged again at least as hard. The hash is an index only. Without it, or with one that an older
+ * version of Corral has not kept, elements stay that could be deleted, and nothing else changes.
+ *
+ * <p>The first element is older than any entry may be, or names everything, or has more than {@link #ELEMENTS} after it: so
+ * everything before it is purged, and a replica without a past needs nothing but the log. It is never deleted as superseded. When
+ * the log is missing, or is not the one that belongs to the last position, state was lost: whoever looks next begins it anew.
  */
 final class PurgeLog {
 
@@ -43,12 +47,11 @@ final class PurgeLog {
     record Purge(long position, List<Name> names, List<String> told, String by) {}
 
     /**
-     * A purge that was told of, without names when they were too many.
+     * What a message says: that there is a purge, and not what it purges. It is only a reason to read the log.
      *
-     * @param previous the position before it
-     * @param asker    the replica that wants to hear that it is known; empty when none does
+     * @param requester the replica that wants to hear when it is known; empty when none does
      */
-    record Told(Purge purge, long previous, String asker) {}
+    record Announcement(long position, String requester) {}
 
     /** A position given to a purge, and the one before it: who does not know that one has missed something. */
     record Given(long position, long previous) {}
@@ -71,8 +74,8 @@ final class PurgeLog {
 
     private static final Pattern POSITION = Pattern.compile("\\d{1,18}");
     private static final int PAGE = 1_000;
-    // A larger message would be a body on a channel of hints; whoever gets it without names reads the log.
-    private static final int MESSAGE = 4_096;
+    // Some 80 MB of Redis' memory with its index. Beyond, the oldest purges become a purge of everything before them.
+    static final int ELEMENTS = 500_000;
 
     private static final String WHOLE = """
             local time = redis.call('TIME')
@@ -90,45 +93,124 @@ final class PurgeLog {
             local seq = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
             if seq ~= last or seq == 0 then
               last = math.max(now, mine + 1, seq + 1, last + 1)
-              redis.call('DEL', KEYS[2])
+              redis.call('DEL', KEYS[2], KEYS[3])
               append(last, {'h', '*'})
+            end
+            """;
+
+    /**
+     * In the hash, {@code <name>} is {@code <last hard> <last soft>}, 0 for none; a line feed and a position, the number of names
+     * whose last purge is at that position, left out for one. No name has a line feed in it, and no purge has a name twice.
+     */
+    private static final String INDEX = """
+            local first = nil
+            local function id(at)
+              return at .. '-0'
+            end
+            local function marks(name)
+              local both = redis.call('HGET', KEYS[3], name)
+              if both then
+                return string.match(both, '^(%d+) (%d+)$')
+              end
+              return '0', '0'
+            end
+            -- One name less is last purged at this position.
+            local function supersede(at)
+              if at == '0' then
+                return
+              end
+              local count = '\\n' .. at
+              if redis.call('HEXISTS', KEYS[3], count) == 1 and redis.call('HINCRBY', KEYS[3], count, -1) > 0 then
+                return
+              end
+              redis.call('HDEL', KEYS[3], count)
+              first = first or redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][1]
+              if first ~= id(at) then
+                redis.call('XDEL', KEYS[2], id(at))
+              end
+            end
+            local function note(at, fields)
+              local names = 0
+              local seen = {}
+              for i = 1, #fields, 2 do
+                local letter, name = fields[i], fields[i + 1]
+                if letter ~= 'd' and letter ~= 'b' and not seen[name] then
+                  seen[name] = true
+                  names = names + 1
+                  local hard, soft = marks(name)
+                  supersede(soft)
+                  if letter == 's' then
+                    redis.call('HSET', KEYS[3], name, hard .. ' ' .. at)
+                  else
+                    supersede(hard)
+                    redis.call('HSET', KEYS[3], name, at .. ' 0')
+                  end
+                end
+              end
+              if names > 1 then
+                redis.call('HSET', KEYS[3], '\\n' .. at, names)
+              end
+            end
+            -- The element is about to go.
+            local function forget(element)
+              local at = string.match(element[1], '^%d+')
+              for i = 1, #element[2], 2 do
+                local name = element[2][i + 1]
+                local hard, soft = marks(name)
+                if hard == at or soft == at then
+                  hard = hard == at and '0' or hard
+                  soft = soft == at and '0' or soft
+                  if hard == '0' and soft == '0' then
+                    redis.call('HDEL', KEYS[3], name)
+                  else
+                    redis.call('HSET', KEYS[3], name, hard .. ' ' .. soft)
+                  end
+                end
+              end
+              redis.call('HDEL', KEYS[3], '\\n' .. at)
             end
             """;
 
     private static final Script PURGE = Script
             .of("""
-                    -- KEYS: seq, log | ARGV: mine, microseconds to keep, channel, longest message, asker, then letter and name of each
+                    -- KEYS: seq, log, names | ARGV: mine, microseconds to keep, elements to keep, channel, requester, then letter and name of each
                     """
-                    + WHOLE
+                    + WHOLE + INDEX
                     + """
                             local fields = {}
+                            local all = false
                             for i = 6, #ARGV do
                               fields[i - 5] = ARGV[i]
+                              all = all or (i % 2 == 1 and ARGV[i] == '*' and ARGV[i - 1] == 'h')
                             end
                             local at = math.max(now, mine + 1, last + 1)
+                            local text = string.format('%.0f', at)
                             -- A full Redis refuses a script's first write, if that takes room, and no later one: a purge gets through.
                             redis.call('PERSIST', KEYS[1])
                             append(at, fields)
-                            -- One element old enough is kept: it stands for all before it.
-                            local old = redis.call('XREVRANGE', KEYS[2], string.format('%.0f', at - ARGV[2]), '-', 'COUNT', 1)[1]
-                            if old then
-                              redis.call('XTRIM', KEYS[2], 'MINID', old[1])
-                            end
-                            local message = string.format('%.0f\\n%.0f\\n', at, last) .. ARGV[5]
-                            local named = message
-                            for i = 1, #fields, 2 do
-                              named = named .. '\\n' .. fields[i] .. fields[i + 1]
-                              if #named > tonumber(ARGV[4]) then
-                                named = message
-                                break
+                            if all then
+                              redis.call('XTRIM', KEYS[2], 'MINID', id(text))
+                              redis.call('DEL', KEYS[3])
+                            else
+                              note(text, fields)
+                              -- One element old enough is kept: it stands for all before it. The oldest first, and never many at once.
+                              local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', #fields + 8)
+                              local over = redis.call('XLEN', KEYS[2]) - ARGV[3]
+                              local keep = 1
+                              while oldest[keep + 1] and (position(oldest[keep + 1][1]) <= at - ARGV[2] or keep <= over) do
+                                forget(oldest[keep])
+                                keep = keep + 1
+                              end
+                              if keep > 1 then
+                                redis.call('XTRIM', KEYS[2], 'MINID', oldest[keep][1])
                               end
                             end
-                            redis.pcall('PUBLISH', ARGV[3], named)
+                            redis.pcall('PUBLISH', ARGV[4], string.format('%.0f\\n%.0f\\n', at, last) .. ARGV[5])
                             return {at, last}
                             """);
 
     private static final Script READ = Script.of("""
-            -- KEYS: seq, log | ARGV: the position to read after, elements
+            -- KEYS: seq, log, names | ARGV: the position to read after, elements
             """ + WHOLE + """
             local first = position(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][1])
             local anchor = redis.call('XREVRANGE', KEYS[2], ARGV[1], '-', 'COUNT', 1)[1]
@@ -143,13 +225,15 @@ final class PurgeLog {
     /**
      * Writes a purge above {@code mine}; its own position is not looked at.
      *
-     * @param keys  the names of the log and of its channel
-     * @param asker as in {@link Told}
+     * @param keys      the names of the log and of its channel
+     * @param requester as in {@link Announcement}
+     * @param keep      how long a purge matters
+     * @param elements  the most the log has
      */
-    static Mono<Given> write(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys, Purge purge, String asker,
-            long mine, Duration keep) {
+    static Mono<Given> write(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys, Purge purge,
+            String requester, long mine, Duration keep, int elements) {
         var arguments = new ArrayList<byte[]>(List.of(bytes(mine), bytes(TimeUnit.NANOSECONDS.toMicros(keep.toNanos())),
-                bytes(keys.purgeChannel()), bytes(MESSAGE), bytes(asker)));
+                bytes(elements), bytes(keys.purgeChannel()), bytes(requester)));
         purge.names.forEach(name -> add(arguments, name.soft ? SOFT : HARD, name.text));
         purge.told.forEach(told -> add(arguments, TOLD, told));
         if (!purge.by.isEmpty()) {
@@ -170,19 +254,12 @@ final class PurgeLog {
                 .map(answer -> page(mine, answer));
     }
 
-    /** What a message says; empty when nobody here can tell. */
-    static Optional<Told> told(String message) {
-        String[] lines = message.split("\n", -1);
-        if (lines.length < 3 || !POSITION.matcher(lines[0]).matches() || !POSITION.matcher(lines[1]).matches()) {
-            return Optional.empty();
-        }
-        var reading = new Reading();
-        for (String line : List.of(lines).subList(3, lines.length)) {
-            if (!line.isEmpty()) {
-                reading.take(line.substring(0, 1), line.substring(1));
-            }
-        }
-        return Optional.of(new Told(reading.purge(Long.parseLong(lines[0])), Long.parseLong(lines[1]), lines[2]));
+    /** What a message says; empty when it is in a form that is unknown here. An older version's has the names as well. */
+    static Optional<Announcement> announcement(String message) {
+        String[] lines = message.split("\n", 4);
+        return lines.length >= 3 && POSITION.matcher(lines[0]).matches()
+                ? Optional.of(new Announcement(Long.parseLong(lines[0]), lines[2]))
+                : Optional.empty();
     }
 
     /** Letters and what follows them. */

@@ -4,11 +4,11 @@ import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Verdict;
 import dev.corral.tier.PurgeLog.Name;
 import java.time.Duration;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SequencedMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.ConcurrentNavigableMap;
@@ -48,14 +48,12 @@ final class PurgeMirror {
         }
     }
 
-    private record Named(String name, long position) {}
-
     private final long keep;
     private final int limit;
     private final ConcurrentMap<String, Marks> exact = new ConcurrentHashMap<>();
     private final ConcurrentNavigableMap<String, Marks> prefixes = new ConcurrentSkipListMap<>();
-    private final Deque<Named> order = new ArrayDeque<>(); // guarded by this; by position, a name as often as it was purged
-    private int names; // guarded by this; of both maps
+    // Guarded by this: each name of both maps once, with its last position, the one purged longest ago first.
+    private final SequencedMap<String, Long> order = new LinkedHashMap<>();
     private volatile long position;
     private volatile Marks floor = Marks.NONE; // written under this
 
@@ -146,14 +144,14 @@ final class PurgeMirror {
     private static void add(List<Name> names, String name, Marks marks, long after, long upTo) {
         if (marks.hard > after && marks.hard <= upTo) {
             names.add(new Name(name, false));
-        } else if (marks.soft > after && marks.soft <= upTo) {
+        } else if (marks.soft > marks.hard && marks.soft > after && marks.soft <= upTo) {
             names.add(new Name(name, true));
         }
     }
 
     /** Names remembered. */
     synchronized int size() {
-        return names;
+        return order.size();
     }
 
     private void purge(Name name, long at) {
@@ -161,13 +159,9 @@ final class PurgeMirror {
             floor = floor.with(name.soft(), at);
             return;
         }
-        ConcurrentMap<String, Marks> all = mapOf(name.text());
-        Marks before = all.get(name.text());
-        Marks now = (before == null ? Marks.NONE : before).with(name.soft(), at);
-        if (!now.equals(before)) {
-            all.put(name.text(), now);
-            order.addLast(new Named(name.text(), at));
-            names += before == null ? 1 : 0;
+        Marks marks = mapOf(name.text()).merge(name.text(), Marks.NONE.with(name.soft(), at), Marks::with);
+        if (marks.last() == at) {
+            order.putLast(name.text(), at);
         }
     }
 
@@ -176,26 +170,18 @@ final class PurgeMirror {
     }
 
     private void trim() {
-        while (!order.isEmpty() && order.getFirst().position() < position - keep) {
-            forget(order.removeFirst());
+        while (!order.isEmpty() && order.firstEntry().getValue() < position - keep) {
+            forgetOldest();
         }
-        while (names > limit) {
-            Named oldest = order.removeFirst();
-            if (forget(oldest)) {
-                floor = floor.with(false, oldest.position());
-            }
+        while (order.size() > limit) {
+            floor = floor.with(false, forgetOldest());
         }
     }
 
-    /** True unless the name has been purged again later. */
-    private boolean forget(Named oldest) {
-        ConcurrentMap<String, Marks> all = mapOf(oldest.name());
-        Marks marks = all.get(oldest.name());
-        if (marks == null || marks.last() != oldest.position()) {
-            return false;
-        }
-        all.remove(oldest.name());
-        names--;
-        return true;
+    /** Returns the last position at which it was purged. */
+    private long forgetOldest() {
+        Map.Entry<String, Long> oldest = order.pollFirstEntry();
+        mapOf(oldest.getKey()).remove(oldest.getKey());
+        return oldest.getValue();
     }
 }

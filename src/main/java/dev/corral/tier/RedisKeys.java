@@ -57,9 +57,9 @@ public final class RedisKeys {
         return root + "{purge}:seq";
     }
 
-    /** The keys of the purge scripts: the last position and the log. */
+    /** The keys of the purge scripts: the last position, the log, and the index of its names. */
     List<String> purges() {
-        return List.of(purgePosition(), root + "{purge}:log");
+        return List.of(purgePosition(), root + "{purge}:log", root + "{purge}:names");
     }
 
     /** The channel on which each purge is announced. */

@@ -10,7 +10,12 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import reactor.core.Disposable;
@@ -23,15 +28,16 @@ import reactor.core.scheduler.Scheduler;
 /**
  * The fleet's purges: written to the {@link PurgeLog} in Redis, mirrored in this process. Thread-safe.
  *
- * <p>The mirror hears of each purge by a message, and reads the log twice a second whether or not it has heard anything. A
- * message that does not follow on what is known here means that another was lost: the log is read at once. When Redis was away,
- * its log is read whole before the {@link RedisGate} opens.
+ * <p>The mirror follows the log and nothing else. It is read twice a second, and at once after a message: a message says only that
+ * there is something to read, and many of them cost one read. When Redis was away, its log is read whole before the
+ * {@link RedisGate} opens.
  *
  * <p>A failover may take back purges that were acknowledged. A replica that knows positions the log does not have writes their
  * names to it again.
  *
- * <p>Whoever purges may ask to be told by each replica that it knows: each answers once nothing up to that purge is missing in its
- * mirror. An answer is a hint like any message; what a replica's mirror has reached is also in the fleet's record of it.
+ * <p>A purge may ask each replica for an acknowledgement: it is sent once nothing up to that purge is missing in the replica's
+ * mirror, and holds for all positions before it. It is a hint like any message; what a replica's mirror has reached is also in the
+ * fleet's record of it.
  *
  * <p>The same look compares this machine's clock with Redis'.
  */
@@ -51,11 +57,14 @@ public final class RedisPurges implements Purges, AutoCloseable {
     // Answers owed to those who asked while this replica was behind; whoever is dropped gives up waiting by himself.
     private static final int OWED = 1_000;
 
-    /** An answer owed. */
-    private record Owed(long position, String asker) {}
+    /** An acknowledgement to send. */
+    private record Owed(long position, String requester) {}
 
-    /** An answer heard. */
+    /** An acknowledgement received: this replica knows all purges up to the position. */
     private record Heard(long position, String replica) {}
+
+    /** Positions after the one and not after the other: known here, and not in the log at a read. */
+    private record Gap(long after, long upTo) {}
 
     /** A purge as people are told of it, and when it was, by Redis' clock. */
     public record Recent(long position, Instant time, boolean soft, List<String> told, String by) {}
@@ -69,7 +78,6 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private final Clock machine;
     private final FleetTime time;
     private final PurgeMirror mirror;
-    private final Sinks.Many<Boolean> gaps = Sinks.many().multicast().directBestEffort();
     private final Disposable.Swap looking = Disposables.swap();
     private final SharedRun reading = new SharedRun(Mono.defer(this::readOn));
     private final String replicaId;
@@ -77,6 +85,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private final Sinks.Many<Heard> answers = Sinks.many().replay().limit(10_000, Duration.ofSeconds(5));
 
     private final Deque<Owed> owed = new ArrayDeque<>(); // guarded by this
+    private final Set<Gap> gaps = new LinkedHashSet<>(); // guarded by this; since the last read that reached the end of the log
     private final Deque<Recent> recent = new ArrayDeque<>(); // guarded by this; the latest first
     private volatile long read; // written under this; the position up to which nothing of the log is missing here
     private volatile long heard; // nanoseconds of the ticker
@@ -110,7 +119,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     /** Begins to look at the log, at once and then twice a second. */
     public void start() {
         Flux<Boolean> ticks = Flux.interval(Duration.ZERO, LOOK, scheduler).map(tick -> true);
-        looking.update(Flux.merge(ticks, gaps.asFlux())
+        looking.update(ticks
                 .onBackpressureLatest()
                 .concatMap(tick -> look(), 1)
                 .subscribe(nothing -> {}, broken -> log.error("The purges are no longer mirrored", broken)));
@@ -186,20 +195,37 @@ public final class RedisPurges implements Purges, AutoCloseable {
 
     private Mono<Long> write(Purge purge) {
         var whole = new PurgeLog.Purge(0, Name.of(purge.names(), purge.soft()), purge.told(), purge.by());
-        String asker = purge.awaits() ? replicaId : "";
-        return gate.guard(Mono.defer(
-                () -> PurgeLog.write(connections.control(), keys, whole, asker, mirror.position(), keep)))
+        String requester = purge.awaits() ? replicaId : "";
+        return gate.guard(Mono.defer(() -> PurgeLog.write(connections.control(), keys, whole, requester, mirror.position(),
+                keep, PurgeLog.ELEMENTS)))
                 .map(given -> {
-                    var placed = new PurgeLog.Purge(given.position(), whole.names(), whole.told(), whole.by());
-                    apply(new PurgeLog.Told(placed, given.previous(), ""));
+                    apply(new PurgeLog.Purge(given.position(), whole.names(), whole.told(), whole.by()),
+                            given.previous());
                     return given.position();
                 });
+    }
+
+    /** A purge of this replica, as Redis has written it. */
+    private void apply(PurgeLog.Purge purge, long previous) {
+        mirror.purge(purge.names(), purge.position());
+        if (!follows(purge, previous)) {
+            reading.request();
+        }
+    }
+
+    /** Whether nothing is missing between what had been read and this purge. */
+    private synchronized boolean follows(PurgeLog.Purge purge, long previous) {
+        if (purge.position() > read && previous == read) {
+            read = purge.position();
+            remember(purge);
+        }
+        return purge.position() <= read;
     }
 
     /** The mirror of this replica has it by now. */
     private Flux<String> heardOf(long position) {
         return answers.asFlux()
-                .filter(heard -> heard.position() == position)
+                .filter(heard -> heard.position() >= position)
                 .map(Heard::replica)
                 .filter(replica -> !replica.equals(replicaId))
                 .startWith(replicaId)
@@ -214,63 +240,47 @@ public final class RedisPurges implements Purges, AutoCloseable {
         }
     }
 
-    /** On an event loop. */
+    /** On an event loop. Whatever the message says, only the log changes the mirror. */
     private void hear(String message) {
-        PurgeLog.told(message).ifPresentOrElse(this::apply, this::lookNow);
-    }
-
-    private void apply(PurgeLog.Told told) {
-        mirror.purge(told.purge().names(), told.purge().position());
-        owe(told);
-        if (follows(told.purge(), told.previous())) {
-            answer();
+        Optional<PurgeLog.Announcement> announced = PurgeLog.announcement(message);
+        announced.ifPresent(this::owe);
+        if (announced.isPresent() && announced.get().position() <= read) {
+            acknowledge();
         } else {
-            lookNow();
+            // If that fails, the log is read again within half a second.
+            reading.request();
         }
     }
 
-    private synchronized void owe(PurgeLog.Told told) {
-        if (!told.asker().isEmpty()) {
-            owed.addLast(new Owed(told.purge().position(), told.asker()));
+    private synchronized void owe(PurgeLog.Announcement announced) {
+        if (!announced.requester().isEmpty()) {
+            owed.addLast(new Owed(announced.position(), announced.requester()));
             if (owed.size() > OWED) {
                 owed.removeFirst();
             }
         }
     }
 
-    /** Tells those who asked about purges that are complete here. */
-    private void answer() {
-        for (Owed one : due()) {
-            Mono<Long> told = Mono.defer(() -> Mono.fromCompletionStage(connections.control()
-                    .publish(keys.acknowledgementChannel(one.asker()),
-                            Script.bytes(one.position() + " " + replicaId))));
-            gate.guard(told).subscribe(heard -> {}, lost -> log.debug("An answer to a purge was lost", lost));
-        }
+    /** Sends the acknowledgements that are due: one message to each replica that asked, however many purges it has made. */
+    private void acknowledge() {
+        due().forEach((requester, position) -> {
+            Mono<Long> sent = Mono.defer(() -> Mono.fromCompletionStage(connections.control()
+                    .publish(keys.acknowledgementChannel(requester), Script.bytes(position + " " + replicaId))));
+            gate.guard(sent).subscribe(receivers -> {}, lost -> log.debug("An acknowledgement was lost", lost));
+        });
     }
 
-    private synchronized List<Owed> due() {
-        List<Owed> due = owed.stream().filter(one -> one.position() <= read).toList();
-        owed.removeAll(due);
+    /** By requester, the last position it asked for that is complete here. */
+    private synchronized Map<String, Long> due() {
+        var due = new TreeMap<String, Long>();
+        owed.removeIf(one -> {
+            boolean complete = one.position() <= read;
+            if (complete) {
+                due.merge(one.requester(), one.position(), Math::max);
+            }
+            return complete;
+        });
         return due;
-    }
-
-    /** If not done at once, it is within half a second. */
-    private void lookNow() {
-        gaps.tryEmitNext(true);
-    }
-
-    /** Whether nothing is missing between what had been read and this purge. */
-    private synchronized boolean follows(PurgeLog.Purge purge, long previous) {
-        if (purge.position() <= read) {
-            return true;
-        }
-        if (previous != read || purge.names().isEmpty()) {
-            return false;
-        }
-        read = purge.position();
-        remember(purge);
-        heardAt(ticker.read());
-        return true;
     }
 
     private Mono<Void> look() {
@@ -300,13 +310,17 @@ public final class RedisPurges implements Purges, AutoCloseable {
         return reading.next();
     }
 
-    /** To be run by {@link #sync()} only: one at a time. */
+    /** To be run by {@link #reading} only: one at a time. */
     private Mono<Void> readOn() {
         long asked = ticker.read();
-        return page().flatMap(page -> missing(page).isEmpty() ? take(page, asked) : assertAgain(page))
-                .repeat()
-                .takeUntil(finished -> finished)
-                .then();
+        return page().map(this::take).repeat().takeUntil(end -> end).then(Mono.defer(() -> {
+            List<Name> missing = missing();
+            if (missing.isEmpty()) {
+                heardAt(asked);
+                return Mono.empty();
+            }
+            return writeAgain(missing).then(Mono.defer(this::readOn));
+        }));
     }
 
     private Mono<Page> page() {
@@ -318,19 +332,19 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     /** True at the end of the log. */
-    private Mono<Boolean> take(Page page, long asked) {
+    private boolean take(Page page) {
         mirror.raise(page.first());
         page.purges().forEach(purge -> mirror.purge(purge.names(), purge.position()));
         synchronized (this) {
+            if (page.mine() >= page.first() && page.mine() != page.anchor()) {
+                gaps.add(new Gap(page.anchor(), page.mine()));
+            }
             page.purges().stream().filter(purge -> purge.position() > read).forEach(this::remember);
             long last = page.purges().isEmpty() ? page.anchor() : page.purges().getLast().position();
             read = Math.max(read, last);
         }
-        answer();
-        if (!page.more()) {
-            heardAt(asked);
-        }
-        return Mono.just(!page.more());
+        acknowledge();
+        return !page.more();
     }
 
     /** Called under this, in the order of the log. */
@@ -350,26 +364,29 @@ public final class RedisPurges implements Purges, AutoCloseable {
         everHeard = true;
     }
 
-    /** The names this replica knows to be purged at positions the log does not have: a failover has lost them. */
-    private List<Name> missing(Page page) {
-        boolean within = page.mine() >= page.first() && page.mine() != page.anchor();
-        return within ? mirror.between(page.anchor(), page.mine()) : List.of();
+    /**
+     * To be asked at the end of the log: the names this replica knows to be purged at positions that the log does not have, and
+     * that have not been purged since. A failover has lost them; a purge that the log has superseded is known by its later position.
+     */
+    private synchronized List<Name> missing() {
+        List<Name> missing = gaps.stream()
+                .flatMap(gap -> mirror.between(gap.after(), gap.upTo()).stream())
+                .distinct()
+                .toList();
+        if (missing.isEmpty()) {
+            gaps.clear();
+        }
+        return missing;
     }
 
-    /** Then reads on from where the log and this replica last agreed. */
-    private Mono<Boolean> assertAgain(Page page) {
-        log.warn("Redis has lost purges after {}: this replica writes them again", page.anchor());
-        Mono<Void> written = Flux.fromIterable(missing(page))
+    private Mono<Void> writeAgain(List<Name> missing) {
+        return Flux.fromIterable(missing)
                 .buffer(Purges.Purge.MOST)
                 .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))
-                .concatMap(part -> gate.probe(
-                        PurgeLog.write(connections.control(), keys, part, "", mirror.position(), keep)))
-                .then();
-        return written.then(Mono.fromSupplier(() -> {
-            synchronized (this) {
-                read = page.anchor();
-            }
-            return false;
-        }));
+                .concatMap(part -> gate.probe(PurgeLog.write(connections.control(), keys, part, "", mirror.position(), keep,
+                        PurgeLog.ELEMENTS)))
+                .then()
+                .doOnSuccess(done -> log.warn("Redis had lost {} purged names: this replica has written them again",
+                        missing.size()));
     }
 }

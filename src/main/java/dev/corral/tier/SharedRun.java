@@ -35,6 +35,16 @@ final class SharedRun {
         });
     }
 
+    /** Wants a run and not its result. */
+    void request() {
+        synchronized (this) {
+            if (queued.isEmpty()) {
+                queued = Optional.of(Sinks.empty());
+            }
+        }
+        runQueued();
+    }
+
     private void runQueued() {
         Sinks.Empty<Void> mine;
         synchronized (this) {

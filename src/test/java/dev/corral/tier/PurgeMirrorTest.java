@@ -74,6 +74,27 @@ class PurgeMirrorTest {
     }
 
     @Test
+    void aNameIsRememberedOnceHoweverOftenItIsPurged() {
+        for (int i = 1; i <= 1_000; i++) {
+            purge(i, "hats", "p:/hats");
+            soften(i, "shoes");
+        }
+
+        assertThat(mirror.size()).isEqualTo(3);
+        assertThat(mirror.between(999, 1_000)).containsExactlyInAnyOrder(new Name("hats", false),
+                new Name("p:/hats", false), new Name("shoes", true));
+    }
+
+    @Test
+    void aSoftPurgeIsNotRememberedBesideALaterHardOne() {
+        soften(10, "hats");
+        purge(20, "hats");
+
+        assertThat(mirror.between(5, 15)).isEmpty();
+        assertThat(mirror.between(5, 25)).containsExactly(new Name("hats", false));
+    }
+
+    @Test
     void purgesNoEntryCanBeAsOldAsAreForgotten() {
         purge(HOUR, "hats");
         purge(25 * HOUR, "shoes");

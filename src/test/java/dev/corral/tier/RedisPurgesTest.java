@@ -135,6 +135,188 @@ class RedisPurgesTest {
     }
 
     @Test
+    void aNameIsInTheLogAndInEachMirrorOnceHoweverOftenItIsPurged() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        long start = here.position();
+
+        Flux.range(0, 2_000)
+                .flatMap(i -> (i % 2 == 0 ? here : there).purge(List.of("hats", "shoes")), 64)
+                .blockLast(BOUND.multipliedBy(3));
+        long last = purge(here, "hats");
+
+        // The one that stands for all before it, the last purge of both, and the last one of hats.
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("3");
+        assertThat(redis.ask("HLEN corral:{purge}:names")).isEqualTo("3");
+        Awaitility.await().until(() -> there.complete() == last);
+        RedisPurges late = replica("late", redis);
+        for (RedisPurges each : List.of(here, there, late)) {
+            assertThat(each.mirrored()).isEqualTo(2);
+            assertThat(purged(each, "hats", last - 1)).isTrue();
+            assertThat(purged(each, "shoes", start)).isTrue();
+            assertThat(purged(each, "shoes", last - 1)).isFalse();
+            assertThat(purged(each, "never", start)).isFalse();
+        }
+    }
+
+    @Test
+    void anElementStaysWhileOneOfItsNamesHasNotBeenPurgedAgainAsHard() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long both = here.purge(List.of("hats", "shoes")).blockOptional(BOUND).orElseThrow().position();
+        purge(here, "hats");
+        long softened = soften(here, "shoes");
+        long again = soften(here, "shoes");
+
+        RedisPurges late = replica("late", redis);
+
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("4");
+        assertThat(late.verdict(List.of("shoes"), both - 1)).isEqualTo(new Purges.Verdict.Gone());
+        assertThat(late.verdict(List.of("shoes"), softened)).isEqualTo(new Purges.Verdict.Stale(again));
+        long hard = purge(here, "shoes");
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("3");
+        late.sync().block(BOUND);
+        assertThat(late.verdict(List.of("shoes"), hard - 1)).isEqualTo(new Purges.Verdict.Gone());
+    }
+
+    @Test
+    void aPurgeOfEverythingIsAllThatTheLogNeeds() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        purge(here, "hats");
+        purge(here, "shoes");
+
+        long all = purge(here, Purges.EVERYTHING);
+
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("1");
+        assertThat(redis.ask("EXISTS corral:{purge}:names")).isEqualTo("0");
+        assertThat(purged(replica("late", redis), "never", all - 1)).isTrue();
+        assertThat(purged(here, "never", all)).isFalse();
+    }
+
+    @Test
+    void theFirstElementIsNotDeletedForItStandsForAllBeforeIt() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long first = purge(here, "hats");
+        redis.ask("XTRIM corral:{purge}:log MINID " + first);
+        long second = purge(here, "shoes");
+
+        purge(here, "hats");
+
+        RedisPurges late = replica("late", redis);
+        assertThat(purged(late, "never", first)).isFalse();
+        assertThat(purged(late, "hats", second)).isTrue();
+    }
+
+    /** What is superseded while a replica does not read is no loss, and what it has missed is not overlooked. */
+    @Test
+    void aReplicaThatWasAwayTakesWhatIsSupersededForNoLoss() {
+        EmbeddedRedis redis = redis("--rename-command", "PUBLISH", "unpublished");
+        RedisPurges here = replica("a", redis);
+        RedisPurges there = replica("b", redis);
+        purge(here, "hats");
+        long known = purge(here, "shoes");
+        there.sync().block(BOUND);
+        assertThat(there.complete()).isEqualTo(known);
+
+        purge(here, "hats");
+        purge(here, "socks");
+        purge(here, "shoes");
+        long last = purge(here, "hats");
+        there.sync().block(BOUND);
+
+        for (String name : List.of("hats", "shoes", "socks")) {
+            assertThat(purged(there, name, known)).as(name).isTrue();
+        }
+        assertThat(there.complete()).isEqualTo(last);
+        assertThat(redis.ask("GET corral:{purge}:seq")).isEqualTo(Long.toString(last));
+    }
+
+    /** A failover takes back the later purge of a name, and with it the deletion of the earlier one. */
+    @Test
+    void aRepeatedPurgeThatAFailoverHasLostIsWrittenAgain() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long start = here.position();
+        long kept = purge(here, "hats");
+        long lost = purge(here, "hats");
+        redis.ask("DEL corral:{purge}:log corral:{purge}:names", "XADD corral:{purge}:log " + start + "-0 h *",
+                "XADD corral:{purge}:log " + kept + "-0 h hats", "HSET corral:{purge}:names hats \"" + kept + " 0\"",
+                "SET corral:{purge}:seq " + kept);
+
+        here.sync().block(BOUND);
+
+        RedisPurges later = replica("later", redis);
+        assertThat(purged(later, "hats", lost - 1)).isTrue();
+        assertThat(purged(later, "never", start)).isFalse();
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("2");
+    }
+
+    @Test
+    void beyondItsBoundTheLogsOldestPurgesArePurgesOfEverythingBefore() {
+        EmbeddedRedis redis = redis();
+        Replica replica = start("a", redis);
+        long start = replica.purges.position();
+        var positions = new ArrayList<Long>();
+        for (int i = 0; i < 20; i++) {
+            var purge = new PurgeLog.Purge(0, PurgeLog.Name.of(List.of("product " + i), false), List.of(), "");
+            positions.add(PurgeLog.write(replica.connections.control(), purge, "", start, Duration.ofHours(25), 5)
+                    .map(PurgeLog.Given::position)
+                    .blockOptional(BOUND)
+                    .orElseThrow());
+        }
+
+        RedisPurges late = replica("late", redis);
+
+        assertThat(redis.ask("XLEN corral:{purge}:log")).isEqualTo("5");
+        assertThat(redis.ask("HLEN corral:{purge}:names")).isEqualTo("5");
+        assertThat(purged(late, "never", positions.get(15))).isFalse();
+        assertThat(purged(late, "never", positions.get(14))).isTrue();
+        assertThat(purged(late, "product 19", positions.get(18))).isTrue();
+    }
+
+    @Test
+    void aMessageByItselfChangesNothing() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long before = here.position();
+        long told = before + 1_000_000_000;
+
+        redis.ask("EVAL \"redis.call('PUBLISH', 'corral:purges', '" + told + "\\\\n" + before + "\\\\n\\\\nh*')\" 0");
+        // Its own message comes after that one.
+        long position = purge(here, "hats");
+
+        here.sync().block(BOUND);
+        assertThat(here.position()).isEqualTo(position).isLessThan(told);
+        assertThat(purged(here, "never", before)).isFalse();
+    }
+
+    @Test
+    void manyMessagesAtOnceCostFewReads() {
+        EmbeddedRedis redis = redis();
+        RedisPurges here = replica("a", redis);
+        long reads = reads(redis);
+
+        redis.ask(
+                "EVAL \"for i = 1, 5000 do redis.call('PUBLISH', 'corral:purges', '99999999999999999\\\\n1\\\\n') end\" 0");
+
+        Awaitility.await().until(() -> reads(redis) > reads);
+        here.sync().block(BOUND);
+        // One in progress and one queued for each part of the burst that a socket's buffer holds.
+        assertThat(reads(redis) - reads).isLessThan(100);
+    }
+
+    private static long reads(EmbeddedRedis redis) {
+        return redis.ask("INFO commandstats")
+                .lines()
+                .filter(line -> line.startsWith("cmdstat_evalsha:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("[^:]*:calls=(\\d+).*", "$1")))
+                .sum();
+    }
+
+    @Test
     void aReplicaCanReadTheLogToItsEndNow() {
         EmbeddedRedis redis = redis("--rename-command", "PUBLISH", "unpublished");
         RedisPurges here = replica("a", redis);
@@ -320,13 +502,24 @@ class RedisPurgesTest {
     }
 
     private RedisPurges replica(String id, EmbeddedRedis redis) {
+        return start(id, redis).purges;
+    }
+
+    private Replica start(String id, EmbeddedRedis redis) {
         Replica replica = Replica.start(id, redis.settings(), looks);
         opened.add(replica);
-        return replica.purges;
+        return replica;
     }
 
     private static long purge(RedisPurges purges, String name) {
         return purges.purge(List.of(name)).blockOptional(BOUND).orElseThrow().position();
+    }
+
+    private static long soften(RedisPurges purges, String name) {
+        return purges.purge(new Purges.Purge(List.of(name), true, List.of(), "", false))
+                .blockOptional(BOUND)
+                .orElseThrow()
+                .position();
     }
 
     private static boolean purged(RedisPurges purges, String name, long since) {
