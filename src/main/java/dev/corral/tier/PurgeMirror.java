@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
@@ -19,8 +20,9 @@ import java.util.concurrent.TimeUnit;
  * The fleet's purges in this replica's memory: the last positions of each name, and floors below which everything is purged.
  * Reading is free of locks. Thread-safe.
  *
- * <p>Bounded: names are forgotten when no entry can be as old as their purge, and beyond {@code limit} names the oldest raise the
- * floor, which purges too much and never too little.
+ * <p>Bounded: names are forgotten when no entry can be as old as their purge. Beyond {@code limit} names, or as many characters as
+ * names of {@value #LENGTH}, those purged longest ago go on as hashes in a {@link PurgeTable}; of a prefix, what has the same
+ * directory is purged instead. That purges too much and never too little, and leaves what has nothing to do with it.
  */
 final class PurgeMirror {
 
@@ -48,12 +50,18 @@ final class PurgeMirror {
         }
     }
 
+    // Characters of a name on average: most are hashes of URLs, with 24.
+    private static final int LENGTH = 64;
+
     private final long keep;
     private final int limit;
     private final ConcurrentMap<String, Marks> exact = new ConcurrentHashMap<>();
     private final ConcurrentNavigableMap<String, Marks> prefixes = new ConcurrentSkipListMap<>();
     // Guarded by this: each name of both maps once, with its last position, the one purged longest ago first.
     private final SequencedMap<String, Long> order = new LinkedHashMap<>();
+    private long characters; // guarded by this; of the names
+    private volatile Optional<PurgeTable> hardTable = Optional.empty(); // written under this
+    private volatile Optional<PurgeTable> softTable = Optional.empty(); // written under this
     private volatile long position;
     private volatile Marks floor = Marks.NONE; // written under this
 
@@ -83,9 +91,21 @@ final class PurgeMirror {
             }
             marks = marks.with(label.startsWith(Purges.PREFIX)
                     ? beginningsOf(label)
-                    : exact.getOrDefault(label, Marks.NONE));
+                    : marksOf(label));
         }
         return marks.verdict(since);
+    }
+
+    /** In the order in which a name moves: it is in the table before it leaves the map. */
+    private Marks marksOf(String label) {
+        Marks marks = exact.getOrDefault(label, Marks.NONE);
+        return hardTable.isEmpty() && softTable.isEmpty()
+                ? marks
+                : marks.with(new Marks(position(hardTable, label), position(softTable, label)));
+    }
+
+    private static long position(Optional<PurgeTable> table, String label) {
+        return table.isPresent() ? table.get().position(label) : 0;
     }
 
     /**
@@ -132,7 +152,10 @@ final class PurgeMirror {
         position = Math.max(position, at);
     }
 
-    /** What was last purged after the one position and not after the other. */
+    /**
+     * What was last purged after the one position and not after the other. Of more than {@code limit} names only the last are known
+     * by name.
+     */
     synchronized List<Name> between(long after, long upTo) {
         var between = new ArrayList<Name>();
         add(between, Purges.EVERYTHING, floor, after, upTo);
@@ -160,8 +183,8 @@ final class PurgeMirror {
             return;
         }
         Marks marks = mapOf(name.text()).merge(name.text(), Marks.NONE.with(name.soft(), at), Marks::with);
-        if (marks.last() == at) {
-            order.putLast(name.text(), at);
+        if (marks.last() == at && order.putLast(name.text(), at) == null) {
+            characters += name.text().length();
         }
     }
 
@@ -171,17 +194,48 @@ final class PurgeMirror {
 
     private void trim() {
         while (!order.isEmpty() && order.firstEntry().getValue() < position - keep) {
-            forgetOldest();
+            forget(order.firstEntry().getKey());
         }
-        while (order.size() > limit) {
-            floor = floor.with(false, forgetOldest());
+        while (order.size() > limit || characters > (long) limit * LENGTH) {
+            coarsen(order.firstEntry().getKey());
         }
     }
 
-    /** Returns the last position at which it was purged. */
-    private long forgetOldest() {
-        Map.Entry<String, Long> oldest = order.pollFirstEntry();
-        mapOf(oldest.getKey()).remove(oldest.getKey());
-        return oldest.getValue();
+    private void forget(String name) {
+        order.remove(name);
+        characters -= name.length();
+        mapOf(name).remove(name);
+    }
+
+    private void coarsen(String name) {
+        Marks marks = mapOf(name).getOrDefault(name, Marks.NONE);
+        if (name.startsWith(Purges.PREFIX)) {
+            widen(name, marks);
+        } else {
+            if (marks.hard > 0) {
+                hardTable = Optional.of(hardTable.orElseGet(PurgeTable::new));
+                hardTable.get().put(name, marks.hard);
+            }
+            if (marks.soft > 0) {
+                softTable = Optional.of(softTable.orElseGet(PurgeTable::new));
+                softTable.get().put(name, marks.soft);
+            }
+        }
+        forget(name);
+    }
+
+    /** To all that has the prefix's directory; to everything when it has none. */
+    private void widen(String prefix, Marks marks) {
+        int slash = prefix.lastIndexOf('/', prefix.length() - 2);
+        // A host's own slashes do not end a directory.
+        if (slash < 0 || prefix.startsWith("//", slash - 1)) {
+            floor = floor.with(marks);
+            return;
+        }
+        String wider = prefix.substring(0, slash + 1);
+        Marks all = prefixes.merge(wider, marks, Marks::with);
+        if (order.putLast(wider, all.last()) == null) {
+            characters += wider.length();
+        }
     }
 }

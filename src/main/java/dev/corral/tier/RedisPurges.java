@@ -16,10 +16,12 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import reactor.core.Disposable;
 import reactor.core.Disposables;
+import reactor.core.publisher.BufferOverflowStrategy;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
@@ -50,12 +52,15 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private static final Duration CURRENT = Duration.ofSeconds(1);
     // Entries are at most as old as this when they are filled, stored and read with clocks that are not quite alike.
     private static final Duration MARGIN = Duration.ofHours(1);
-    // About 50 MB when the names are long.
-    private static final int MIRRORED = 250_000;
+    // Names that are known by name: 25 MB, and as much again when they are long. Those beyond take 16 MB, or 32 if some are soft.
+    private static final int MIRRORED = 100_000;
     // Purges of which people are told; the fleet's record has them all.
     private static final int RECENT = 50;
     // Answers owed to those who asked while this replica was behind; whoever is dropped gives up waiting by himself.
     private static final int OWED = 1_000;
+
+    // Replicas whose acknowledgements are remembered.
+    private static final int ACKNOWLEDGERS = 1_000;
 
     /** An acknowledgement to send. */
     private record Owed(long position, String requester) {}
@@ -81,8 +86,10 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private final Disposable.Swap looking = Disposables.swap();
     private final SharedRun reading = new SharedRun(Mono.defer(this::readOn));
     private final String replicaId;
-    // Answers may come before Redis has told the asker its purge's position.
-    private final Sinks.Many<Heard> answers = Sinks.many().replay().limit(10_000, Duration.ofSeconds(5));
+    // What each replica has acknowledged last: that may come before Redis' reply with the purge's position. A hint, so that it may be
+    // forgotten: it is, when there have been very many replicas.
+    private final Map<String, Long> acknowledged = new ConcurrentHashMap<>();
+    private final Sinks.Many<Heard> acknowledgements = Sinks.many().multicast().directBestEffort();
 
     private final Deque<Owed> owed = new ArrayDeque<>(); // guarded by this
     private final Set<Gap> gaps = new LinkedHashSet<>(); // guarded by this; since the last read that reached the end of the log
@@ -113,7 +120,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
         this.time = new FleetTime(machine);
         this.mirror = new PurgeMirror(keep, MIRRORED);
         connections.listen(keys.purgeChannel(), this::hear);
-        connections.listen(keys.acknowledgementChannel(replicaId), this::acknowledged);
+        connections.listen(keys.acknowledgementChannel(replicaId), this::hearAcknowledgement);
     }
 
     /** Begins to look at the log, at once and then twice a second. */
@@ -224,7 +231,11 @@ public final class RedisPurges implements Purges, AutoCloseable {
 
     /** The mirror of this replica has it by now. */
     private Flux<String> heardOf(long position) {
-        return answers.asFlux()
+        // In this order: what comes between is in both.
+        Flux<Heard> since = acknowledgements.asFlux().onBackpressureBuffer(1_000, BufferOverflowStrategy.DROP_OLDEST);
+        Flux<Heard> before = Flux.defer(() -> Flux.fromIterable(acknowledged.entrySet()))
+                .map(one -> new Heard(one.getValue(), one.getKey()));
+        return Flux.merge(since, before)
                 .filter(heard -> heard.position() >= position)
                 .map(Heard::replica)
                 .filter(replica -> !replica.equals(replicaId))
@@ -233,10 +244,15 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     /** On an event loop. */
-    private void acknowledged(String message) {
+    private void hearAcknowledgement(String message) {
         int blank = message.indexOf(' ');
         if (blank > 0 && message.substring(0, blank).chars().allMatch(Character::isDigit) && blank <= 18) {
-            answers.tryEmitNext(new Heard(Long.parseLong(message.substring(0, blank)), message.substring(blank + 1)));
+            var heard = new Heard(Long.parseLong(message.substring(0, blank)), message.substring(blank + 1));
+            if (acknowledged.size() >= ACKNOWLEDGERS && !acknowledged.containsKey(heard.replica())) {
+                acknowledged.clear();
+            }
+            acknowledged.merge(heard.replica(), heard.position(), Math::max);
+            acknowledgements.tryEmitNext(heard);
         }
     }
 

@@ -107,17 +107,69 @@ class PurgeMirrorTest {
     }
 
     @Test
-    void beyondItsLimitItPurgesTooMuchAndNeverTooLittle() {
+    void beyondItsLimitItStillPurgesWhatIsNamedAndNothingElse() {
         for (int i = 1; i <= 1_000; i++) {
             purge(i, "name " + i);
+        }
+        soften(1_001, "name 1", "name 2");
+        for (int i = 1; i <= 100; i++) {
+            purge(1_001 + i, "later " + i);
         }
 
         assertThat(mirror.size()).isEqualTo(100);
         for (int i = 1; i <= 1_000; i++) {
             assertThat(gone(i - 1, "name " + i)).isTrue();
         }
-        assertThat(gone(900, "never purged")).isFalse();
-        assertThat(gone(899, "never purged")).isTrue();
+        assertThat(verdict(1, "name 1")).isEqualTo(new Verdict.Stale(1_001));
+        assertThat(gone(1, "name 2")).isTrue();
+        assertThat(verdict(0, "never purged")).isEqualTo(Verdict.VALID);
+    }
+
+    /** The names of a URL and of its route, as an entry has them. */
+    @Test
+    void aFloodOfNamesLeavesAnEntryAloneThatIsNotNamed() {
+        var flooded = new PurgeMirror(Duration.ofHours(25), 100_000);
+        for (int i = 1; i <= 300_000; i++) {
+            flooded.purge(List.of(new Name("k:" + i, false)), i);
+        }
+
+        assertThat(flooded.size()).isEqualTo(100_000);
+        for (int i = 0; i < 1_000; i++) {
+            assertThat(flooded.verdict(List.of("k:never " + i, "r:shop", "p:*/never/" + i, "t:tag " + i), 0))
+                    .isEqualTo(Verdict.VALID);
+        }
+        for (int i = 1; i <= 300_000; i++) {
+            assertThat(flooded.verdict(List.of("k:" + i), i - 1)).isEqualTo(new Verdict.Gone());
+        }
+    }
+
+    @Test
+    void beyondItsLimitAPrefixIsItsDirectory() {
+        for (int i = 1; i <= 101; i++) {
+            purge(i, "p:*/a/" + i);
+        }
+
+        assertThat(gone(0, "p:*/a/1")).isTrue();
+        assertThat(gone(0, "p:*/a/x")).isTrue();
+        assertThat(verdict(0, "p:*/b/x")).isEqualTo(Verdict.VALID);
+        for (int i = 1; i <= 200; i++) {
+            purge(200 + i, "p:http://host" + i + "/");
+        }
+        assertThat(mirror.size()).isLessThanOrEqualTo(100);
+        assertThat(gone(0, "p:*/b/x")).isTrue();
+        assertThat(gone(400, "p:*/b/x")).isFalse();
+    }
+
+    @Test
+    void longNamesAreFewer() {
+        for (int i = 1; i <= 50; i++) {
+            purge(i, "t:" + "x".repeat(1_000) + i);
+        }
+
+        assertThat(mirror.size()).isLessThan(10);
+        for (int i = 1; i <= 50; i++) {
+            assertThat(gone(i - 1, "t:" + "x".repeat(1_000) + i)).isTrue();
+        }
     }
 
     @Test
