@@ -201,6 +201,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param normaliseAcceptLanguage equivalent Accept-Language share a variant
      * @param tagFields               fields that carry the origin's tags
      * @param hideTags                they do not reach clients
+     * @param invalidateOnUnsafeMethods a successful POST, PUT, DELETE or the like removes what it names
      */
     public record Cache(@DefaultValue("24h") Duration maxLife, @DefaultValue("true") boolean heuristics,
             @DefaultValue("24h") Duration heuristicCap, @DefaultValue("true") boolean honourReload,
@@ -213,7 +214,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             @DefaultValue("true") boolean normaliseAcceptLanguage, @DefaultValue("100") int variants,
             @DefaultValue( {
                     "Cache-Tag", "Surrogate-Key"}) List<String> tagFields,
-            @DefaultValue("true") boolean hideTags){
+            @DefaultValue("true") boolean hideTags, @DefaultValue("true") boolean invalidateOnUnsafeMethods){
 
         private void check(String name) {
             // Purges are remembered for a day and an hour: what lived longer could outlive the purge that removed it.
@@ -255,7 +256,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
                     .normaliseAcceptLanguage(normaliseAcceptLanguage)
                     .variants(variants)
                     .tagFields(tagFields)
-                    .hideTags(hideTags);
+                    .hideTags(hideTags)
+                    .invalidateOnUnsafeMethods(invalidateOnUnsafeMethods);
             if (staleWhileRevalidate != null) {
                 policy.staleWhileRevalidate(staleWhileRevalidate);
             }
@@ -385,16 +387,26 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
     }
 
     /**
-     * Purges by operators.
+     * Purges.
      *
-     * @param timeout how long a purge that waits for the replicas waits at most
+     * @param timeout          how long a purge that waits for the replicas waits at most
+     * @param invalidationWait how long the response to a request that has changed something waits at most until the replicas know;
+     *                         0 does not wait for them
+     * @param maxIsolation     how long a replica that is cut off from Redis serves what it has without asking the origin
      */
-    public record Purge(@DefaultValue("2s") Duration timeout) {
+    public record Purge(@DefaultValue("2s") Duration timeout, @DefaultValue("250ms") Duration invalidationWait,
+            @DefaultValue("30s") Duration maxIsolation) {
 
         /** Rejects no wait, and one longer than any client's patience. */
         public Purge {
             require(timeout.compareTo(Duration.ofMillis(10)) >= 0 && timeout.compareTo(Duration.ofMinutes(1)) <= 0,
                     "corral.purge.timeout", "must be from 10ms to 1m", timeout.toString());
+            require(!invalidationWait.isNegative() && invalidationWait.compareTo(Duration.ofSeconds(10)) <= 0,
+                    "corral.purge.invalidation-wait", "must be from 0 to 10s", invalidationWait.toString());
+            // Redis is read twice a second: one late read is no isolation.
+            require(maxIsolation.compareTo(Duration.ofSeconds(2)) >= 0
+                    && maxIsolation.compareTo(Duration.ofHours(24)) <= 0, "corral.purge.max-isolation",
+                    "must be from 2s to 24h", maxIsolation.toString());
         }
     }
 

@@ -2,6 +2,7 @@ package dev.corral;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.github.benmanes.caffeine.cache.Ticker;
+import dev.corral.coalesce.AwaitedInvalidation;
 import dev.corral.coalesce.Coalescer;
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Timing;
@@ -10,6 +11,7 @@ import dev.corral.edge.AccessLog;
 import dev.corral.edge.Catalogue;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
+import dev.corral.edge.Isolation;
 import dev.corral.edge.ReadOn;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
@@ -81,6 +83,7 @@ import java.util.TreeSet;
 import java.util.UUID;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
+import java.util.stream.Collectors;
 import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.autoconfigure.data.redis.ClientResourcesBuilderCustomizer;
 import org.springframework.boot.autoconfigure.data.redis.LettuceClientConfigurationBuilderCustomizer;
@@ -351,7 +354,8 @@ final class Wiring {
                 .map(members -> members.stream()
                         .map(member -> new Purger.Standing(member.id(), member.live(), member.position()))
                         .toList());
-        return new Purger(purges, standings, settings.purge().timeout(), Schedulers.parallel(), meters);
+        return new Purger(purges, standings, settings.purge().timeout(), settings.purge().maxIsolation(),
+                Schedulers.parallel(), meters);
     }
 
     @Bean
@@ -463,9 +467,22 @@ final class Wiring {
     // ---- in and out
 
     @Bean
+    AwaitedInvalidation invalidation(RedisPurges purges, RedisFleet fleet, Settings settings) {
+        // Whoever joins later than that has read the log at its start.
+        Mono<Set<String>> live = fleet.members()
+                .map(members -> members.stream()
+                        .filter(RedisFleet.Member::live)
+                        .map(RedisFleet.Member::id)
+                        .collect(Collectors.toSet()))
+                .cache(ids -> Duration.ofSeconds(1), away -> Duration.ZERO, () -> Duration.ZERO);
+        return new AwaitedInvalidation(purges, live, settings.purge().invalidationWait(), Schedulers.parallel());
+    }
+
+    @Bean
     Edge edge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
-            Settings settings) {
-        return new Edge(coalescer, tier::peek, purges, purges.fleetClock(), new Traffic() {
+            AwaitedInvalidation invalidation, Settings settings) {
+        var isolation = new Isolation(settings.purge().maxIsolation(), purges::lag);
+        return new Edge(coalescer, tier::peek, purges, isolation, invalidation, purges.fleetClock(), new Traffic() {
             @Override
             public void answered(String route, Outcome outcome, Duration time) {
                 meters.answered(route, outcome.tag(), time);

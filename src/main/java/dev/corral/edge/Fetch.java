@@ -439,6 +439,7 @@ final class Fetch {
             // Only where the flight is in the stored answer's own place is there room to say that it is ailing.
             return stale.filter(old -> flight.equals(request.address().variant(old.selecting()))
                     && (!answered || Reuse.error(status))
+                    && edge.isolation().allows(old, edge.clock().instant())
                     && Reuse.standsIn(request.asked(), old, policy(), answered, status, edge.clock().instant()));
         }
 

@@ -1,6 +1,5 @@
 package dev.corral.edge;
 
-import dev.corral.coalesce.TierUnavailable;
 import dev.corral.http.CacheStatus;
 import dev.corral.http.Failure;
 import dev.corral.origin.Answer;
@@ -39,13 +38,13 @@ final class Passage {
 
     /**
      * What the origin has changed is not served any more (RFC 9111 section 4.4), before the client hears that it has. Without
-     * Redis that cannot be told to the others; the answer is not withheld for it.
+     * Redis the other replicas do not hear of it; the response is not withheld for it, nor for a replica that is slow.
      */
     private Mono<Void> invalidate(Answer answer) {
         List<String> names = request.changed(answer.head());
         return names.isEmpty()
                 ? Mono.empty()
-                : edge.purges().purge(names).onErrorComplete(TierUnavailable.class).then();
+                : edge.invalidation().invalidate(names);
     }
 
     private Result passed(Answer answer) {

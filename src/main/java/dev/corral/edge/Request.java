@@ -101,6 +101,9 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
      * by the one it was asked for.
      */
     List<String> changed(Head answer) {
+        if (!route.policy().invalidateOnUnsafeMethods()) {
+            return List.of();
+        }
         return Stream.concat(changed(answer, from.scheme() + "://" + from.host(), ""),
                 changed(answer, route.upstream().base().getScheme() + "://" + originHost(), prefix()))
                 .distinct()

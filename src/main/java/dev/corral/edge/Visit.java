@@ -117,6 +117,10 @@ final class Visit implements Ask<Key, Entry> {
         if (!matches(stored)) {
             return Optional.empty();
         }
+        if (!allowed(stored)) {
+            forward = CacheStatus.Forward.STALE;
+            return Optional.empty();
+        }
         return switch (reuse(stored)) {
             case Reuse.Serve(Duration age, boolean stale) -> Optional.of(hit(stored, stale));
             case Reuse.ServeAndRefresh(Duration age, boolean stale) -> {
@@ -356,7 +360,8 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     private boolean standsIn(Stored stored, boolean answered, int status) {
-        return Reuse.standsIn(request.asked(), stored, request.route().policy(), answered, status, now());
+        return allowed(stored)
+                && Reuse.standsIn(request.asked(), stored, request.route().policy(), answered, status, now());
     }
 
     /** The entry as purges have left it, if it is of this request's resource. */
@@ -374,7 +379,15 @@ final class Visit implements Ask<Key, Entry> {
                 1 - ThreadLocalRandom.current().nextDouble());
     }
 
+    /** Not without asking the origin, if this replica has been cut off from the fleet's purges for too long. */
+    private boolean allowed(Stored stored) {
+        return edge.isolation().allows(stored, now());
+    }
+
     private boolean serves(Stored stored, boolean awaited) {
+        if (!allowed(stored)) {
+            return false;
+        }
         boolean usable = switch (reuse(stored)) {
             case Reuse.Serve serve -> true;
             case Reuse.ServeAndRefresh(Duration age, boolean stale) -> !refresh;

@@ -29,19 +29,21 @@ import java.util.Optional;
  * @param variants how many variants of one resource a replica stores in ten minutes: what a client may choose is else without bound
  * @param tagFields the fields that carry the origin's tags
  * @param hideTags those fields do not reach clients
+ * @param invalidateOnUnsafeMethods a response to a request that may have changed something invalidates what it names (RFC 9111
+ *        section 4.4)
  */
 public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean heuristics, Duration heuristicCap,
         boolean honourReload, List<String> targetedFields, boolean surrogateControl,
         Optional<Duration> staleWhileRevalidate, Optional<Duration> staleIfError, Duration staleIfUnreachable,
         boolean staleWithSharedMaxAge, Duration maxLife, Duration hitForMiss, Optional<Double> earlyRefreshBeta,
         boolean normaliseAcceptEncoding, boolean normaliseAcceptLanguage, int variants, List<String> tagFields,
-        boolean hideTags) {
+        boolean hideTags, boolean invalidateOnUnsafeMethods) {
 
     /** What a route has that chooses nothing. */
     public static final Policy DEFAULT = new Policy(false, false, true, Duration.ofHours(24), true,
             List.of("CDN-Cache-Control"), false, Optional.empty(), Optional.empty(), Duration.ofMinutes(10), false,
             Duration.ofHours(24), Duration.ofMinutes(2), Optional.empty(), true, true, 100,
-            List.of("Cache-Tag", "Surrogate-Key"), true);
+            List.of("Cache-Tag", "Surrogate-Key"), true, true);
 
     /**
      * Copies the lists.
@@ -104,6 +106,7 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         private int variants;
         private List<String> tagFields;
         private boolean hideTags;
+        private boolean invalidateOnUnsafeMethods;
 
         private Builder(Policy policy) {
             shareSetCookie = policy.shareSetCookie;
@@ -125,6 +128,7 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
             variants = policy.variants;
             tagFields = policy.tagFields;
             hideTags = policy.hideTags;
+            invalidateOnUnsafeMethods = policy.invalidateOnUnsafeMethods;
         }
 
         /** Sets {@link Policy#shareSetCookie}. */
@@ -241,12 +245,18 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
             return this;
         }
 
+        /** Sets {@link Policy#invalidateOnUnsafeMethods}. */
+        public Builder invalidateOnUnsafeMethods(boolean invalidateOnUnsafeMethods) {
+            this.invalidateOnUnsafeMethods = invalidateOnUnsafeMethods;
+            return this;
+        }
+
         /** The choices made. */
         public Policy build() {
             return new Policy(shareSetCookie, shareWithCookies, heuristics, heuristicCap, honourReload, targetedFields,
                     surrogateControl, staleWhileRevalidate, staleIfError, staleIfUnreachable, staleWithSharedMaxAge,
                     maxLife, hitForMiss, earlyRefreshBeta, normaliseAcceptEncoding, normaliseAcceptLanguage, variants,
-                    tagFields, hideTags);
+                    tagFields, hideTags, invalidateOnUnsafeMethods);
         }
     }
 }

@@ -4,6 +4,7 @@ import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Purged;
 import dev.corral.coalesce.TierUnavailable;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -38,8 +39,18 @@ public final class Purger {
      * @param names    what was purged, in words
      * @param complete whether each live replica is known to know; false as well when nobody waited
      * @param replicas those that were live, and what is known of them; empty when nobody waited
+     * @param silent   those that the fleet's record still has and that were not live: they may have ended, or be cut off from Redis
+     *                 and serve; empty when nobody waited
      */
-    public record Result(long position, boolean soft, List<String> names, boolean complete, List<Heard> replicas) {}
+    public record Result(long position, boolean soft, List<String> names, boolean complete, List<Heard> replicas,
+            List<Silent> silent) {}
+
+    /**
+     * A replica that is not counted on.
+     *
+     * @param mayServeUntil by the fleet's clock, when it asks the origin for whatever was purged, if it serves at all
+     */
+    public record Silent(String replica, Instant mayServeUntil) {}
 
     /**
      * What is known of a replica.
@@ -51,18 +62,22 @@ public final class Purger {
     private final Purges purges;
     private final Mono<List<Standing>> fleet;
     private final Duration bound;
+    private final Duration maxIsolation;
     private final Scheduler scheduler;
     private final Meters meters;
 
     /**
      * @param fleet     the fleet's record, asked anew at each subscription
      * @param bound     how long to wait for replicas
+     * @param maxIsolation how long a replica that is cut off from Redis serves without asking the origin
      * @param scheduler where the wait is timed
      */
-    public Purger(Purges purges, Mono<List<Standing>> fleet, Duration bound, Scheduler scheduler, Meters meters) {
+    public Purger(Purges purges, Mono<List<Standing>> fleet, Duration bound, Duration maxIsolation, Scheduler scheduler,
+            Meters meters) {
         this.purges = purges;
         this.fleet = fleet;
         this.bound = bound;
+        this.maxIsolation = maxIsolation;
         this.scheduler = scheduler;
         this.meters = meters;
     }
@@ -81,8 +96,9 @@ public final class Purger {
             long start = scheduler.now(TimeUnit.NANOSECONDS);
             return purges.purge(order)
                     .flatMap(purged -> waits
-                            ? awaited(purged, start).map(heard -> result(purged, soft, told, heard))
-                            : Mono.just(new Result(purged.position(), soft, told, false, List.of())))
+                            ? awaited(purged, start).map(waiting -> result(purged, soft, told, waiting))
+                            : Mono.just(
+                                    new Result(purged.position(), soft, told, false, List.of(), List.of())))
                     .doOnNext(result -> tell(result, by, Duration.ofNanos(scheduler.now(TimeUnit.NANOSECONDS) - start),
                             waits))
                     .doOnError(error -> refused(error, told, by));
@@ -111,7 +127,7 @@ public final class Purger {
     }
 
     /** What was heard, from whoever was live when the purge was written; within the bound. */
-    private Mono<List<Heard>> awaited(Purged purged, long start) {
+    private Mono<Waiting> awaited(Purged purged, long start) {
         return Mono.defer(() -> {
             var waiting = new Waiting(purged.position(), start);
             Flux<Boolean> answers = purged.heard().map(waiting::heard);
@@ -122,8 +138,7 @@ public final class Purger {
             return Flux.merge(answers, looks)
                     .takeUntil(all -> all)
                     .take(bound, scheduler)
-                    .then(
-                            Mono.fromSupplier(waiting::result));
+                    .then(Mono.just(waiting));
         });
     }
 
@@ -134,6 +149,7 @@ public final class Purger {
         private final long start;
         private final Map<String, Double> heard = new TreeMap<>();
         private Set<String> live = Set.of();
+        private Set<String> silent = Set.of();
 
         Waiting(long position, long start) {
             this.position = position;
@@ -149,6 +165,10 @@ public final class Purger {
         synchronized boolean seen(List<Standing> fleet) {
             if (live.isEmpty()) {
                 live = fleet.stream().filter(Standing::live).map(Standing::id).collect(Collectors.toSet());
+                silent = fleet.stream()
+                        .filter(one -> !one.live())
+                        .map(Standing::id)
+                        .collect(Collectors.toCollection(TreeSet::new));
             }
             fleet.stream().filter(one -> one.position() >= position).map(Standing::id).forEach(this::heard);
             return all();
@@ -156,6 +176,11 @@ public final class Purger {
 
         private boolean all() {
             return !live.isEmpty() && heard.keySet().containsAll(live);
+        }
+
+        /** Those that were not live at the first look, and have not been heard of since. */
+        synchronized List<String> silent() {
+            return silent.stream().filter(id -> !heard.containsKey(id)).toList();
         }
 
         /** Empty when it could not be found out who lives. */
@@ -171,9 +196,13 @@ public final class Purger {
         }
     }
 
-    private static Result result(Purged purged, boolean soft, List<String> told, List<Heard> heard) {
+    private Result result(Purged purged, boolean soft, List<String> told, Waiting waiting) {
+        List<Heard> heard = waiting.result();
         boolean complete = !heard.isEmpty() && heard.stream().allMatch(Heard::acknowledged);
-        return new Result(purged.position(), soft, told, complete, heard);
+        // However long it has been silent: the origin may have confirmed a response to it just before the purge.
+        Instant until = Purges.time(purged.position()).plus(maxIsolation);
+        List<Silent> silent = waiting.silent().stream().map(id -> new Silent(id, until)).toList();
+        return new Result(purged.position(), soft, told, complete, heard, silent);
     }
 
     private void tell(Result result, String by, Duration took, boolean waited) {
