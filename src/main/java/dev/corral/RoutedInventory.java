@@ -59,6 +59,11 @@ final class RoutedInventory implements Inventory {
     }
 
     @Override
+    public Target prefix(String host, String path) {
+        return target(catalogue.prefix(host, path));
+    }
+
+    @Override
     public Target tag(String tag) {
         return target(catalogue.tag(tag));
     }

@@ -469,10 +469,10 @@ final class Wiring {
     @Bean
     AwaitedInvalidation invalidation(RedisPurges purges, RedisFleet fleet, Settings settings) {
         // Whoever joins later than that has read the log at its start.
-        Mono<Set<String>> live = fleet.members()
-                .map(members -> members.stream()
-                        .filter(RedisFleet.Member::live)
-                        .map(RedisFleet.Member::id)
+        Mono<Set<String>> live = fleet.standings()
+                .map(standings -> standings.stream()
+                        .filter(RedisFleet.Standing::live)
+                        .map(RedisFleet.Standing::id)
                         .collect(Collectors.toSet()))
                 .cache(ids -> Duration.ofSeconds(1), away -> Duration.ZERO, () -> Duration.ZERO);
         return new AwaitedInvalidation(purges, live, settings.purge().invalidationWait(), Schedulers.parallel());

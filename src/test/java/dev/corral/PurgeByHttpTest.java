@@ -269,6 +269,8 @@ class PurgeByHttpTest {
         assertThat(result.path("position").asLong()).isPositive();
         assertThat(result.path("complete").asBoolean()).isFalse();
         assertThat(result.path("replicas")).isEmpty();
+        assertThat(result.path("silent").isArray()).isTrue();
+        assertThat(result.path("silent")).isEmpty();
     }
 
     @Test
@@ -510,6 +512,102 @@ class PurgeByHttpTest {
                 "Corral-Purge must be soft or hard", "sfot");
         assertThat(rawPurge("*", "a")).startsWith("HTTP/1.1 400 ");
         assertThat(rawPurge("http://u:p@a/b", "a")).startsWith("HTTP/1.1 400 ").contains("problem+json");
+    }
+
+    // ---- what plugins send
+
+    @ParameterizedTest
+    @CsvSource({"/pattern/shoes/.*,", "/pattern/shoes/.*,regex", "/pattern/sh.*,default", "/pattern/shoes/(.*),regex"})
+    void aPathWithAnythingAtItsEndIsAPrefix(String target, String method) {
+        String shoes = stored("/pattern/shoes/" + PATHS.incrementAndGet());
+        String hats = stored("/pattern/hats/" + PATHS.incrementAndGet());
+
+        JsonNode result = method == null ? purgeMethod(target) : purgeMethod(target, "X-Purge-Method", method);
+
+        assertThat(result.path("complete").asBoolean()).isTrue();
+        assertGone(shoes);
+        assertKept(hats);
+    }
+
+    @Test
+    void aPatternOfAnythingIsTheWholeHost() {
+        String tenant = stored("/tenants/" + PATHS.incrementAndGet());
+        String path = anywhere();
+        String here = "127.0.0.1:" + replica.port();
+
+        assertThat(rawPurge("/.*", "elsewhere.example")).startsWith("HTTP/1.1 200 ");
+        assertKept(tenant);
+        assertGone(path);
+        assertThat(rawPurge("http://" + here + "/.*", here)).startsWith("HTTP/1.1 200 ");
+        assertGone(tenant);
+    }
+
+    @Test
+    void anExactUrlMayHaveAPatternInIt() {
+        String path = stored("/exact/" + PATHS.incrementAndGet() + ".*");
+        String other = stored(path.replace(".*", "x"));
+
+        purgeMethod(path, "X-Purge-Method", "exact");
+
+        assertGone(path);
+        assertKept(other);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"((^|,)cat_p_1(,|$))|((^|,)cat_p_2(,|$))", "cat_p_1|cat_p_2"})
+    void magentosPatternIsAListOfTags(String pattern) {
+        String one = anywhere("Cache-Tag", "cat_p_1,cms");
+        String two = anywhere("Cache-Tag", "cat_p_2");
+        String twelve = anywhere("Cache-Tag", "cat_p_12");
+
+        JsonNode result = purgeMethod("/", "X-Magento-Tags-Pattern", pattern);
+
+        assertThat(texts(result.path("names"))).containsExactly("tag:cat_p_1", "tag:cat_p_2");
+        assertGone(one);
+        assertGone(two);
+        assertKept(twelve);
+    }
+
+    @Test
+    void magentosFlushIsEverything() {
+        String tenant = stored("/tenants/" + PATHS.incrementAndGet());
+        String path = anywhere();
+
+        assertThat(texts(purgeMethod("/", "X-Magento-Tags-Pattern", ".*").path("names"))).containsExactly("all");
+
+        assertGone(path);
+        assertGone(tenant);
+    }
+
+    /** Not one of these is a 200 that purges nothing. */
+    @ParameterizedTest
+    @CsvSource(delimiter = ';', value = {
+            "/a/.*/b; Host; h; .* at its end",
+            "/a[0-9]+; X-Purge-Method; regex; .* at its end",
+            "/a; X-Purge-Method; regex; X-Purge-Method: regex",
+            "/a/b+.*; X-Purge-Method; regex; /shoes/.*",
+            "/a; X-Purge-Method; fuzzy; default, exact or regex",
+            "/; X-Magento-Tags-Pattern; cat_p_.*; X-Magento-Tags-Pattern must be",
+            "/; X-Magento-Tags-Pattern; ((^|,)cat_(p|c)_1(,|$)); literal tags",
+            "/; X-Magento-Tags-Pattern; ''; X-Magento-Tags-Pattern must be",
+            "/; X-Ban-Url; /a/.*; X-Ban-Url is not understood",
+            "/; X-Ban-Host; shop.example; there are no bans",
+            "/; X-Cache-Tags; a,b; Cache-Tag",
+            "/; xkey-softpurge; a b; Corral-Purge: soft",
+    })
+    void aPatternThatIsNotUnderstoodIsRefused(String target, String field, String value, String right) {
+        String path = anywhere();
+
+        String response = replica.raw("PURGE " + target + " HTTP/1.1\r\nConnection: close\r\nAuthorization: " + OLGA
+                + "\r\n" + (field.equals("Host") ? "" : "Host: a\r\n") + field + ": " + value + "\r\n\r\n");
+
+        assertThat(response).startsWith("HTTP/1.1 400 ").contains("problem+json", right);
+        assertKept(path);
+    }
+
+    @Test
+    void aPatternAmongUrlsIsRefused() {
+        assertProblem(purge("{\"urls\":[\"/a/.*\"]}"), 400, "bad-input", "urls[0]", "prefixes");
     }
 
     // ---- Redis away

@@ -124,6 +124,12 @@ class SettingsTest {
                 refused("corral.redis.key-prefix=" + "p".repeat(65), "corral.redis.key-prefix", "1 to 64 letters"),
                 refused("corral.redis.key-prefix=corral:1", "corral.redis.key-prefix (corral:1)",
                         "not end in ':' and a number"),
+                refused("corral.purge.max-isolation=1s", "corral.purge.max-isolation (PT1S)", "from 2s to 24h"),
+                refused("corral.purge.max-isolation=25h", "corral.purge.max-isolation", "from 2s to 24h"),
+                refused("corral.purge.invalidation-wait=-1ms", "corral.purge.invalidation-wait", "from 0 to 10s"),
+                refused("corral.purge.invalidation-wait=11s", "corral.purge.invalidation-wait", "from 0 to 10s"),
+                refused("corral.routes[0].cache.invalidate-on-unsafe-methods=never",
+                        "invalidate-on-unsafe-methods", "never", "boolean"),
                 refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
     }
 

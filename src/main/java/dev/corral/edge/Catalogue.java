@@ -117,6 +117,19 @@ public final class Catalogue {
     }
 
     /**
+     * Likewise on this host, for whichever scheme; on any host where that is no part of the key.
+     *
+     * @param path the beginning of one
+     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     */
+    public Target prefix(String host, String path) {
+        return new Target("prefix:" + host + path, Stream.of("http", "https")
+                .flatMap(scheme -> prefix(scheme + "://" + host + path).names().stream())
+                .distinct()
+                .toList());
+    }
+
+    /**
      * All the origin has given this tag.
      *
      * @throws IllegalArgumentException with a sentence that says what is wrong with it

@@ -17,6 +17,7 @@ import java.util.regex.Pattern;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DataBufferLimitException;
 import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.InvalidMediaTypeException;
@@ -91,7 +92,7 @@ public final class Control {
     private Mono<ServerResponse> purge(Sent order, String by) {
         List<String> urls = order.texts("urls");
         var targets = new ArrayList<Target>();
-        add(targets, "urls", urls, inventory::url);
+        add(targets, "urls", urls, this::urlWithoutPattern);
         add(targets, "tags", order.texts("tags"), inventory::tag);
         add(targets, "prefixes", order.texts("prefixes"), inventory::prefix);
         add(targets, "routes", order.texts("routes"), inventory::route);
@@ -108,7 +109,14 @@ public final class Control {
     }
 
     private Mono<ServerResponse> purge(ServerRequest request, String by) {
+        HttpHeaders fields = request.headers().asHttpHeaders();
+        PluginPurge.refuseUnknown(fields);
         var targets = new ArrayList<Target>();
+        Optional<PluginPurge.TagPattern> pattern = PluginPurge.tagPattern(fields);
+        if (pattern.isPresent() && pattern.get().isAll()) {
+            return purge(List.of(inventory.all()), soft(request), by, true);
+        }
+        pattern.ifPresent(all -> add(targets, "X-Magento-Tags-Pattern", all.tags(), inventory::tag));
         for (String name : TAG_FIELDS) {
             for (String line : request.headers().header(name)) {
                 targets.addAll(named(name, line, text -> inventory.tags(name, text)));
@@ -124,17 +132,29 @@ public final class Control {
     private Target url(ServerRequest request) {
         HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(request.exchange().getRequest());
         Matcher absolute = ABSOLUTE.matcher(received.uri());
+        HttpHeaders fields = request.headers().asHttpHeaders();
         if (absolute.matches()) {
-            return url(absolute.group("host"), absolute.group("target"));
+            return url(fields, absolute.group("host"), absolute.group("target"));
         }
-        if (!received.uri().startsWith("/")) {
+        if (!received.uri().startsWith("/") && !received.uri().equals(".*")) {
             throw new BadInput("PURGE takes a path, or an absolute http or https URL.");
         }
-        return url(Optional.ofNullable(request.headers().firstHeader("Host")).orElse(""), received.uri());
+        return url(fields, Optional.ofNullable(fields.getFirst("Host")).orElse(""), received.uri());
     }
 
-    private Target url(String host, String target) {
-        return named("The URL", target.startsWith("/") ? target : "/" + target, text -> inventory.url(host, text));
+    private Target urlWithoutPattern(String url) {
+        if (url.endsWith(".*")) {
+            throw new IllegalArgumentException(
+                    url + " looks like a pattern: give what it begins with in prefixes. As a URL, write its * as %2A.");
+        }
+        return inventory.url(url);
+    }
+
+    private Target url(HttpHeaders fields, String host, String target) {
+        PluginPurge.Target named = PluginPurge.target(fields, target.startsWith("/") ? target : "/" + target);
+        return named("The URL", named.path(), named.isPrefix()
+                ? path -> inventory.prefix(host, path)
+                : text -> inventory.url(host, text));
     }
 
     private static boolean soft(ServerRequest request) {

@@ -30,6 +30,9 @@ public interface Inventory {
     /** What begins so. */
     Target prefix(String prefix);
 
+    /** What begins so on this host, by whichever scheme; on any, where the host is no part of the key. */
+    Target prefix(String host, String path);
+
     /** What has this tag. */
     Target tag(String tag);
 

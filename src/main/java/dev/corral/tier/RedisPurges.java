@@ -203,8 +203,9 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private Mono<Long> write(Purge purge) {
         var whole = new PurgeLog.Purge(0, Name.of(purge.names(), purge.soft()), purge.told(), purge.by());
         String requester = purge.awaits() ? replicaId : "";
-        return gate.guard(Mono.defer(() -> PurgeLog.write(connections.control(), keys, whole, requester, mirror.position(),
-                keep, PurgeLog.ELEMENTS)))
+        return gate
+                .guard(Mono.defer(() -> PurgeLog.write(connections.control(), keys, whole, requester, mirror.position(),
+                        keep, PurgeLog.ELEMENTS)))
                 .map(given -> {
                     apply(new PurgeLog.Purge(given.position(), whole.names(), whole.told(), whole.by()),
                             given.previous());
@@ -399,8 +400,9 @@ public final class RedisPurges implements Purges, AutoCloseable {
         return Flux.fromIterable(missing)
                 .buffer(Purges.Purge.MOST)
                 .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))
-                .concatMap(part -> gate.probe(PurgeLog.write(connections.control(), keys, part, "", mirror.position(), keep,
-                        PurgeLog.ELEMENTS)))
+                .concatMap(part -> gate
+                        .probe(PurgeLog.write(connections.control(), keys, part, "", mirror.position(), keep,
+                                PurgeLog.ELEMENTS)))
                 .then()
                 .doOnSuccess(done -> log.warn("Redis had lost {} purged names: this replica has written them again",
                         missing.size()));

@@ -60,6 +60,38 @@ class InvalidationTest {
         gone(path);
     }
 
+    /** Not a moment later: the response to the change waits for every live replica, here for as long as that may take. */
+    @Test
+    void theClientThatWroteReadsItsOwnWriteOnAnyReplica() throws IOException {
+        String path = fleet.path("read-your-write");
+        counter(path, 204);
+        try (Replica writer = fleet.guest("writer", "corral.purge.invalidation-wait=10s")) {
+            Replica.until(() -> fleet.redis.ask("ZRANGE corral:{fleet}:seen 0 -1").lines().toList().contains("writer"));
+            stored(path);
+
+            assertThat(writer.ask("PUT", path).status()).isEqualTo(204);
+
+            assertThat(fleet.b.get(path).text()).isEqualTo("v2");
+            fleet.b.awaitLanded();
+            assertThat(fleet.a.get(path).text()).isEqualTo("v2");
+            assertThat(writer.get(path).text()).isEqualTo("v2");
+        }
+    }
+
+    @Test
+    void aRouteMayKeepWhatItsPostsDoNotChange() throws IOException {
+        String path = fleet.path("kept-by-route");
+        counter(path, 200);
+        try (Replica keeper = fleet.guest("keeper", "corral.routes[0].cache.invalidate-on-unsafe-methods=false")) {
+            keeper.store(path);
+
+            assertThat(keeper.ask("POST", path).status()).isEqualTo(200);
+
+            assertThat(keeper.get(path).text()).isEqualTo("v1");
+            assertThat(keeper.get(path).hit()).isTrue();
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({"POST,400", "PUT,500", "DELETE,404", "OPTIONS,200", "PROPFIND,207", "SEARCH,200"})
     void anErrorOrASafeMethodRemovesNothing(String method, int status) throws IOException {

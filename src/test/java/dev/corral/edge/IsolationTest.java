@@ -42,7 +42,8 @@ class IsolationTest {
     @CsvSource({"0,100,true", "30,100,true", "31,100,false", "31,31,false", "31,30,true", "9999,0,true", "31,-30,true",
             "31,-31,false"})
     void itIsAMatterOfTheLaterOfPurgesAndConfirmation(long lag, long sinceConfirmed, boolean allowed) {
-        assertThat(Isolation.allows(Duration.ofSeconds(lag), Duration.ofSeconds(sinceConfirmed), Duration.ofSeconds(30)))
+        assertThat(
+                Isolation.allows(Duration.ofSeconds(lag), Duration.ofSeconds(sinceConfirmed), Duration.ofSeconds(30)))
                 .isEqualTo(allowed);
     }
 
@@ -95,7 +96,7 @@ class IsolationTest {
             Replica.until(purges::current);
             Replica.until(() -> cut.store(path).text().equals("v2") && cut.get(path).hit());
         }
-        Replica.until(() -> !fleet.redis.ask("HKEYS corral:{fleet}").lines().toList().contains("cut"));
+        Replica.until(() -> !fleet.redis.ask("ZRANGE corral:{fleet}:seen 0 -1").lines().toList().contains("cut"));
     }
 
     private static void respond(StubOrigin.Exchange exchange, String text) throws IOException {
