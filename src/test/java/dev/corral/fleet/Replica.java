@@ -61,9 +61,15 @@ final class Replica implements AutoCloseable {
 
     /** Starts a replica and does not wait for it. */
     static Replica start(String name, Path logs, Map<String, String> settings, HttpClient http) {
+        return start(name, logs, List.of(), settings, http);
+    }
+
+    /** Likewise, with these options of its JVM besides. */
+    static Replica start(String name, Path logs, List<String> options, Map<String, String> settings, HttpClient http) {
         List<Integer> ports = FreePort.pick(2);
         var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
         command.addAll(JVM);
+        command.addAll(options);
         command.addAll(List.of("-jar", jar()));
         settings.forEach((setting, value) -> command.add("--" + setting + "=" + value));
         command.addAll(List.of("--corral.replica-id=" + name,

@@ -1,0 +1,188 @@
+package dev.corral.fleet;
+
+import dev.corral.dev.DemoShop;
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.FaultProxy;
+import java.net.http.HttpClient;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import org.assertj.core.api.SoftAssertions;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * Three replicas with the default settings: nothing of Redis is set but its address. The origin, in this JVM,
+ * is the demo shop, which takes its usual 120 ms. Everything ends with this JVM. Not thread-safe.
+ */
+final class DefaultFleet implements AutoCloseable {
+
+    static final int SIZE = 3;
+
+    private static final Duration START = Duration.ofMinutes(2);
+
+    /**
+     * From the return of Redis until a cold key costs one fetch again: seconds. The rest is for the machine, which may have so
+     * much else to do.
+     */
+    private static final Duration RECOVERY = Duration.ofSeconds(15);
+
+    // A replica alone fetches a key once, so a batch that all replicas are asked for shows a single one that is.
+    private static final int PROBE_KEYS = 15;
+    private static final int CONFIRMING_KEYS = 60;
+
+    private final HttpClient http = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .connectTimeout(Duration.ofSeconds(2))
+            .build();
+    private final DemoShop origin = DemoShop.start(DemoShop.LATENCY);
+    private final List<Replica> replicas = new ArrayList<>();
+    private final List<FaultProxy> proxies = new ArrayList<>();
+    private final Clients clients = new Clients();
+    private int batches;
+
+    private DefaultFleet() {}
+
+    /** Starts a fleet in which each replica reaches Redis through a proxy of its own; returns when all are ready. */
+    static DefaultFleet behindProxies(String name, EmbeddedRedis redis) {
+        var fleet = new DefaultFleet();
+        for (int i = 1; i <= SIZE; i++) {
+            fleet.proxies.add(FaultProxy.start(redis.port(), i));
+        }
+        return fleet.launch(name, List.of(), fleet.proxies.stream()
+                .map(proxy -> Map.of("spring.data.redis.host", "127.0.0.1",
+                        "spring.data.redis.port", Integer.toString(proxy.port())))
+                .toList());
+    }
+
+    /** Starts a fleet whose replicas have these settings of {@code spring.data.redis} and these options of their JVMs. */
+    static DefaultFleet over(String name, List<String> options, Map<String, String> redis) {
+        return new DefaultFleet().launch(name, options, IntStream.range(0, SIZE).mapToObj(i -> redis).toList());
+    }
+
+    List<Replica> all() {
+        return List.copyOf(replicas);
+    }
+
+    /** The proxies, by replica. */
+    List<FaultProxy> proxies() {
+        return List.copyOf(proxies);
+    }
+
+    /** That many names nobody has asked for. */
+    static List<String> keys(String name, int count) {
+        return IntStream.range(0, count).mapToObj(i -> "/products/" + name + "-" + i).toList();
+    }
+
+    /** That many clients ask for each of these at once, in turn at the replicas. */
+    Crowd ask(List<String> targets, int clientsPerKey) {
+        return targets.stream()
+                .map(target -> clients.ask(replicas, clientsPerKey, target))
+                .reduce(Crowd::and)
+                .orElseThrow();
+    }
+
+    /** How many keys the origin was asked for how often: {@code {1=50}} when all is well. */
+    Map<Long, Long> fetches(List<String> targets) {
+        var keysByFetches = new TreeMap<Long, Long>();
+        targets.forEach(target -> keysByFetches.merge(origin.count(target), 1L, Long::sum));
+        return keysByFetches;
+    }
+
+    /** How many clients got which status. */
+    static Map<Integer, Long> statuses(List<Reply> replies) {
+        var clientsByStatus = new TreeMap<Integer, Long>();
+        replies.forEach(reply -> clientsByStatus.merge(reply.status(), 1L, Long::sum));
+        return clientsByStatus;
+    }
+
+    /** Keys nobody has, asked for by that many clients each at once, cost one fetch each. */
+    void assertOneFetchPerKey(String name, int keys, int clientsPerKey) {
+        List<String> targets = keys(name, keys);
+        List<Reply> replies = ask(targets, clientsPerKey).all();
+
+        var softly = new SoftAssertions();
+        softly.assertThat(statuses(replies)).as("replies by status").containsOnlyKeys(200);
+        softly.assertThat(fetches(targets)).as("keys by their fetches").isEqualTo(Map.of(1L, (long) keys));
+        softly.assertAll();
+    }
+
+    /** Returns when the replicas have warmed up: a batch of cold keys costs one fetch each. */
+    void awaitStart() {
+        Fleet.await("one fetch for a cold key", START, () -> probe("start"));
+    }
+
+    /** Returns when cold keys cost one fetch each again, and have gone on to. Redis is back at the time of the call. */
+    void awaitOneFetchPerKey(String name) {
+        Instant deadline = Instant.now().plus(RECOVERY);
+        while (!probe(name)) {
+            assertThat(Instant.now()).as("a replica fetches alone though Redis is back").isBefore(deadline);
+        }
+        assertOneFetchPerKey(name + "-confirmed-" + batches, CONFIRMING_KEYS, SIZE);
+        assertThat(replicas).allMatch(replica -> replica.process().alive());
+    }
+
+    /** Cold keys, one after the other, each asked of all replicas at once, until it is stopped. */
+    ColdLoad load(String name, Duration period) {
+        return ColdLoad.start(this, name, period);
+    }
+
+    /** Returns when every replica says that Redis serves. */
+    void awaitRedis() {
+        Fleet.await("every replica is with Redis", START, () -> replicas.stream()
+                .allMatch(replica -> replica.metric("corral_redis_up") == 1));
+    }
+
+    /** Lets a fault last that long: not a wait for something. */
+    static void pass(Duration time) {
+        try {
+            Thread.sleep(time);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        replicas.forEach(Replica::close);
+        proxies.forEach(FaultProxy::close);
+        origin.close();
+        http.close();
+    }
+
+    private boolean probe(String name) {
+        List<String> targets = keys(name + "-probe-" + batches++, PROBE_KEYS);
+        ask(targets, SIZE).all();
+        return fetches(targets).keySet().equals(Set.of(1L));
+    }
+
+    private DefaultFleet launch(String name, List<String> options, List<Map<String, String>> redis) {
+        Path logs = Path.of(System.getProperty("corral.jar", "target/corral.jar")).resolveSibling("fleet");
+        try {
+            for (int i = 0; i < SIZE; i++) {
+                var settings = new HashMap<>(redis.get(i));
+                settings.putAll(Map.of("corral.routes[0].id", "shop", "corral.routes[0].path", "/**",
+                        "corral.routes[0].origin", origin.url(),
+                        // For the origin alone, which shares this machine with its clients and with all else.
+                        "corral.routes[0].timeout", "25s",
+                        "corral.management.users[0].name", Replica.OPERATOR,
+                        "corral.management.users[0].password", Replica.PASSWORD,
+                        "corral.management.users[0].role", "operator"));
+                replicas.add(Replica.start(name + "-" + (i + 1), logs, options, settings, http));
+            }
+            replicas.forEach(replica -> Fleet.await(replica.name() + " is ready", START, replica::ready));
+            return this;
+        } catch (RuntimeException | Error e) {
+            close();
+            throw e;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package dev.corral.fleet;
+
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.FaultProxy;
+import dev.corral.dev.RedisServer;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.Timeout;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * With the default settings every cold key costs the origin one fetch: in the first round of a fleet that has just become ready,
+ * with many keys at once, with a Redis whose replies are late. By the origin's count, on a quiet machine and on a busy one.
+ */
+@Timeout(180)
+class DefaultSettingsIT {
+
+    @Nested
+    class OnAQuietMachine extends Loads {
+        @Override
+        String name() {
+            return "quiet";
+        }
+    }
+
+    /** As many processes that only compute as there are cores: they have half of the machine. */
+    @Nested
+    class OnABusyMachine extends Loads {
+
+        private final BusyMachine busy = BusyMachine.start();
+
+        @Override
+        String name() {
+            return "busy";
+        }
+
+        @AfterAll
+        void endTheBusyness() {
+            busy.close();
+        }
+    }
+
+    @TestInstance(Lifecycle.PER_CLASS)
+    @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+    abstract static class Loads {
+
+        private final EmbeddedRedis redis = RedisServer.embedded();
+        private @Nullable DefaultFleet started;
+
+        abstract String name();
+
+        @BeforeAll
+        void start() {
+            started = DefaultFleet.behindProxies("default-" + name(), redis);
+        }
+
+        @AfterEach
+        void heal() {
+            fleet().proxies().forEach(FaultProxy::heal);
+        }
+
+        @AfterAll
+        void stop() {
+            fleet().close();
+            redis.close();
+        }
+
+        /** The first requests that these JVMs get. */
+        @Test
+        @Order(1)
+        void theFirstCrowdOfANewFleetIsOneFetch() {
+            fleet().assertOneFetchPerKey(name() + "-first", 1, 800);
+        }
+
+        @Test
+        @Order(2)
+        void aLaterCrowdIsOneFetch() {
+            fleet().assertOneFetchPerKey(name() + "-crowd", 1, 800);
+        }
+
+        @Test
+        @Order(3)
+        void fiftyKeysAtOnceForSixClientsEach() {
+            fleet().assertOneFetchPerKey(name() + "-50x6", 50, 6);
+        }
+
+        @Test
+        @Order(4)
+        void twoHundredKeysAtOnceForThreeClientsEach() {
+            fleet().assertOneFetchPerKey(name() + "-200x3", 200, 3);
+        }
+
+        @Test
+        @Order(5)
+        void twoHundredKeysAtOnceForTwentyClientsEach() {
+            fleet().assertOneFetchPerKey(name() + "-200x20", 200, 20);
+        }
+
+        /** One packet in a hundred is lost on the way to one replica: on Linux it comes again after 200 ms, and all behind it. */
+        @Test
+        @Order(6)
+        void repliesThatAreLateToOneReplicaCostNoFetch() {
+            fleet().proxies().getFirst().lateReplies(0.01, Duration.ofMillis(200));
+            try (ColdLoad load = fleet().load(name() + "-late", Duration.ofMillis(30))) {
+                load.awaitKeys(300);
+
+                assertThat(DefaultFleet.statuses(load.replies())).containsOnlyKeys(200);
+                assertThat(load.fetches()).as("keys by their fetches").isEqualTo(Map.of(1L, (long) load.keys()));
+            }
+        }
+
+        private DefaultFleet fleet() {
+            return Objects.requireNonNull(started);
+        }
+    }
+}

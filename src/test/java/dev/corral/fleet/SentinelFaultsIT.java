@@ -1,0 +1,123 @@
+package dev.corral.fleet;
+
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.RedisSentinels;
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.Timeout;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/**
+ * A master, its replica and three Sentinels, under a steady load of cold keys and with the default settings. Through every change
+ * of the master no client gets an error; when there is a master again, a cold key costs one fetch within seconds, without a
+ * restart.
+ */
+@Timeout(180)
+@TestInstance(Lifecycle.PER_CLASS)
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+class SentinelFaultsIT {
+
+    /** The Sentinels wait a second before they call a master down, vote, and tell the replica. */
+    private static final Duration FAILOVER = Duration.ofMinutes(1);
+
+    private final RedisSentinels redis = RedisSentinels.start();
+    private final DefaultFleet fleet = DefaultFleet.over("sentinel", List.of(), redis.settings());
+
+    @BeforeAll
+    void awaitRedis() {
+        fleet.awaitStart();
+    }
+
+    @AfterAll
+    void stop() {
+        fleet.close();
+        redis.close();
+    }
+
+    /** For maintenance: the old master lives on, as a replica. */
+    @Test
+    @Order(1)
+    void theMasterIsSwitchedOver() {
+        survives("switched", () -> {
+            awaitReplica();
+            redis.sentinels().getFirst().ask("SENTINEL FAILOVER " + RedisSentinels.MASTER_NAME);
+        });
+    }
+
+    @Test
+    @Order(2)
+    @Tag("faults")
+    void theMasterHangsAndComesBackLater() {
+        EmbeddedRedis master = master();
+        survives("hung", () -> {
+            awaitReplica();
+            master.pause();
+        });
+        master.resume();
+        fleet.awaitOneFetchPerKey("sentinel-resumed");
+    }
+
+    @Test
+    @Order(3)
+    @Tag("faults")
+    void theMasterIsKilled() {
+        EmbeddedRedis master = master();
+        survives("killed", () -> {
+            awaitReplica();
+            master.stop();
+        });
+        master.restart();
+        fleet.awaitOneFetchPerKey("sentinel-restarted");
+    }
+
+    /** Nobody can say who the master is; it still is. */
+    @Test
+    @Order(4)
+    @Tag("faults")
+    void allSentinelsAreDead() {
+        try (ColdLoad load = fleet.load("sentinel-none", Duration.ofMillis(100))) {
+            load.awaitKeys(5);
+            redis.sentinels().forEach(EmbeddedRedis::stop);
+            load.awaitKeys(30);
+            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+        }
+        fleet.awaitOneFetchPerKey("sentinel-gone");
+        redis.sentinels().forEach(EmbeddedRedis::restart);
+        fleet.awaitOneFetchPerKey("sentinel-back");
+    }
+
+    private EmbeddedRedis master() {
+        return redis.masterPort() == redis.first().port() ? redis.first() : redis.second();
+    }
+
+    /** Returns when the Sentinels know a replica that they could promote. */
+    private void awaitReplica() {
+        Fleet.await("a replica follows the master", FAILOVER,
+                () -> master().ask("ROLE").contains("127.0.0.1") && redis.sentinels()
+                        .stream()
+                        .allMatch(sentinel -> sentinel.ask("SENTINEL REPLICAS " + RedisSentinels.MASTER_NAME)
+                                .contains("master-link-status\nok")));
+    }
+
+    private void survives(String name, Runnable fault) {
+        try (ColdLoad load = fleet.load("sentinel-" + name, Duration.ofMillis(100))) {
+            load.awaitKeys(5);
+            int before = redis.masterPort();
+            fault.run();
+            Fleet.await("another master", FAILOVER, () -> redis.masterPort() != before
+                    && master().ask("ROLE").startsWith("master"));
+            fleet.awaitOneFetchPerKey("sentinel-" + name + "-over");
+            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+        }
+    }
+}

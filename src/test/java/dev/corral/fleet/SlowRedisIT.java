@@ -1,0 +1,96 @@
+package dev.corral.fleet;
+
+import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.FaultProxy;
+import dev.corral.dev.RedisServer;
+import java.time.Duration;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.api.Timeout;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** A slow Redis is not one that is away: it costs time, and no fetch. With the default settings, by the origin's count. */
+@Timeout(120)
+@TestInstance(Lifecycle.PER_CLASS)
+class SlowRedisIT {
+
+    private final EmbeddedRedis redis = RedisServer.embedded();
+    private final DefaultFleet fleet = DefaultFleet.behindProxies("slow", redis);
+
+    @BeforeAll
+    void awaitRedis() {
+        fleet.awaitStart();
+    }
+
+    @AfterEach
+    void heal() {
+        fleet.proxies().forEach(FaultProxy::heal);
+    }
+
+    @AfterAll
+    void stop() {
+        fleet.close();
+        redis.close();
+    }
+
+    /** Several times what one command was once allowed. */
+    @Test
+    void aLongWayCostsNoFetch() {
+        assertNoFetchMore("far", proxy -> proxy.delay(Duration.ofMillis(120), Duration.ZERO));
+    }
+
+    @Test
+    void jitterCostsNoFetch() {
+        assertNoFetchMore("jitter", proxy -> proxy.delay(Duration.ZERO, Duration.ofMillis(150)));
+    }
+
+    @Test
+    void aNarrowLineCostsNoFetch() {
+        assertNoFetchMore("narrow", proxy -> proxy.bandwidth(300_000));
+    }
+
+    /** Redis itself is busy: a script, a fork, a neighbour. Shorter than the silence by which one knows that it is away. */
+    @Test
+    void aPauseOfRedisCostsNoFetch() {
+        try (ColdLoad load = fleet.load("pause", Duration.ofMillis(100))) {
+            for (int pause = 0; pause < 5; pause++) {
+                redis.ask("CLIENT PAUSE 400 ALL");
+                load.awaitKeys(10);
+            }
+            assertOneFetchEach(load);
+        }
+    }
+
+    @Test
+    void lostScriptsCostNoFetch() {
+        try (ColdLoad load = fleet.load("scripts", Duration.ofMillis(100))) {
+            for (int flush = 0; flush < 5; flush++) {
+                load.awaitKeys(5);
+                redis.ask("SCRIPT FLUSH");
+            }
+            load.awaitKeys(5);
+            assertOneFetchEach(load);
+        }
+    }
+
+    private void assertNoFetchMore(String name, Consumer<FaultProxy> weather) {
+        fleet.proxies().forEach(weather);
+        fleet.assertOneFetchPerKey(name + "-burst", 50, 6);
+        try (ColdLoad load = fleet.load(name, Duration.ofMillis(50))) {
+            load.awaitKeys(60);
+            assertOneFetchEach(load);
+        }
+    }
+
+    private static void assertOneFetchEach(ColdLoad load) {
+        assertThat(DefaultFleet.statuses(load.replies())).containsOnlyKeys(200);
+        assertThat(load.fetches()).as("keys by their fetches").isEqualTo(Map.of(1L, (long) load.keys()));
+    }
+}
