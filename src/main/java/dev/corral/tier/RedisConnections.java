@@ -381,13 +381,15 @@ public final class RedisConnections implements AutoCloseable {
     private boolean differ(String reason) {
         Links open = links();
         String token = UUID.randomUUID().toString();
+        // Of its own: other replicas may compare at the same time.
+        String name = keys.probe() + ":token:" + token;
         try {
             open.control()
-                    .set(keys.probe() + ":token", Script.bytes(token), SetArgs.Builder.px(COMPARING.toMillis() * 5))
+                    .set(name, Script.bytes(token), SetArgs.Builder.px(COMPARING.toMillis() * 5))
                     .get(COMPARING.toMillis(), TimeUnit.MILLISECONDS);
-            byte[] read = open.bodies().get(keys.probe() + ":token").get(COMPARING.toMillis(), TimeUnit.MILLISECONDS);
+            byte[] read = open.bodies().get(name).get(COMPARING.toMillis(), TimeUnit.MILLISECONDS);
             Object locks = open.redisson()
-                    .getBucket(keys.probe() + ":token", org.redisson.client.codec.StringCodec.INSTANCE)
+                    .getBucket(name, org.redisson.client.codec.StringCodec.INSTANCE)
                     .getAsync()
                     .get(COMPARING.toMillis(), TimeUnit.MILLISECONDS);
             boolean same = read != null && token.equals(Script.text(read)) && token.equals(locks);

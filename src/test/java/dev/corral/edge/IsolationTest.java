@@ -1,5 +1,6 @@
 package dev.corral.edge;
 
+import dev.corral.coalesce.Purges;
 import dev.corral.ops.Inventory;
 import dev.corral.ops.Purger;
 import dev.corral.tier.RedisPurges;
@@ -7,6 +8,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicReference;
@@ -52,8 +54,8 @@ class IsolationTest {
     void aReplicaThatIsCutOffServesAPurgedResponseNoLongerThanTheLimit() throws Exception {
         String path = fleet.path("isolated");
         String same = fleet.path("isolated-same");
-        var version = new AtomicReference<>("v1");
-        fleet.origin.on(path, exchange -> respond(exchange, version.get()));
+        AtomicReference<String> version = new AtomicReference<>("v1");
+        fleet.origin.on(path, exchange -> respond(exchange, Objects.requireNonNull(version.get())));
         fleet.origin.on(same, exchange -> respond(exchange, "same"));
         fleet.redis.ask("ACL SETUSER cut on >secret ~* &* +@all");
         try (Replica cut = fleet.guest("cut", "spring.data.redis.username=cut", "spring.data.redis.password=secret",
@@ -90,7 +92,7 @@ class IsolationTest {
             assertThat(later.complete()).isTrue();
             assertThat(later.silent()).extracting(Purger.Silent::replica).containsExactly("cut");
             assertThat(later.silent().getFirst().mayServeUntil())
-                    .isEqualTo(dev.corral.coalesce.Purges.time(later.position()).plus(Duration.ofSeconds(30)));
+                    .isEqualTo(Purges.time(later.position()).plus(Duration.ofSeconds(30)));
 
             fleet.redis.ask("ACL SETUSER cut on");
             Replica.until(purges::current);
