@@ -142,6 +142,7 @@ keystore:
 {{- end }}
 {{- $corral := set (deepCopy .Values.settings) "routes" .Values.routes }}
 {{- $_ := set $corral "redis" (dict "key-prefix" .Values.redis.keyPrefix) }}
+{{- $_ := set $corral "shutdown" (dict "drain" (printf "%ds" (int .Values.shutdown.drainSeconds))) }}
 {{- $own := dict "corral" $corral "spring" $spring "server" (dict "port" 8080) "management" (dict "server" (dict "port" 8081)) }}
 {{- toYaml (mergeOverwrite $own (deepCopy .Values.config)) }}
 {{- end }}

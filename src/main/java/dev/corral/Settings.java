@@ -33,12 +33,13 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param accessLog a line for each request
  * @param purge     what operators remove
  * @param redis     where the fleet keeps its state
+ * @param shutdown  how the process ends
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
         @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge,
-        @DefaultValue Redis redis) {
+        @DefaultValue Redis redis, @DefaultValue Shutdown shutdown) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -422,6 +423,22 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             require(RedisKeys.isPrefix(keyPrefix), "corral.redis.key-prefix",
                     "must be 1 to 64 letters, digits, '.', '_', '-' or ':', and must not end in ':' and a number",
                     keyPrefix);
+        }
+    }
+
+    /**
+     * How the process ends.
+     *
+     * @param drain how long a replica that was told to stop goes on serving, not ready, with {@code Connection: close} on each
+     *              response; zero: not at all. Longer than a load balancer takes to notice: HAProxy as shipped takes 2 s, the
+     *              chart's readiness probe 6 s
+     */
+    public record Shutdown(@DefaultValue("7s") Duration drain) {
+
+        /** Rejects less than nothing, and more than anybody waits for a process to end. */
+        public Shutdown {
+            require(!drain.isNegative() && drain.compareTo(Duration.ofMinutes(5)) <= 0, "corral.shutdown.drain",
+                    "must be from 0 to 5m", drain.toString());
         }
     }
 

@@ -9,6 +9,7 @@ import dev.corral.coalesce.Timing;
 import dev.corral.edge.AccessLines;
 import dev.corral.edge.AccessLog;
 import dev.corral.edge.Catalogue;
+import dev.corral.edge.ClientConnections;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
 import dev.corral.edge.Isolation;
@@ -526,6 +527,21 @@ final class Wiring {
     @Bean
     NettyServerCustomizer strictHeads() {
         return server -> server.doOnChannelInit((observer, channel, peer) -> StrictHead.guard(channel));
+    }
+
+    @Bean
+    ClientConnections clientConnections() {
+        return new ClientConnections();
+    }
+
+    @Bean
+    NettyServerCustomizer tracksConnections(ClientConnections connections) {
+        return server -> server.doOnChannelInit((observer, channel, peer) -> connections.add(channel));
+    }
+
+    @Bean
+    ShutdownDrain shutdownDrain(ApplicationContext context, ClientConnections connections, Settings settings) {
+        return new ShutdownDrain(context, connections, settings.shutdown().drain());
     }
 
     @Bean

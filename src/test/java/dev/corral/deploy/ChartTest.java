@@ -117,7 +117,7 @@ class ChartTest {
             extraEnv: [{name: A, value: b}]
             extraVolumes: [{name: certs, secret: {secretName: certs}}]
             extraVolumeMounts: [{name: certs, mountPath: /etc/certs, readOnly: true}]
-            shutdown: {drainSeconds: 7, requestSeconds: 30}
+            shutdown: {drainSeconds: 9, requestSeconds: 30}
             autoscaling: {enabled: true, minReplicas: 4, maxReplicas: 9, targetCPUUtilizationPercentage: 60}
             podDisruptionBudget: {maxUnavailable: 25%}
             topologySpread: {whenUnsatisfiable: DoNotSchedule}
@@ -270,13 +270,31 @@ class ChartTest {
         Manifests rendered = Chart.render(values);
         PodSpec pod = pod(rendered);
         Duration phase = Replica.of(rendered).value("spring.lifecycle.timeout-per-shutdown-phase", Duration.class);
-        var lifecycle = container(rendered).getLifecycle();
-        long drain = lifecycle == null ? 0 : lifecycle.getPreStop().getSleep().getSeconds();
+        Duration drain = Replica.of(rendered).settings().shutdown().drain();
 
         assertThat(Duration.ofSeconds(pod.getTerminationGracePeriodSeconds()))
-                .isGreaterThan(phase.multipliedBy(2).plusSeconds(drain));
+                .isGreaterThan(phase.multipliedBy(2).plus(drain));
+        // The replica drains by itself: a hook before SIGTERM would only add to it.
+        assertThat(container(rendered).getLifecycle()).isNull();
         assertThat(rendered.the(Deployment.class, NAME).getSpec().getStrategy().getRollingUpdate().getMaxUnavailable())
                 .isEqualTo(new IntOrString(0));
+    }
+
+    /** Whoever goes by readiness has noticed before the Pod stops serving. */
+    @Test
+    void aPodDrainsForLongerThanItsReadinessProbeTakesToFail() {
+        Manifests rendered = Chart.render(Chart.LEAST);
+        Probe readiness = container(rendered).getReadinessProbe();
+
+        assertThat(Replica.of(rendered).settings().shutdown().drain()).isGreaterThan(
+                Duration.ofSeconds(readiness.getPeriodSeconds()).multipliedBy(readiness.getFailureThreshold()));
+    }
+
+    @Test
+    void theDrainIsThatOfTheValues() {
+        assertThat(Replica.of(Chart.render(EVERYTHING)).settings().shutdown().drain())
+                .isEqualTo(Duration.ofSeconds(9));
+        assertThat(Replica.of(Chart.render(NOTHING)).settings().shutdown().drain()).isZero();
     }
 
     @ParameterizedTest(name = "{0}")

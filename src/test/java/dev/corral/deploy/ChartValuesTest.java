@@ -28,7 +28,8 @@ class ChartValuesTest {
     private static final JsonNode SCHEMA = Yaml.read(Chart.HOME.resolve("values.schema.json"));
 
     /** What the chart sets itself, or takes from Secrets. */
-    private static final Set<String> NOT_FOR_VALUES = Set.of("routes", "replica-id", "redis", "management");
+    private static final Set<String> NOT_FOR_VALUES = Set.of("routes", "replica-id", "redis", "management",
+            "shutdown");
 
     private static Arguments refused(String values, String... told) {
         return arguments(Chart.LEAST + values, List.of(told));

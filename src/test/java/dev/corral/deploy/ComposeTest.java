@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.StreamSupport;
@@ -107,7 +108,7 @@ class ComposeTest {
                 .contains(":" + Dockerfile.read().of("corral", "WORKDIR") + "/config/application.yml:");
     }
 
-    /** From SIGTERM on: the requests' phase, then the flights'. */
+    /** From SIGTERM on: the drain, the requests' phase, then the flights'. */
     @Test
     void nobodyIsKilledBeforeItsTime() throws IOException {
         var properties = new Properties();
@@ -118,7 +119,22 @@ class ComposeTest {
                 properties.getProperty("spring.lifecycle.timeout-per-shutdown-phase"));
 
         assertThat(DurationStyle.detectAndParse(service("corral").path("stop_grace_period").asText()))
-                .isGreaterThan(phase.multipliedBy(2));
+                .isGreaterThan(phase.multipliedBy(2).plus(drain()));
+    }
+
+    /** The load balancer has noticed before a replica stops serving: so many health checks must fail, so far apart. */
+    @Test
+    void aReplicaDrainsForLongerThanTheBalancerTakesToNotice() {
+        Matcher check = Pattern.compile("check port 8081 inter (\\S+) fall (\\d+)")
+                .matcher(Yaml.text(Path.of("deploy/haproxy.cfg")));
+        assertThat(check.find()).isTrue();
+
+        assertThat(drain()).isGreaterThan(
+                DurationStyle.detectAndParse(check.group(1)).multipliedBy(Long.parseLong(check.group(2))));
+    }
+
+    private static Duration drain() {
+        return Replica.with(Yaml.text(Path.of("deploy/corral.yml")), Map.of()).settings().shutdown().drain();
     }
 
     @Test

@@ -152,6 +152,14 @@ final class Fleet implements AutoCloseable {
         return guest;
     }
 
+    /** Starts a guest that has ended once more, on the same ports. It is ready, and killed after the test. */
+    Replica restart(Replica ended) {
+        Replica again = ended.again();
+        guests.add(again);
+        awaitReady(again);
+        return again;
+    }
+
     /** A fault in a replica's log that has this pattern is none of the test that runs. */
     void declare(String pattern) {
         declared.add(Pattern.compile(pattern));

@@ -16,7 +16,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 class LeavingIT {
 
     /** So long that a lease which is free earlier has been given back. */
-    private static final Map<String, String> LONG_LEASE = Map.of("corral.lease.ttl", "60s");
+    private static final Map<String, String> LONG_LEASE = Map.of("corral.lease.ttl", "60s", "corral.shutdown.drain",
+            "1s");
 
     private final Fleet fleet;
     private final Clients clients = new Clients();
@@ -89,6 +90,7 @@ class LeavingIT {
             assertThat(reply.status()).isEqualTo(200);
             assertThat(reply.body()).isEqualTo("page 1");
         });
+        assertThat(own.all()).allSatisfy(reply -> assertThat(reply.fields().joined("Connection")).hasValue("close"));
         assertThat(page.count()).isEqualTo(1);
         assertThat(fleet.leases()).isEmpty();
         Fleet.await("it has ended", Duration.ofSeconds(30), () -> !leader.process().alive());

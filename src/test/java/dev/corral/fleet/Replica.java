@@ -42,6 +42,8 @@ final class Replica implements AutoCloseable {
     private static final Duration SHUTDOWN = Duration.ofSeconds(30);
 
     private final String name;
+    private final Path logs;
+    private final List<String> command;
     private final Path home;
     private final int port;
     private final int managementPort;
@@ -49,8 +51,12 @@ final class Replica implements AutoCloseable {
     private final ReplicaLog log;
     private final HttpClient http;
 
-    private Replica(String name, Path home, List<Integer> ports, Child process, ReplicaLog log, HttpClient http) {
+    private Replica(String name, Path logs, List<String> command, Path home, List<Integer> ports, Child process,
+            ReplicaLog log,
+            HttpClient http) {
         this.name = name;
+        this.logs = logs;
+        this.command = command;
         this.home = home;
         this.port = ports.getFirst();
         this.managementPort = ports.getLast();
@@ -75,13 +81,22 @@ final class Replica implements AutoCloseable {
         command.addAll(List.of("--corral.replica-id=" + name,
                 "--server.address=127.0.0.1", "--server.port=" + ports.getFirst(),
                 "--management.server.address=127.0.0.1", "--management.server.port=" + ports.getLast()));
+        return run(name, logs, command, ports, http);
+    }
+
+    /** Starts a replica that has ended once more, with the same settings on the same ports, and does not wait for it. */
+    Replica again() {
+        return run(name + "-again", logs, command, List.of(port, managementPort), http);
+    }
+
+    private static Replica run(String name, Path logs, List<String> command, List<Integer> ports, HttpClient http) {
         try {
             Path home = Files.createTempDirectory("corral-replica-");
             Path log = Files.createDirectories(logs).resolve(name + ".log");
             Files.deleteIfExists(log);
             // The home goes with the process, the log stays to be read.
             Files.createSymbolicLink(home.resolve("log"), Files.createFile(log).toAbsolutePath());
-            return new Replica(name, home, ports, Child.start(home, command), new ReplicaLog(log), http);
+            return new Replica(name, logs, command, home, ports, Child.start(home, command), new ReplicaLog(log), http);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -94,6 +109,16 @@ final class Replica implements AutoCloseable {
     /** The base URL for clients. */
     String url() {
         return "http://127.0.0.1:" + port;
+    }
+
+    /** The port for clients. */
+    int port() {
+        return port;
+    }
+
+    /** The port for operators. */
+    int managementPort() {
+        return managementPort;
     }
 
     /** The process: to be paused, resumed, killed. */

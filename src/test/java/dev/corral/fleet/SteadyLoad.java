@@ -1,0 +1,175 @@
+package dev.corral.fleet;
+
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongFunction;
+import java.util.stream.IntStream;
+
+/**
+ * Clients at a steady pace, each on one connection that it keeps alive. A client opens another connection when a response says
+ * {@code Connection: close}, and then at the next server. It never repeats a request: what has no response has failed.
+ */
+final class SteadyLoad implements AutoCloseable {
+
+    private static final Duration PATIENCE = Duration.ofSeconds(40);
+
+    private final List<Integer> ports;
+    private final Duration pace;
+    private final LongFunction<String> targets;
+    private final AtomicLong requests = new AtomicLong();
+    private final AtomicLong closes = new AtomicLong();
+    private final Queue<String> failures = new ConcurrentLinkedQueue<>();
+    private final List<Thread> clients = new ArrayList<>();
+    private volatile boolean running = true;
+
+    private SteadyLoad(List<Integer> ports, Duration pace, LongFunction<String> targets) {
+        this.ports = ports;
+        this.pace = pace;
+        this.targets = targets;
+    }
+
+    /** Starts that many clients of these ports of 127.0.0.1. The targets are numbered over all clients, from 0. */
+    static SteadyLoad start(int clients, List<Integer> ports, Duration pace, LongFunction<String> targets) {
+        var load = new SteadyLoad(ports, pace, targets);
+        IntStream.range(0, clients)
+                .forEach(i -> load.clients.add(Thread.ofVirtual().start(() -> load.run(i))));
+        return load;
+    }
+
+    /** Requests that were sent. */
+    long requests() {
+        return requests.get();
+    }
+
+    /** Responses after which the server closed the connection, and said so. */
+    long closes() {
+        return closes.get();
+    }
+
+    /** What went wrong so far, a line each. */
+    List<String> failures() {
+        return List.copyOf(failures);
+    }
+
+    /** Returns when each client has had its last response. */
+    void stop() {
+        running = false;
+        clients.forEach(client -> {
+            try {
+                client.join(PATIENCE);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+    }
+
+    @Override
+    public void close() {
+        stop();
+    }
+
+    private record Connection(Socket socket, InputStream in, int server) {}
+
+    private record Head(int status, boolean close, long length) {}
+
+    private void run(int client) {
+        int next = client;
+        Optional<Connection> kept = Optional.empty();
+        while (running) {
+            long number = requests.getAndIncrement();
+            String target = targets.apply(number);
+            try {
+                Connection connection = kept.isPresent() ? kept.get() : connect(next);
+                kept = Optional.of(connection);
+                Head head = exchange(connection, target);
+                if (head.status != 200) {
+                    failures.add(target + " at server " + connection.server + ": " + head.status);
+                }
+                if (head.close) {
+                    closes.incrementAndGet();
+                    connection.socket.close();
+                    next = connection.server + 1;
+                    kept = Optional.empty();
+                }
+                Thread.sleep(pace);
+            } catch (IOException broken) {
+                failures.add(target + " at server " + kept.map(Connection::server).orElse(-1) + ": " + broken);
+                next++;
+                kept = Optional.empty();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
+            }
+        }
+        kept.ifPresent(SteadyLoad::closeQuietly);
+    }
+
+    /** To the first server that listens, beginning with that one. */
+    private Connection connect(int first) throws IOException {
+        for (int i = 0; i < ports.size(); i++) {
+            int server = (first + i) % ports.size();
+            try {
+                var socket = new Socket(InetAddress.getLoopbackAddress(), ports.get(server));
+                socket.setTcpNoDelay(true);
+                socket.setSoTimeout((int) PATIENCE.toMillis());
+                return new Connection(socket, new BufferedInputStream(socket.getInputStream()), server);
+            } catch (ConnectException refused) {
+                // No request was sent: as a load balancer does, try another.
+            }
+        }
+        throw new ConnectException("no server listens");
+    }
+
+    private static Head exchange(Connection connection, String target) throws IOException {
+        connection.socket.getOutputStream()
+                .write(("GET " + target + " HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+                        .getBytes(StandardCharsets.ISO_8859_1));
+        Head head = head(connection.in);
+        if (connection.in.readNBytes(Math.toIntExact(head.length)).length < head.length) {
+            throw new IOException("the body is cut short");
+        }
+        return head;
+    }
+
+    private static Head head(InputStream in) throws IOException {
+        var bytes = new ByteArrayOutputStream();
+        String text = "";
+        while (!text.endsWith("\r\n\r\n")) {
+            int next = in.read();
+            if (next < 0) {
+                throw new IOException("closed without a response after " + bytes.size() + " bytes");
+            }
+            bytes.write(next);
+            text = next == '\n' ? bytes.toString(StandardCharsets.ISO_8859_1) : "";
+        }
+        String lower = text.toLowerCase(Locale.ROOT);
+        long length = lower.lines()
+                .filter(line -> line.startsWith("content-length:"))
+                .mapToLong(line -> Long.parseLong(line.substring(line.indexOf(':') + 1).strip()))
+                .findFirst()
+                .orElseThrow(() -> new IOException("no length: " + lower));
+        return new Head(Integer.parseInt(text, 9, 12, 10), lower.contains("\r\nconnection: close\r\n"), length);
+    }
+
+    private static void closeQuietly(Connection connection) {
+        try {
+            connection.socket.close();
+        } catch (IOException gone) {
+            // It was closed already.
+        }
+    }
+}
