@@ -34,12 +34,13 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param purge     what operators remove
  * @param redis     where the fleet keeps its state
  * @param shutdown  how the process ends
+ * @param warmUp    what happens before a replica is ready
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
         @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge,
-        @DefaultValue Redis redis, @DefaultValue Shutdown shutdown) {
+        @DefaultValue Redis redis, @DefaultValue Shutdown shutdown, @DefaultValue WarmUp warmUp) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -439,6 +440,21 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         public Shutdown {
             require(!drain.isNegative() && drain.compareTo(Duration.ofMinutes(5)) <= 0, "corral.shutdown.drain",
                     "must be from 0 to 5m", drain.toString());
+        }
+    }
+
+    /**
+     * Requests that a replica sends to itself before it is ready.
+     *
+     * @param enabled false: ready at once
+     * @param max     how long at most; less when responses no longer get faster
+     */
+    public record WarmUp(@DefaultValue("true") boolean enabled, @DefaultValue("5s") Duration max) {
+
+        /** Rejects no time at all, and more than an orchestrator waits for a start. */
+        public WarmUp {
+            require(max.compareTo(Duration.ofMillis(100)) >= 0 && max.compareTo(Duration.ofMinutes(1)) <= 0,
+                    "corral.warm-up.max", "must be from 100ms to 1m", max.toString());
         }
     }
 

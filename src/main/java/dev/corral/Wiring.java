@@ -91,6 +91,7 @@ import org.springframework.boot.autoconfigure.data.redis.LettuceClientConfigurat
 import org.springframework.boot.autoconfigure.data.redis.LettuceClientOptionsBuilderCustomizer;
 import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
+import org.springframework.boot.autoconfigure.web.ServerProperties;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.info.BuildProperties;
 import org.springframework.boot.ssl.SslBundles;
@@ -208,9 +209,9 @@ final class Wiring {
     }
 
     @Bean
-    NearCache<Entry> tier(RedisConnections connections, RedisGate gate, RedisPurges purges, Timing timing,
-            Identity identity, Settings settings) {
-        var redis = new RedisTier<>(connections, gate, new Codec<Entry>() {
+    RedisTier<Entry> redisTier(RedisConnections connections, RedisGate gate, RedisPurges purges, Timing timing,
+            Identity identity) {
+        return new RedisTier<>(connections, gate, new Codec<Entry>() {
             @Override
             public byte[] encode(Entry entry) {
                 return EntryFormat.encode(entry);
@@ -221,10 +222,19 @@ final class Wiring {
                 return EntryFormat.decode(bytes);
             }
         }, timing, purges::position, purges::sync, identity.replica());
-        Clock clock = purges.fleetClock();
+    }
+
+    @Bean
+    NearCache<Entry> tier(RedisTier<Entry> redis, RedisPurges purges, Settings settings) {
         long size = Optional.ofNullable(settings.near().size())
                 .map(DataSize::toBytes)
                 .orElse(Runtime.getRuntime().maxMemory() / 10);
+        return newNearCache(redis, purges, size);
+    }
+
+    /** @param size in bytes */
+    static NearCache<Entry> newNearCache(RedisTier<Entry> redis, RedisPurges purges, long size) {
+        Clock clock = purges.fleetClock();
         return new NearCache<>(redis, purges, size, Wiring::weight, entry -> left(entry, clock.instant()),
                 RECENCY,
                 entry -> longestRecency(entry, clock.instant()),
@@ -280,13 +290,16 @@ final class Wiring {
     @Bean
     Coalescer<Key, Entry> coalescer(NearCache<Entry> tier, Timing timing, RedisPurges purges, Meters meters,
             RedisGate gate) {
-        var coalescer = new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(),
-                RandomGenerator.getDefault(),
-                meters);
+        Coalescer<Key, Entry> coalescer = newCoalescer(tier, timing, purges, meters);
         meters.watch(coalescer::inFlight, coalescer::waiting,
                 () -> !(gate.state() instanceof RedisGate.State.Unavailable),
                 purges::lag);
         return coalescer;
+    }
+
+    static Coalescer<Key, Entry> newCoalescer(NearCache<Entry> tier, Timing timing, RedisPurges purges, Meters meters) {
+        return new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(), RandomGenerator.getDefault(),
+                meters);
     }
 
     // ---- the operators' view
@@ -432,7 +445,7 @@ final class Wiring {
         }
     }
 
-    private static Route route(Settings settings, Settings.Route route, RouteBreakers breakers,
+    static Route route(Settings settings, Settings.Route route, RouteBreakers breakers,
             BulkheadRegistry bulkheads, OriginNames names, RedisPurges purges, OriginTls originTls) {
         var upstream = new Upstream(route.id(), route.origin(), route.timeout(), route.maxBody(), route.concurrency(),
                 route.connectionMaxLife(), originTls.bundle(route));
@@ -481,6 +494,11 @@ final class Wiring {
 
     @Bean
     Edge edge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
+            AwaitedInvalidation invalidation, Settings settings) {
+        return newEdge(coalescer, tier, purges, meters, invalidation, settings);
+    }
+
+    static Edge newEdge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
             AwaitedInvalidation invalidation, Settings settings) {
         var isolation = new Isolation(settings.purge().maxIsolation(), purges::lag);
         return new Edge(coalescer, tier::peek, purges, isolation, invalidation, purges.fleetClock(), new Traffic() {
@@ -542,6 +560,15 @@ final class Wiring {
     @Bean
     ShutdownDrain shutdownDrain(ApplicationContext context, ClientConnections connections, Settings settings) {
         return new ShutdownDrain(context, connections, settings.shutdown().drain());
+    }
+
+    @Bean
+    WarmUp warmUp(Settings settings, EdgeController controller, ApplicationContext context,
+            ObjectProvider<ServerProperties> server, RedisTier<Entry> redis, RedisPurges purges,
+            AwaitedInvalidation invalidation, OriginNames names, Timing timing, ObjectMapper json, SslBundles bundles) {
+        return new WarmUp(settings.warmUp(), controller, context, Optional.ofNullable(server.getIfAvailable()),
+                (prefix, origin) -> new WarmUpPipeline(prefix, origin, settings, redis, purges, invalidation, names,
+                        timing, json, bundles));
     }
 
     @Bean

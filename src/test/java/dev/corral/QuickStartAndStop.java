@@ -7,7 +7,7 @@ import org.springframework.core.env.MapPropertySource;
 
 /**
  * The defaults of replicas that run in a test's own JVM, or in that of {@code spring-boot:test-run}: nobody routes traffic to
- * them, so they need not drain before they stop. A test that wants it sets it.
+ * them, so they need neither warm up before they are ready nor drain before they stop. A test that wants it sets it.
  */
 public final class QuickStartAndStop implements ApplicationContextInitializer<ConfigurableApplicationContext> {
 
@@ -16,6 +16,6 @@ public final class QuickStartAndStop implements ApplicationContextInitializer<Co
         context.getEnvironment()
                 .getPropertySources()
                 .addLast(new MapPropertySource("quick start and stop",
-                        Map.of("corral.shutdown.drain", "0s")));
+                        Map.of("corral.shutdown.drain", "0s", "corral.warm-up.enabled", "false")));
     }
 }

@@ -130,6 +130,8 @@ class SettingsTest {
                 refused("corral.purge.invalidation-wait=11s", "corral.purge.invalidation-wait", "from 0 to 10s"),
                 refused("corral.routes[0].cache.invalidate-on-unsafe-methods=never",
                         "invalidate-on-unsafe-methods", "never", "boolean"),
+                refused("corral.warm-up.max=99ms", "corral.warm-up.max (PT0.099S)", "from 100ms to 1m"),
+                refused("corral.warm-up.max=61s", "corral.warm-up.max", "from 100ms to 1m"),
                 refused("corral.shutdown.drain=-1s", "corral.shutdown.drain (PT-1S)", "from 0 to 5m"),
                 refused("corral.shutdown.drain=301s", "corral.shutdown.drain", "from 0 to 5m"),
                 refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));

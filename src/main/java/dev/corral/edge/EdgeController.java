@@ -17,6 +17,7 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.http.HttpStatusCode;
@@ -49,6 +50,7 @@ public final class EdgeController {
     private final Tracing tracing;
     private final AccessLog accesses;
     private final ConcurrentMap<EventLoop, Scheduler> loops = new ConcurrentHashMap<>();
+    private volatile Function<ServerHttpRequest, Optional<EdgeController>> diversion = request -> Optional.empty();
 
     /** @param routes in their order: the first that matches wins */
     public EdgeController(Edge edge, List<Route> routes, Responder responder, Tracing tracing, AccessLog accesses) {
@@ -59,10 +61,19 @@ public final class EdgeController {
         this.accesses = accesses;
     }
 
+    /**
+     * From now on, requests for which this has a controller are handled by that one and not by these routes. For the warm-up,
+     * whose requests come in where the clients' do.
+     */
+    public void divert(Function<ServerHttpRequest, Optional<EdgeController>> to) {
+        diversion = to;
+    }
+
     /** Answers one request. Completes when the answer is written, or cannot be. */
     @RequestMapping("/**")
     public Mono<Void> handle(ServerWebExchange exchange) {
-        return dispatch(accesses.opened(exchange));
+        EdgeController responsible = diversion.apply(exchange.getRequest()).orElse(this);
+        return responsible.dispatch(responsible.accesses.opened(exchange));
     }
 
     private Mono<Void> dispatch(ServerWebExchange exchange) {

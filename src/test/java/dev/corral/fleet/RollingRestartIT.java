@@ -74,7 +74,7 @@ class RollingRestartIT {
     private List<Replica> replicas(String name) {
         return new ArrayList<>(
                 IntStream.rangeClosed(1, 3)
-                        .mapToObj(i -> fleet.guest(name + "-" + i, Map.of()))
+                        .mapToObj(i -> fleet.guest(name + "-" + i, Map.of("corral.warm-up.enabled", "true")))
                         .toList());
     }
 
