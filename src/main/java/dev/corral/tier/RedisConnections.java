@@ -55,8 +55,8 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
 import reactor.core.publisher.Flux;
 
 /**
- * This replica's connections to Redis: two of Lettuce's for commands (so that a large body never delays the renewal of a lease),
- * one for messages, one for probes, and Redisson's for locks. All are made from Spring's settings: Lettuce's by the client of
+ * This replica's connections to Redis: two of Lettuce's for commands (so that a large body delays no small one), one for messages,
+ * one for probes and the renewal of leases, and Redisson's for locks. All are made from Spring's settings: Lettuce's by the client of
  * Spring's own connection factory, Redisson's by {@link LockClient}. Thread-safe.
  *
  * <p>They are made together and lead to one server: Redisson is given the address that Lettuce has connected to, and follows no
@@ -118,6 +118,8 @@ public final class RedisConnections implements AutoCloseable {
     private static final Duration ECHO = Duration.ofSeconds(2);
     private static final int LOST_ECHOES = 3;
 
+    private static final int IO_THREADS = 8;
+
     private static final RedisCodec<String, byte[]> CODEC = RedisCodec.of(StringCodec.UTF8, ByteArrayCodec.INSTANCE);
 
     private static final Duration COMPARING = Duration.ofSeconds(1);
@@ -154,6 +156,9 @@ public final class RedisConnections implements AutoCloseable {
     /** Reconnects soon: the default waits up to 30 s, and so long would this replica be without the others. */
     public static ClientResourcesBuilderCustomizer resources() {
         return builder -> builder
+                // A thread for each connection, most of them idle: a probe or the renewal of a lease never waits behind a large body,
+                // nor behind what is done when one has come. A power of two makes the choice of a thread cheap.
+                .ioThreadPoolSize(IO_THREADS)
                 .reconnectDelay(
                         Delay.equalJitter(Duration.ofMillis(20), Duration.ofMillis(500), 20, TimeUnit.MILLISECONDS))
                 // The JDK's resolver, whose cache is bounded: one reading of a name for both clients and for the view.
@@ -221,6 +226,14 @@ public final class RedisConnections implements AutoCloseable {
     /** For small commands. */
     RedisClusterAsyncCommands<String, byte[]> control() {
         return links().control();
+    }
+
+    /** For the renewal of leases: little is sent here, so that nothing is in its way when the others are busy. */
+    RedisClusterAsyncCommands<String, byte[]> leases() {
+        return switch (links().probed()) {
+            case Probed.Single(StatefulRedisConnection<String, byte[]> single) -> single.async();
+            case Probed.Cluster(StatefulRedisClusterConnection<String, byte[]> cluster) -> cluster.async();
+        };
     }
 
     /** For commands that carry an entry. */

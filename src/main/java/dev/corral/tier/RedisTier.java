@@ -182,9 +182,9 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     @Override
     public Mono<Boolean> renew(Lease<Key> lease, Duration ttl) {
         List<String> keys = List.of(redisKeys.names(lease.key()).lock());
-        return control(keys.getFirst(),
-                redis -> TierScripts.RENEW.<Long>run(redis, ScriptOutputType.INTEGER, keys, bytes(lease.holder()),
-                        bytes(millis(ttl))))
+        return gate.guard(keys.getFirst(),
+                Mono.defer(() -> TierScripts.RENEW.<Long>run(connections.leases(), ScriptOutputType.INTEGER, keys,
+                        bytes(lease.holder()), bytes(millis(ttl)))))
                 .map(held -> held == 1);
     }
 
