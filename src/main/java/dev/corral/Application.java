@@ -1,5 +1,6 @@
 package dev.corral;
 
+import java.security.Security;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.SpringBootConfiguration;
 import org.springframework.boot.actuate.autoconfigure.security.reactive.ReactiveManagementWebSecurityAutoConfiguration;
@@ -26,9 +27,21 @@ public final class Application {
         // 1 MB for each client that reads slowly or not at all, rather than the 8 MB of Reactor Netty's own 128.
         String ahead = ReactorNetty.REACTOR_NETTY_SEND_MAX_PREFETCH_SIZE;
         System.setProperty(ahead, System.getProperty(ahead, "16"));
+        // How long the JDK keeps what a name means, in seconds. Its 30 are long for a Redis that has moved; a setting of java.security or
+        // on the command line wins.
+        cacheNames("networkaddress.cache.ttl", "sun.net.inetaddr.ttl", "5");
+        cacheNames("networkaddress.cache.negative.ttl", "sun.net.inetaddr.negative.ttl", "1");
     }
 
     private Application() {}
+
+    private static void cacheNames(String setting, String property, String seconds) {
+        boolean negative = setting.contains("negative");
+        // The JDK's own file sets the negative one, to 10.
+        if (System.getProperty(property) == null && (negative || Security.getProperty(setting) == null)) {
+            Security.setProperty(setting, seconds);
+        }
+    }
 
     /** Starts the replica; a bad setting stops the start. */
     public static void main(String[] args) {

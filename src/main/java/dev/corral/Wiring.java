@@ -293,6 +293,7 @@ final class Wiring {
         Coalescer<Key, Entry> coalescer = newCoalescer(tier, timing, purges, meters);
         meters.watch(coalescer::inFlight, coalescer::waiting,
                 () -> !(gate.state() instanceof RedisGate.State.Unavailable),
+                () -> gate.state() instanceof RedisGate.State.Available,
                 purges::lag);
         return coalescer;
     }

@@ -95,7 +95,8 @@ public final class Meters implements Events {
     }
 
     /** Registers the gauges. */
-    public void watch(IntSupplier flights, IntSupplier waiters, BooleanSupplier redisUp, Supplier<Duration> purgeLag) {
+    public void watch(IntSupplier flights, IntSupplier waiters, BooleanSupplier redisUp, BooleanSupplier redisWritable,
+            Supplier<Duration> purgeLag) {
         TimeGauge.builder("corral.purge.lag", () -> purgeLag.get().toMillis(), TimeUnit.MILLISECONDS)
                 .description("How long ago this replica was last in step with the fleet's purges")
                 .strongReference(true)
@@ -109,7 +110,11 @@ public final class Meters implements Events {
                 .strongReference(true)
                 .register(registry);
         Gauge.builder("corral.redis.up", () -> redisUp.getAsBoolean() ? 1 : 0)
-                .description("1 while Redis answers, 0 while this replica goes on without it")
+                .description("1 while Redis responds, 0 while this replica goes on without it")
+                .strongReference(true)
+                .register(registry);
+        Gauge.builder("corral.redis.writable", () -> redisWritable.getAsBoolean() ? 1 : 0)
+                .description("1 while Redis takes writes, 0 while it refuses them or does not respond")
                 .strongReference(true)
                 .register(registry);
     }
