@@ -2,7 +2,11 @@ package dev.corral.origin;
 
 import dev.corral.http.Fields;
 import java.io.IOException;
+import java.net.ConnectException;
+import java.net.URI;
+import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
+import java.time.Clock;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -13,6 +17,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import javax.net.ssl.SSLHandshakeException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -22,6 +28,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DefaultDataBufferFactory;
+import org.springframework.web.reactive.function.client.WebClient;
+import org.springframework.web.reactive.function.client.WebClientRequestException;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Schedulers;
@@ -163,11 +171,13 @@ class ClosedConnectionTest {
      */
     private static Mono<Answer> whileUnseen(ScriptedOrigin.Script act, Outgoing next, List<String> heads)
             throws Exception {
+        var held = new CountDownLatch(1);
         var acted = new AtomicBoolean();
         var server = new ScriptedOrigin(peer -> {
             String head = peer.request();
             if (head.startsWith("GET /first")) {
                 peer.say(OK);
+                peer.await(held);
                 act.play(peer);
                 // Nobody hears when the other side's kernel has it; on one machine it takes microseconds, at most.
                 Thread.sleep(300);
@@ -181,6 +191,7 @@ class ClosedConnectionTest {
         });
         var rig = Rig.to(server.uri());
         Mono<Answer> second = rig.fetch(get("/first")).flatMap(first -> {
+            held.countDown();
             while (!acted.get()) {
                 // Not even Thread.onSpinWait(): BlockHound takes it for blocking.
             }
@@ -216,6 +227,44 @@ class ClosedConnectionTest {
             assertThat(second.blockOptional(Rig.LONG).orElseThrow().head().status()).isEqualTo(200);
             assertThat(heads).hasSize(1);
         }
+    }
+
+    private static WebClient failing(IOException failure, AtomicInteger asked) {
+        return WebClient.builder().exchangeFunction(request -> {
+            asked.incrementAndGet();
+            return Mono
+                    .error(new WebClientRequestException(failure, request.method(), request.url(), request.headers()));
+        }).build();
+    }
+
+    /** The pool's error for two dead connections in a row, both found dead before either was an exchange's. */
+    @ParameterizedTest
+    @ValueSource(strings = {"GET", "POST"})
+    void wherePooledConnectionsAreDeadANewOneIsOpened(String method) throws Exception {
+        assertThat(newConnectionsAfter(new IOException("Error while acquiring from pool"), method)).isEqualTo(1);
+    }
+
+    /** A new connection that could not be had is not tried for again: all addresses have been. */
+    @Test
+    void whereANewConnectionIsRefusedAnotherIsNotOpened() throws Exception {
+        assertThat(newConnectionsAfter(new ConnectException("refused"), "GET")).isZero();
+        assertThat(newConnectionsAfter(new UnknownHostException("shop"), "GET")).isZero();
+        assertThat(newConnectionsAfter(new SSLHandshakeException("untrusted"), "GET")).isZero();
+    }
+
+    private static int newConnectionsAfter(IOException failure, String method) throws Exception {
+        var asked = new AtomicInteger();
+        Upstream upstream = Rig.upstream(URI.create("http://127.0.0.1:1"));
+        try (var rig = Rig.to(upstream)) {
+            var gate = new Gate("shop", rig.breaker, rig.bulkhead, Clock.systemUTC());
+            var exchange = new Exchange(upstream, Rig.LONG, new Outgoing(method, "/", Fields.NONE, Optional.empty()),
+                    head -> Intake.COLLECT, interim -> {}, gate.enter(), Clock.systemUTC());
+
+            assertThatThrownBy(() -> exchange.answer(failing(failure, new AtomicInteger()),
+                    failing(new ConnectException("refused"), asked), () -> false).block(Rig.LONG))
+                    .isInstanceOf(OriginFailed.class);
+        }
+        return asked.get();
     }
 
     @ParameterizedTest
