@@ -81,6 +81,9 @@ public final class Coalescer<K, V> {
     /** The pause before a lock is tried again that has just been said to be free and was not; doubled each time. */
     private static final Duration FIRST_PAUSE = Duration.ofMillis(25);
 
+    /** Renewals of one lease on their way at a time: each is sent whether or not the one before has a reply. */
+    private static final int RENEWALS = 16;
+
     /** So often in a row may a lock be refused by one side of the tier and unknown to the other: by then it is no coincidence. */
     private static final int CONTRADICTIONS = 5;
 
@@ -181,20 +184,29 @@ public final class Coalescer<K, V> {
 
     /**
      * Publishes what was fetched outside a flight, in place of the value of that version: not if anything newer is there, nor if
-     * somebody fills the key now. Emits whether it is stored now, within a lease's time. Never errors for want of the tier.
+     * somebody fills the key now. Emits whether it is stored now, within half a lease's time: the lease is not renewed, and is given
+     * back before it lapses. Never errors for want of the tier.
      */
     public Mono<Boolean> offer(K key, String version, List<Write<K, V>> writes) {
         return tier.tryLead(key, timing.lease()).flatMap(attempt -> switch (attempt) {
             case Attempt.Led<K>(Lease<K> lease) -> replace(lease, version, writes);
             case Attempt.Lost<K> lost -> Mono.just(false);
-        }).timeout(timing.lease(), Mono.just(false), scheduler).onErrorReturn(TierUnavailable.class, false);
+        })
+                .timeout(timing.lease().dividedBy(2), Mono.just(false), scheduler)
+                .onErrorReturn(TierUnavailable.class, false);
     }
 
+    /** Given up on its way, it gives the lease back, so that nobody waits for it to lapse. */
     private Mono<Boolean> replace(Lease<K> lease, String version, List<Write<K, V>> writes) {
-        return tier.stand(lease)
-                .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
-                        ? tier.publish(lease, writes).doOnNext(this::tell).map(Published.STORED::equals)
-                        : tier.release(lease, Ring.LANDED).thenReturn(false));
+        Mono<Void> giveBack = giveBack(lease, Ring.LANDED);
+        return Mono.usingWhen(Mono.just(lease),
+                held -> tier.stand(held)
+                        .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
+                                ? tier.publish(held, writes).doOnNext(this::tell).map(Published.STORED::equals)
+                                : giveBack.thenReturn(false)),
+                done -> Mono.empty(),
+                (failed, error) -> giveBack,
+                cancelled -> giveBack);
     }
 
     private void tell(Published published) {
@@ -203,6 +215,10 @@ public final class Coalescer<K, V> {
             case FENCED -> events.fenced();
             case FULL -> events.released(Events.Reason.FULL);
         }
+    }
+
+    private long now() {
+        return scheduler.now(TimeUnit.NANOSECONDS);
     }
 
     /** Whether a flight for the key is in the air in this process. */
@@ -291,15 +307,18 @@ public final class Coalescer<K, V> {
         }
 
         private Mono<Landing<V>> lead() {
-            return patiently(tier.tryLead(ask.key(), timing.lease())).flatMap(attempt -> switch (attempt) {
-                case Attempt.Led<K>(Lease<K> lease) -> asLeader(lease);
-                case Attempt.Lost<K>(long since) -> follow(since);
+            return Mono.defer(() -> {
+                long asked = now();
+                return patiently(tier.tryLead(ask.key(), timing.lease())).flatMap(attempt -> switch (attempt) {
+                    case Attempt.Led<K>(Lease<K> lease) -> asLeader(lease, asked);
+                    case Attempt.Lost<K>(long since) -> follow(since);
+                });
             });
         }
 
-        private Mono<Landing<V>> asLeader(Lease<K> lease) {
+        private Mono<Landing<V>> asLeader(Lease<K> lease, long asked) {
             held = Optional.of(lease);
-            renewing.update(renew(lease));
+            renewing.update(renew(lease, asked));
             if (follows) {
                 events.tookOver();
                 endWait();
@@ -350,12 +369,18 @@ public final class Coalescer<K, V> {
 
         /**
          * Keeps the lease from its first moment until the flight has ended, the write included: a slow tier or a busy process may
-         * need longer than a lease for each step. A lost lease does not end the fetch, it only makes the publish void.
+         * need longer than a lease for each step. A lost lease does not end the fetch, it only makes the publish void. No renewal
+         * waits for the reply to the one before, which may be late though the tier is not.
+         *
+         * @param asked when the lease was asked for: it began no earlier
          */
-        private Disposable renew(Lease<K> lease) {
-            return Flux.interval(timing.lease().dividedBy(3), scheduler)
+        private Disposable renew(Lease<K> lease, long asked) {
+            Duration third = timing.lease().dividedBy(3);
+            Duration first = third.minusNanos(now() - asked);
+            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, scheduler)
                     .onBackpressureDrop()
-                    .concatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true), 1)
+                    .flatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true),
+                            RENEWALS)
                     .takeWhile(stillHeld -> stillHeld)
                     .subscribe(kept -> {}, cause -> events.failed("renewal of a lease", cause));
         }
@@ -457,10 +482,13 @@ public final class Coalescer<K, V> {
             return Mono.just(endWait(Landing.of(new Outcome.Released<V>())));
         }
 
+        /**
+         * With the lease in hand it fills for all: the second look and the purge position were late, and an older position is safe.
+         */
         private Mono<Landing<V>> impatient() {
             events.released(Events.Reason.IMPATIENT);
             endWait();
-            return alone(false);
+            return held.map(lease -> fill(lease, purgePosition.getAsLong())).orElseGet(() -> alone(false));
         }
 
         private Mono<Landing<V>> degraded() {
@@ -471,9 +499,11 @@ public final class Coalescer<K, V> {
 
         /** Fills without a lease. Without one nothing is published; kept here only if nobody else could have published either. */
         private Mono<Landing<V>> alone(boolean keep) {
-            Mono<Void> after = held
-                    .map(lease -> giveBack(lease, Ring.LANDED))
-                    .orElse(Mono.empty());
+            // At once: nobody else is to wait for a flight that publishes nothing.
+            renewing.update(Disposables.disposed());
+            Mono<Void> after = giveUp().cache();
+            // What goes wrong with it is told at the landing.
+            after.subscribe(nothing -> {}, told -> {});
             return ask.fill(seen.map(Seen::value), purgePosition.getAsLong()).map(filled -> switch (filled) {
                 case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
                     if (keep) {
@@ -509,12 +539,12 @@ public final class Coalescer<K, V> {
         private void endWait() {
             if (follows) {
                 follows = false;
-                events.waited(Duration.ofNanos(scheduler.now(TimeUnit.NANOSECONDS) - start));
+                events.waited(Duration.ofNanos(now() - start));
             }
         }
 
         private Duration patienceLeft() {
-            return ask.patience().minusNanos(scheduler.now(TimeUnit.NANOSECONDS) - start);
+            return ask.patience().minusNanos(now() - start);
         }
     }
 }
