@@ -9,10 +9,11 @@ import io.lettuce.core.cluster.api.async.RedisClusterAsyncCommands;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -45,6 +46,8 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     private static final int MOST_GIVEN_UP = 10_000;
     private static final int GIVE_BACK_TRIES = 20;
     private static final Duration GIVE_BACK_PAUSE = Duration.ofMillis(500);
+    // Of what was sent to a server that hangs for longer the reply is no longer awaited.
+    private static final Duration GIVE_BACK_LIMIT = Duration.ofSeconds(10);
 
     private final RedisConnections connections;
     private final RedisKeys redisKeys;
@@ -103,13 +106,12 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
             String lock = redisKeys.names(key).lock();
             long flight = flights.incrementAndGet();
             // A connection that breaks is replaced, and with it what Redisson calls itself: each try may have a name of its own.
-            var tried = new LinkedHashSet<String>();
+            var tries = new ConcurrentLinkedQueue<Try>();
             Mono<String> winner = gate.guard(lock, Mono.defer(() -> {
-                String holder = holder(flight);
-                synchronized (tried) {
-                    tried.add(holder);
-                }
-                return tryLock(lock, ttl, flight).map(won -> won ? holder : "");
+                var one = new Try(holder(flight), tryLock(lock, ttl, flight));
+                tries.add(one);
+                // Not cancelled with its caller: it may be granted, and only its reply says so.
+                return Mono.fromFuture(one.won(), true).map(won -> won ? one.holder() : "");
             }));
             // The time is only of interest to a loser: its failure must not cost the winner the lock.
             Mono<Signal<Long>> now = control(lock,
@@ -119,25 +121,41 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
                     ? Mono.just(time).<Long>dematerialize().<Attempt<Key>>map(Attempt.Lost::new)
                     : Mono.<Attempt<Key>>just(new Attempt.Led<>(new Lease<>(key, holder))))
                     .flatMap(attempt -> attempt)
-                    .doOnCancel(() -> giveUp(key, tried))
-                    .doOnError(failed -> giveUp(key, tried));
+                    .doOnNext(attempt -> giveBack(key, tries,
+                            attempt instanceof Attempt.Led<Key>(Lease<Key> lease) ? lease.holder() : ""))
+                    .doOnCancel(() -> giveBack(key, tries, ""))
+                    .doOnError(failed -> giveBack(key, tries, ""));
         });
     }
 
-    /** The attempts may have been granted, or may still be: their locks are given back when Redis can be reached. */
-    private void giveUp(Key key, Set<String> holders) {
-        List<String> left;
-        synchronized (holders) {
-            left = List.copyOf(holders);
+    /** One sending of an attempt, and whether it was granted. */
+    private record Try(String holder, CompletableFuture<Boolean> won) {
+
+        boolean lost() {
+            return won.isDone() && !won.isCompletedExceptionally() && !won.join();
         }
-        for (String holder : left) {
+    }
+
+    /**
+     * Every try but the one that is kept may have been granted, or may still be. Its lock is given back as soon as that is known, and
+     * Redis can be reached: earlier the release, on another connection, would overtake it.
+     */
+    private void giveBack(Key key, Collection<Try> tries, String kept) {
+        for (Try one : tries) {
+            if (one.holder().equals(kept) || one.lost()) {
+                continue;
+            }
             // Beyond the bound a lock lapses by itself, after its lease.
             if (givenUp.incrementAndGet() > MOST_GIVEN_UP) {
                 givenUp.decrementAndGet();
                 return;
             }
-            Mono.defer(() -> release(new Lease<>(key, holder), Ring.LANDED))
-                    .retryWhen(Retry.fixedDelay(GIVE_BACK_TRIES, GIVE_BACK_PAUSE))
+            Mono.fromFuture(one.won(), true)
+                    .timeout(GIVE_BACK_LIMIT)
+                    .onErrorReturn(true)
+                    .filter(won -> won)
+                    .flatMap(won -> release(new Lease<>(key, one.holder()), Ring.LANDED)
+                            .retryWhen(Retry.fixedDelay(GIVE_BACK_TRIES, GIVE_BACK_PAUSE)))
                     .onErrorComplete()
                     .doFinally(end -> givenUp.decrementAndGet())
                     .subscribe();
@@ -273,11 +291,11 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     }
 
     /** Never waits and never without a lease: both would make Redisson keep state for the lock. */
-    private Mono<Boolean> tryLock(String name, Duration ttl, long flight) {
+    private CompletableFuture<Boolean> tryLock(String name, Duration ttl, long flight) {
         return connections.redisson()
-                .reactive()
                 .getLock(name)
-                .tryLock(0, millis(ttl), TimeUnit.MILLISECONDS, flight);
+                .tryLockAsync(0, millis(ttl), TimeUnit.MILLISECONDS, flight)
+                .toCompletableFuture();
     }
 
     /** As Redisson writes it into the lock. */
