@@ -292,8 +292,7 @@ class CoalescerTest {
         SimulatedWorld world = stage.world();
         SimulatedReplica leader = world.start();
         if (slow) {
-            leader.connection.unanswered.add(Command.PUBLISH);
-            leader.connection.patience = Duration.ofSeconds(3);
+            leader.connection.slowed.put(Command.PUBLISH, Duration.ofSeconds(3));
         }
         SimulatedCaller caller = world.arrive(leader, "a", PATIENCE);
 

@@ -13,8 +13,8 @@ import java.util.random.RandomGenerator;
 
 /**
  * One run of a fleet, all of it drawn from one seed: how many replicas, keys and callers, what the origin answers, and what goes
- * wrong when. Each run has only some kinds of faults, so that no kind hides another; every fourth has none. Afterwards everything
- * heals, and the fleet has to come to rest and to serve.
+ * wrong when. Each run has only some kinds of faults, so that no kind hides another; every fourth has none, and every fourth only
+ * such during which the tier serves. Afterwards everything heals, and the fleet has to come to rest and to serve.
  */
 final class SimulatedFleet {
 
@@ -22,15 +22,21 @@ final class SimulatedFleet {
     enum Fault {
         LOST_COMMANDS, SLOW_COMMANDS, REPLAYED_COMMANDS, LOST_RINGS, LATE_RINGS, //
         CRASH, PAUSE, STOP, CUT, //
-        STALL, AWAY, FAILOVER, FULL, CLOCK_STEP, //
+        STALL, AWAY, FAILOVER, SPLIT, FULL, CLOCK_STEP, //
         SLOW_ORIGIN
     }
+
+    /** What may be wrong while the tier serves: none of it excuses a second fetch. */
+    static final Set<Fault> SOFT = EnumSet.of(Fault.LOST_COMMANDS, Fault.SLOW_COMMANDS, Fault.REPLAYED_COMMANDS,
+            Fault.LOST_RINGS, Fault.LATE_RINGS, Fault.SLOW_ORIGIN);
 
     private static final Duration LONGEST_PAUSE = Duration.ofSeconds(4);
 
     final SimulatedWorld world;
     final Timing timing;
     final Duration patience;
+    /** Whether there is enough of it for all that the weather may bring. */
+    final boolean patient;
     final Duration mirrorLag;
     final Set<Fault> faults;
     final List<String> keys;
@@ -48,16 +54,20 @@ final class SimulatedFleet {
     SimulatedFleet(long seed, boolean traced) {
         this.random = new SplittableRandom(seed);
         this.weather = Weather.variable(random);
-        this.faults = faults(seed % 4 == 0);
+        this.faults = faults((int) (seed % 4));
         this.keys = List.of("a", "b", "c").subList(0, random.nextInt(1, 4));
         boolean narrow = weather.chance(0.1);
-        this.timing = new Timing(weather.between(Duration.ofMillis(200), Duration.ofSeconds(3)),
+        // A lease is longer than the ways of a command and two more tries.
+        this.timing = new Timing(
+                weather.between(Duration.ofMillis(soft() && !calm() ? 1_000 : 200), Duration.ofSeconds(3)),
                 weather.between(Duration.ofMillis(200), Duration.ofSeconds(1)), Duration.ofMillis(50),
                 narrow ? 3 : 1_000,
                 narrow ? 5 : 1_000);
-        // Without faults nobody is to lose patience.
-        this.patience = weather.between(calm() ? Duration.ofSeconds(20) : Duration.ofMillis(200),
-                Duration.ofSeconds(calm() || weather.chance(0.7) ? 30 : 2));
+        // Without faults nobody is to lose patience; nor is anybody for whom the tier is slow, if there is enough of it.
+        this.patient = calm() || (soft() && weather.chance(0.7));
+        this.patience = patient
+                ? weather.between(Duration.ofSeconds(calm() ? 20 : 60), Duration.ofSeconds(calm() ? 30 : 80))
+                : weather.between(Duration.ofMillis(200), Duration.ofSeconds(weather.chance(0.7) ? 30 : 2));
         this.mirrorLag = weather.chance(0.5) ? Duration.ZERO : Duration.ofMillis(900);
         this.slowest = weather.between(Duration.ofMillis(5), Duration.ofMillis(800));
         this.length = weather.between(Duration.ofSeconds(2), Duration.ofSeconds(12));
@@ -73,6 +83,11 @@ final class SimulatedFleet {
     /** No fault of any kind; the origin's answers may still be of any nature. */
     boolean calm() {
         return faults.isEmpty();
+    }
+
+    /** Nothing is wrong but what a tier that serves may do. */
+    boolean soft() {
+        return SOFT.containsAll(faults);
     }
 
     /** From the first caller to the last, healing, rest, and one more caller for each key and replica. */
@@ -106,14 +121,23 @@ final class SimulatedFleet {
         return world.replicas.stream().filter(replica -> replica.process.alive()).toList();
     }
 
-    private Set<Fault> faults(boolean none) {
+    private Set<Fault> faults(int kind) {
         Set<Fault> some = EnumSet.noneOf(Fault.class);
-        for (Fault fault : Fault.values()) {
-            if (weather.chance(none ? 0 : 0.2)) {
+        switch (kind) {
+            case 0 -> {
+            }
+            case 1 -> add(some, SOFT, 0.4);
+            default -> add(some, EnumSet.allOf(Fault.class), 0.2);
+        }
+        return some;
+    }
+
+    private void add(Set<Fault> some, Set<Fault> of, double chance) {
+        for (Fault fault : of) {
+            if (weather.chance(chance)) {
                 some.add(fault);
             }
         }
-        return some;
     }
 
     private Reply reply(String key) {
@@ -181,8 +205,9 @@ final class SimulatedFleet {
                 case LOST_COMMANDS -> {
                     weather.requestLost = 0.05;
                     weather.replyLost = 0.05;
+                    weather.mostLosses = soft() ? 2 : Integer.MAX_VALUE;
                 }
-                case SLOW_COMMANDS -> weather.slow = 0.1;
+                case SLOW_COMMANDS -> slow();
                 case REPLAYED_COMMANDS -> weather.replayed = 0.2;
                 case LOST_RINGS -> weather.ringLost = weather.chance(0.3) ? 1 : 0.3;
                 case LATE_RINGS -> {
@@ -199,6 +224,7 @@ final class SimulatedFleet {
                 });
                 case AWAY -> sometimes(() -> away(weather.between(Duration.ofMillis(50), Duration.ofSeconds(5))));
                 case FAILOVER -> sometimes(this::failover);
+                case SPLIT -> sometimes(this::split);
                 case FULL -> sometimes(() -> {
                     world.tier.full = true;
                     world.after(weather.between(Duration.ofMillis(100), Duration.ofSeconds(5)),
@@ -210,6 +236,14 @@ final class SimulatedFleet {
                 }
             }
         }
+    }
+
+    /** Late by up to seconds. No lease outlasts its own renewals: a tier that serves is not that late with them. */
+    private void slow() {
+        weather.slow = 0.1;
+        weather.latest = weather.between(Duration.ofMillis(20), Duration.ofSeconds(3));
+        Duration share = timing.lease().dividedBy(8);
+        weather.urgent = soft() && share.compareTo(weather.latest) < 0 ? share : weather.latest;
     }
 
     private void sometimes(Runnable fault) {
@@ -250,9 +284,8 @@ final class SimulatedFleet {
 
     private void cut() {
         hit("is cut off", replica -> {
-            replica.connection.cut = true;
-            world.after(weather.between(Duration.ofMillis(50), Duration.ofSeconds(4)),
-                    () -> replica.connection.cut = false);
+            replica.connection.cut();
+            world.after(weather.between(Duration.ofMillis(50), Duration.ofSeconds(4)), replica.connection::mend);
         });
     }
 
@@ -268,21 +301,28 @@ final class SimulatedFleet {
 
     private void away(Duration time) {
         world.journal.note(() -> "the tier is away");
-        world.tier.away = true;
-        world.tier.refuses = weather.chance(0.5);
+        world.tier.goAway(weather.chance(0.5));
         world.after(time, this::back);
     }
 
     private void back() {
         world.journal.note(() -> "the tier is back");
-        world.tier.away = false;
-        world.tier.refuses = false;
+        world.tier.comeBack();
     }
 
     private void failover() {
         failovers++;
         world.tier.lose(weather.between(Duration.ZERO, SimulatedTier.UNDOABLE));
         away(weather.between(Duration.ofMillis(100), Duration.ofSeconds(1)));
+    }
+
+    /** Some replicas follow the locks to another server, and the values stay. */
+    private void split() {
+        world.journal.note(() -> "the locks go elsewhere");
+        List<SimulatedReplica> gone = alive().stream().filter(replica -> weather.chance(0.7)).toList();
+        gone.forEach(replica -> replica.connection.locks = world.elsewhere);
+        world.after(weather.between(Duration.ofMillis(100), Duration.ofSeconds(9)),
+                () -> gone.forEach(replica -> replica.connection.locks = world.tier));
     }
 
     private void heal() {
@@ -292,7 +332,8 @@ final class SimulatedFleet {
         world.tier.full = false;
         world.tier.goOn();
         alive().forEach(replica -> {
-            replica.connection.cut = false;
+            replica.connection.mend();
+            replica.connection.locks = world.tier;
             replica.process.resume();
         });
     }

@@ -3,6 +3,7 @@ package dev.corral.coalesce;
 import dev.corral.coalesce.SimulatedOrigin.Fetch;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -99,6 +100,16 @@ final class SimulatedReplica {
         return page.position() < purges.getOrDefault(page.key(), 0L);
     }
 
+    /** Whether the newest flight of the key leads: an older one may still be writing. */
+    private boolean leads(String key) {
+        return coalescer.flights()
+                .stream()
+                .filter(flight -> flight.key().equals(key))
+                .min(Comparator.comparing(InFlight::age))
+                .filter(flight -> flight.role() == InFlight.Role.LEADER)
+                .isPresent();
+    }
+
     /** Starts a request, and asks whether anybody needed it. */
     Fetch fetch(String key, boolean inFlight) {
         if (inFlight && world.origin.flies(key, process)) {
@@ -110,7 +121,7 @@ final class SimulatedReplica {
                 .filter(page -> page.freshUntil() > world.now() && !purged(page))
                 .isPresent();
         Fetch fetch = world.origin.begin(key, process, inFlight);
-        fetch.leased = inFlight && world.tier.holder(key).filter(holder -> holder.startsWith(name + "#")).isPresent();
+        fetch.leased = inFlight && world.tier.leads(key, name) && leads(key);
         fetch.needless = rival || there || !fetch.leased;
         return fetch;
     }

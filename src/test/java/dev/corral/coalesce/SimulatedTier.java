@@ -1,7 +1,6 @@
 package dev.corral.coalesce;
 
 import dev.corral.coalesce.SharedTier.Attempt;
-import dev.corral.coalesce.SharedTier.Ground;
 import dev.corral.coalesce.SharedTier.Lease;
 import dev.corral.coalesce.SharedTier.Published;
 import dev.corral.coalesce.SharedTier.Ring;
@@ -14,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.EnumSet;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -46,6 +46,13 @@ final class SimulatedTier {
 
     private record Undo(long at, Runnable step) {}
 
+    /**
+     * A command that has arrived.
+     *
+     * @param dropped runs in its place when there is nobody to run it
+     */
+    private record Arrival(Runnable command, Runnable dropped) {}
+
     private static final Duration MARK_LIFE = Duration.ofSeconds(3);
     /** A failover loses no more than this. */
     static final Duration UNDOABLE = Duration.ofMillis(300);
@@ -58,20 +65,23 @@ final class SimulatedTier {
     private final Map<String, Set<String>> waiting = new HashMap<>();
     private final Map<String, SimulatedConnection> inboxes = new HashMap<>();
     private final Deque<Undo> undos = new ArrayDeque<>();
-    private final List<Runnable> stalled = new ArrayList<>();
+    private final List<Arrival> stalled = new ArrayList<>();
+    private final Set<String> ghosts = new HashSet<>();
     private Duration skew = Duration.ZERO;
     private boolean stalls;
+    private boolean away;
+    private boolean refuses;
 
     final Set<Flaw> flaws = EnumSet.noneOf(Flaw.class);
     /** Fetches whose answer has been stored. */
     final Map<Integer, Long> storedAt = new HashMap<>();
     /** The purge position; never lost, for a purge is acknowledged only when the replicas of the server have it too. */
     long position;
-    boolean away;
-    /** Away so that everybody notices at once. */
-    boolean refuses;
     boolean full;
+    /** Leases that somebody found lapsed. */
     int lapses;
+    /** Those among them that were granted to an attempt whose connection had broken by then: nobody could know of them. */
+    int ghostLapses;
     int renewals;
     int fenced;
     int fullRefusals;
@@ -86,27 +96,53 @@ final class SimulatedTier {
     }
 
     /** Runs a command that has arrived: now, when the stall is over, or never. */
-    void arrive(Runnable command) {
+    void arrive(Runnable command, Runnable dropped) {
         if (stalls) {
-            stalled.add(command);
-        } else if (!away) {
+            stalled.add(new Arrival(command, dropped));
+        } else if (away) {
+            dropped.run();
+        } else {
             command.run();
         }
     }
 
     boolean answers() {
-        return !away && !refuses && !stalls;
+        return !away && !stalls;
+    }
+
+    /** Away so that everybody notices at once. */
+    boolean refuses() {
+        return refuses;
+    }
+
+    /** What arrives is lost from now on; where it refuses, everybody notices at once. */
+    void goAway(boolean refusing) {
+        away = true;
+        refuses = refusing;
+        changed();
+    }
+
+    void comeBack() {
+        away = false;
+        refuses = false;
+        changed();
     }
 
     void stall() {
         stalls = true;
+        changed();
     }
 
     void goOn() {
         stalls = false;
-        List<Runnable> late = List.copyOf(stalled);
+        List<Arrival> late = List.copyOf(stalled);
         stalled.clear();
-        late.forEach(this::arrive);
+        late.forEach(one -> arrive(one.command(), one.dropped()));
+        changed();
+    }
+
+    private void changed() {
+        inboxes.values().forEach(SimulatedConnection::reachabilityChanged);
     }
 
     /** The clock the server measures leases and lives by. */
@@ -137,14 +173,39 @@ final class SimulatedTier {
             return new Attempt.Lost<>(now());
         }
         if (lock.isEmpty() && locks.containsKey(key)) {
-            lapses++;
+            lapsed(locks.get(key));
         }
         set(locks, key, Optional.of(new Lock(holder, now() + ttl.toNanos())));
         return new Attempt.Led<>(new Lease<>(key, holder));
     }
 
-    Ground<Page> stand(Lease<String> lease) {
-        return new Ground<>(flaws.contains(Flaw.BLIND) ? Optional.empty() : find(lease.key()), position, holds(lease));
+    /** An attempt that arrives when its connection has broken: nobody will hear that it was granted. */
+    void ghost(String holder) {
+        ghosts.add(holder);
+    }
+
+    /** Whether a flight of the replica may know that it has the lease. */
+    boolean leads(String key, String replica) {
+        return holder(key).filter(holder -> holder.startsWith(replica + "#") && !ghosts.contains(holder)).isPresent();
+    }
+
+    private void lapsed(Lock lock) {
+        lapses++;
+        if (ghosts.contains(lock.holder())) {
+            ghostLapses++;
+        }
+        journal.note(() -> "the lease of " + lock.holder() + " has lapsed");
+    }
+
+    /** Counts the leases that have lapsed and were not looked for since. */
+    void countLapsed() {
+        locks.values().stream().filter(lock -> lock.until() <= now()).forEach(this::lapsed);
+        locks.values().removeIf(lock -> lock.until() <= now());
+    }
+
+    /** The second look. */
+    Optional<Seen<Page>> look(String key) {
+        return flaws.contains(Flaw.BLIND) ? Optional.empty() : find(key);
     }
 
     boolean renew(Lease<String> lease, Duration ttl) {
@@ -160,6 +221,9 @@ final class SimulatedTier {
 
     Published publish(Lease<String> lease, List<Write<String, Page>> writes) {
         if (!holds(lease) && !flaws.contains(Flaw.UNFENCED)) {
+            if (repeated(lease, writes)) {
+                return Published.STORED;
+            }
             fenced++;
             return Published.FENCED;
         }
@@ -223,7 +287,13 @@ final class SimulatedTier {
         replicas.forEach(replica -> get(inboxes, replica).ifPresent(inbox -> inbox.send(key, ring)));
     }
 
-    private boolean holds(Lease<String> lease) {
+    /** Sent a second time: what it stored is its own. */
+    private boolean repeated(Lease<String> lease, List<Write<String, Page>> writes) {
+        return !writes.isEmpty()
+                && find(writes.getFirst().key()).map(Seen::version).equals(Optional.of(lease.holder()));
+    }
+
+    boolean holds(Lease<String> lease) {
         return holder(lease.key()).equals(Optional.of(lease.holder()));
     }
 

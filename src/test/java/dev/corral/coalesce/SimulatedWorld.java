@@ -2,9 +2,11 @@ package dev.corral.coalesce;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.random.RandomGenerator;
 import reactor.test.scheduler.VirtualTimeScheduler;
@@ -20,6 +22,8 @@ final class SimulatedWorld {
     final Journal journal;
     final Weather weather;
     final SimulatedTier tier;
+    /** Another server, to which locks may be led astray. */
+    final SimulatedTier elsewhere;
     final SimulatedOrigin origin;
     final List<SimulatedReplica> replicas = new ArrayList<>();
     final List<SimulatedCaller> callers = new ArrayList<>();
@@ -28,6 +32,9 @@ final class SimulatedWorld {
     private final Timing timing;
     private final Map<String, Long> purged = new HashMap<>();
     private final Map<String, List<Acknowledged>> acknowledged = new HashMap<>();
+
+    /** What is wrong with every replica's way to the tier. */
+    final Set<SimulatedConnection.Flaw> flaws = EnumSet.noneOf(SimulatedConnection.Flaw.class);
 
     /** The purge position is put on a page when the answer is there, as it must not be. */
     boolean stampsLate;
@@ -40,12 +47,14 @@ final class SimulatedWorld {
         this.recency = recency;
         this.journal = new Journal(time, traced);
         this.tier = new SimulatedTier(time, journal);
+        this.elsewhere = new SimulatedTier(time, journal);
         this.origin = new SimulatedOrigin(time, journal, freshness);
     }
 
     /** Starts a replica; it knows of all purges, for it trusts nothing before it does. */
     SimulatedReplica start() {
         SimulatedReplica replica = new SimulatedReplica("r" + replicas.size(), this, timing, random);
+        replica.connection.flaws.addAll(flaws);
         purged.forEach(replica::hear);
         replicas.add(replica);
         return replica;

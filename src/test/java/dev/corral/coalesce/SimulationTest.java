@@ -63,6 +63,14 @@ class SimulationTest {
         assertThat(found(rule, fleet -> fleet.world.tier.flaws.add(flaw))).isTrue();
     }
 
+    @ParameterizedTest
+    @CsvSource({
+            "OPENS_BY_SLOWNESS, fetches in excess", "UNCLEAN, held by nobody", "UNCLEAN_RETRIES, held by nobody",
+            "LEASE_ENDS_BEFORE_PUBLISH, fetches in excess"})
+    void aFlawInTheWayToTheTierIsFound(SimulatedConnection.Flaw flaw, String rule) {
+        assertThat(found(rule, fleet -> fleet.world.flaws.add(flaw))).isTrue();
+    }
+
     @Test
     void aPositionReadAfterTheFetchIsFound() {
         assertThat(found("rule 1", fleet -> fleet.world.stampsLate = true)).isTrue();
@@ -70,7 +78,8 @@ class SimulationTest {
 
     /** Whether any of the first seeds shows the flaw for what it is. */
     private static boolean found(String rule, Consumer<SimulatedFleet> flaw) {
-        return LongStream.range(0, 1_000)
+        return LongStream.range(0, 4_000)
+                .parallel()
                 .anyMatch(seed -> run(seed, false, flaw).world.journal.violations()
                         .stream()
                         .anyMatch(violation -> violation.contains(rule)));
@@ -99,6 +108,8 @@ class SimulationTest {
             add(reached, "fenced", replica.counts.fenced);
             add(reached, "takeovers", replica.counts.tookOver);
             add(reached, "degraded", replica.counts.degraded);
+            add(reached, "sent again", replica.connection.retried);
+            add(reached, "attempts given up", replica.connection.givenUp);
             for (Reason reason : Reason.values()) {
                 add(reached, "released: " + reason, replica.counts.times(reason));
             }

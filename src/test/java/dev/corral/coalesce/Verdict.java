@@ -15,6 +15,9 @@ final class Verdict {
     /** Nanoseconds within which all who wait hear of a landing, or have begun to wait, when nothing is lost. */
     private static final long NEWS = 20_000_000;
 
+    /** More commands than this no replica needs in one second, for some tens of callers of three keys. */
+    private static final int BUSIEST = 150;
+
     private final SimulatedFleet fleet;
     private final SimulatedWorld world;
 
@@ -28,7 +31,10 @@ final class Verdict {
         Verdict verdict = new Verdict(fleet);
         fleet.run();
         fleet.world.callers.forEach(verdict::judge);
+        fleet.world.tier.countLapsed();
         verdict.judgeFetches();
+        verdict.judgeSlowness();
+        verdict.judgePace();
         verdict.judgeReleases();
         verdict.judgeRest();
         verdict.judgeHealth();
@@ -131,8 +137,22 @@ final class Verdict {
 
     /** How late the news of an answer may reach those who join a flight that waits for it: they came after it landed. */
     private Duration grace() {
-        Duration news = SimulatedConnection.TIMEOUT.multipliedBy(fleet.calm() ? 0 : 4).plusNanos(NEWS);
-        return fleet.calm() ? news : news.plus(fleet.timing.poll()).plus(fleet.timing.jitter()).plus(longestPause());
+        Duration news = Duration.ofNanos(NEWS);
+        return fleet.calm()
+                ? news
+                : news.plus(slowness().multipliedBy(4))
+                        .plus(fleet.timing.poll())
+                        .plus(fleet.timing.jitter())
+                        .plus(longestPause());
+    }
+
+    /** The longest that a command waits for its reply, or to be known to have none. */
+    private Duration slowness() {
+        boolean unreachable = Stream.of(Fault.CUT, Fault.STALL, Fault.AWAY, Fault.FAILOVER)
+                .anyMatch(fleet.faults::contains);
+        Duration late = fleet.world.weather.latest.multipliedBy(2);
+        Duration lost = fleet.faults.contains(Fault.LOST_COMMANDS) ? Duration.ofMillis(400) : Duration.ZERO;
+        return late.plus(lost).plus(unreachable ? SimulatedConnection.SILENCE : Duration.ZERO);
     }
 
     private Duration longestPause() {
@@ -152,8 +172,10 @@ final class Verdict {
         if (fleet.calm()) {
             return fleet.slowest.multipliedBy((caller.insists ? 6 : 3) + world.purges(caller.key)).plusMillis(60);
         }
-        Duration round = fleet.patience.plus(fleet.timing.jitter())
-                .plus(SimulatedConnection.TIMEOUT.multipliedBy(6))
+        // The patience for the others, and for the write; the lease for what is said at the end.
+        Duration round = fleet.patience.multipliedBy(2)
+                .plus(fleet.timing.jitter())
+                .plus(fleet.timing.lease())
                 .plus(SimulatedOrigin.BUDGET);
         return round.multipliedBy(caller.outcomes.size()).plus(SimulatedOrigin.BUDGET).plus(caller.replica.pauses);
     }
@@ -164,10 +186,12 @@ final class Verdict {
      */
     private void judgeFetches() {
         long excess = world.origin.fetches.stream().filter(this::inExcess).count();
-        long faults = sum(replica -> replica.connection.unavailable)
-                + sum(replica -> replica.counts.times(Reason.IMPATIENT)) + world.tier.lapses + world.tier.fenced
-                + world.tier.fullRefusals + (long) fleet.failovers * fleet.keys.size() + fleet.crashes;
-        long allowed = fleet.calm() ? 0 : faults;
+        long patienceLost = sum(replica -> replica.counts.times(Reason.IMPATIENT) + replica.counts.times(Reason.FULL));
+        long faults = sum(replica -> replica.connection.unavailable) + patienceLost + world.tier.lapses
+                + world.tier.fenced + world.tier.fullRefusals + (long) fleet.failovers * fleet.keys.size()
+                + fleet.crashes + (fleet.faults.contains(Fault.SPLIT) ? sum(replica -> replica.counts.degraded) : 0);
+        // A tier that serves is waited for, and leads one to each key.
+        long allowed = fleet.soft() ? (fleet.patient ? 0 : patienceLost) : faults;
         if (excess > allowed) {
             world.journal.violated(excess + " fetches in excess, " + allowed + " faults: "
                     + world.origin.fetches.stream()
@@ -180,6 +204,32 @@ final class Verdict {
     private boolean inExcess(Fetch fetch) {
         boolean wasted = fetch.shareable && fetch.process.alive() && !world.tier.storedAt.containsKey(fetch.id);
         return fetch.inFlight && (fetch.needless || wasted);
+    }
+
+    /** While the tier serves nobody goes on without it, nor for want of patience if there is enough; and nobody waits for a lease. */
+    private void judgeSlowness() {
+        if (!fleet.soft()) {
+            return;
+        }
+        int degraded = sum(replica -> replica.counts.degraded);
+        int impatient = sum(replica -> replica.counts.times(Reason.IMPATIENT) + replica.counts.times(Reason.FULL));
+        if (degraded > 0 || (fleet.patient && impatient > 0)) {
+            world.journal.violated("the tier serves, but " + degraded + " flights went without it and " + impatient
+                    + " lost their patience");
+        }
+        int lapsed = world.tier.lapses - world.tier.ghostLapses;
+        if (lapsed > 0) {
+            world.journal.violated(lapsed + " leases lapsed that were held by nobody, or not renewed in time");
+        }
+    }
+
+    /** No loop without a pause. */
+    private void judgePace() {
+        for (SimulatedReplica replica : world.replicas) {
+            if (replica.connection.busiest > BUSIEST) {
+                world.journal.violated(replica.name + " sent " + replica.connection.busiest + " commands in a second");
+            }
+        }
     }
 
     /** Nobody is sent off unless a leader said so. */
@@ -198,11 +248,12 @@ final class Verdict {
         for (SimulatedReplica replica : fleet.alive()) {
             int seen = replica.coalescer.flights().size();
             int left = replica.coalescer.inFlight() + seen + replica.coalescer.waiting() + replica.connection.openEars()
-                    + replica.process.pending();
+                    + replica.connection.openCalls() + replica.process.pending();
             if (left > 0) {
                 world.journal.violated("at rest " + replica.name + " has " + replica.coalescer.inFlight() + " flights, "
                         + seen + " that operators see, " + replica.coalescer.waiting() + " waiting, "
                         + replica.connection.openEars() + " open latches, "
+                        + replica.connection.openCalls() + " commands, "
                         + replica.process.pending() + " timers");
             }
             if (replica.counts.failures > 0) {
