@@ -82,7 +82,8 @@ class RedisErrorsTest {
             """)
     void anErrorReplyMeansTheSameInBothClients(Meaning meaning, String reply) {
         assertThat(RedisErrors.meaning(new RedisCommandExecutionException(reply))).isEqualTo(meaning);
-        assertThat(RedisErrors.meaning(new org.redisson.client.RedisException(reply + ". channel: [id: 0x1] command: (EVAL)")))
+        assertThat(RedisErrors
+                .meaning(new org.redisson.client.RedisException(reply + ". channel: [id: 0x1] command: (EVAL)")))
                 .isEqualTo(meaning);
         assertThat(RedisErrors.meaning(new CompletionException(new RedisCommandExecutionException(reply))))
                 .isEqualTo(meaning);
@@ -93,7 +94,8 @@ class RedisErrorsTest {
     static Stream<Arguments> ofAClassOfItsOwn() throws Exception {
         var uri = new RedisURI("redis://127.0.0.1:6381");
         return Stream.of(
-                arguments(new RedisLoadingException("LOADING Redis is loading the dataset in memory"), Meaning.NOT_SERVING),
+                arguments(new RedisLoadingException("LOADING Redis is loading the dataset in memory"),
+                        Meaning.NOT_SERVING),
                 arguments(new RedisBusyException("BUSY Redis is busy running a script."), Meaning.TRY_AGAIN),
                 arguments(new RedisNoScriptException("NOSCRIPT No matching script."), Meaning.TRY_AGAIN),
                 arguments(new RedisReadOnlyException("READONLY You can't write"), Meaning.READ_ONLY),
@@ -178,7 +180,8 @@ class RedisErrorsTest {
                 "NOAUTH Authentication required. channel: [id: 0x1, L:/127.0.0.1] command: (EVAL), params: [a]")))
                 .isEqualTo("NOAUTH Authentication required");
         assertThat(RedisErrors.reason(new ClosedChannelException())).isEqualTo("ClosedChannelException");
-        assertThat(RedisErrors.reason(new CompletionException(new TimeoutException("x")))).isEqualTo("no response in time");
+        assertThat(RedisErrors.reason(new CompletionException(new TimeoutException("x"))))
+                .isEqualTo("no response in time");
         assertThat(RedisErrors.reason(new IOException("first\nsecond"))).isEqualTo("first");
         assertThat(RedisErrors.reason(new IOException("x".repeat(1_000)))).hasSize(200);
     }

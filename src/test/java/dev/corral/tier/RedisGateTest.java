@@ -183,7 +183,8 @@ class RedisGateTest {
     void anErrorReplyThatSaysSoMakesTheServerUnavailableAtOnce() {
         serve();
 
-        assertThatThrownBy(() -> gate.guard(SHARD, failing("LOADING Redis is loading the dataset in memory")).block(BOUND))
+        assertThatThrownBy(
+                () -> gate.guard(SHARD, failing("LOADING Redis is loading the dataset in memory")).block(BOUND))
                 .isInstanceOf(TierUnavailable.class);
 
         assertUnavailable(SHARD, "LOADING Redis is loading the dataset in memory");
@@ -209,7 +210,8 @@ class RedisGateTest {
     void aServerThatRefusesAWriteIsDoubtedAndReadOnlyOnceItRefusesTheProbe() {
         serve();
 
-        assertThatThrownBy(() -> gate.guard(SHARD, failing("NOREPLICAS Not enough good replicas to write.")).block(BOUND))
+        assertThatThrownBy(
+                () -> gate.guard(SHARD, failing("NOREPLICAS Not enough good replicas to write.")).block(BOUND))
                 .isInstanceOf(TierUnavailable.class);
 
         assertThat(gate.doubtsWrites(SHARD)).isTrue();
