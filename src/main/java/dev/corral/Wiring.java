@@ -104,12 +104,16 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
 import org.springframework.util.unit.DataSize;
 import org.springframework.web.util.pattern.PathPatternParser;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 
 /** How the rooms are put together: the only place that sees all of them. */
 @Configuration(proxyBeanMethods = false)
 @EnableConfigurationProperties(Settings.class)
 final class Wiring {
+
+    /** For the renewals of leases, so that they are on time when all other threads are busy. */
+    private static final Scheduler RENEWALS = Schedulers.newSingle("lease-renewal", true);
 
     /** How long flights may take to land after the web server has stopped: an origin's default time. */
     private static final Duration LANDING = Duration.ofSeconds(5);
@@ -299,8 +303,8 @@ final class Wiring {
     }
 
     static Coalescer<Key, Entry> newCoalescer(NearCache<Entry> tier, Timing timing, RedisPurges purges, Meters meters) {
-        return new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(), RandomGenerator.getDefault(),
-                meters);
+        return new Coalescer<>(tier, timing, purges::position, Schedulers.parallel(),
+                RENEWALS, RandomGenerator.getDefault(), meters);
     }
 
     // ---- the operators' view

@@ -103,6 +103,7 @@ public final class Coalescer<K, V> {
     private final Timing timing;
     private final LongSupplier purgePosition;
     private final Scheduler scheduler;
+    private final Scheduler renewals;
     private final RandomGenerator random;
     private final Events events;
     private final Set<Course> courses = ConcurrentHashMap.newKeySet();
@@ -110,15 +111,17 @@ public final class Coalescer<K, V> {
     /**
      * @param purgePosition the last purge position this replica knows of, for fills while the tier is away; one too old is safe
      * @param scheduler     where waits are timed
+     * @param renewals      where the renewals of leases are timed: a thread that nothing else keeps busy, or a busy process loses them
      * @param random        spreads the polls of the replicas
      */
     public Coalescer(SharedTier<K, V> tier, Timing timing, LongSupplier purgePosition, Scheduler scheduler,
-            RandomGenerator random, Events events) {
+            Scheduler renewals, RandomGenerator random, Events events) {
         this.tier = tier;
         this.flights = new Flights<>(timing, events);
         this.timing = timing;
         this.purgePosition = purgePosition;
         this.scheduler = scheduler;
+        this.renewals = renewals;
         this.random = random;
         this.events = events;
     }
@@ -377,7 +380,7 @@ public final class Coalescer<K, V> {
         private Disposable renew(Lease<K> lease, long asked) {
             Duration third = timing.lease().dividedBy(3);
             Duration first = third.minusNanos(now() - asked);
-            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, scheduler)
+            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, renewals)
                     .onBackpressureDrop()
                     .flatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true),
                             RENEWALS)

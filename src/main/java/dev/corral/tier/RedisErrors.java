@@ -27,7 +27,7 @@ final class RedisErrors {
     }
 
     private static final List<String> NOT_SERVING = List.of("LOADING", "NOAUTH", "WRONGPASS", "CLUSTERDOWN",
-            "MASTERDOWN");
+            "MASTERDOWN", "MAXCLIENTS");
     private static final List<String> READ_ONLY = List.of("READONLY", "NOREPLICAS", "OOM", "MISCONF", "NOPERM");
     private static final List<String> TRY_AGAIN = List.of("BUSY", "TRYAGAIN", "MOVED", "ASK", "NOSCRIPT", "UNBLOCKED");
 
@@ -87,6 +87,9 @@ final class RedisErrors {
 
     private static String firstWord(String message) {
         String text = message.startsWith("-") ? message.substring(1) : message;
+        if (text.contains("max number of clients reached")) {
+            return "MAXCLIENTS";
+        }
         // A script's error may be quoted with the script's position before it: the code is the first word in capitals.
         for (String word : text.split("[^A-Za-z]+", 16)) {
             if (word.length() > 2 && word.equals(word.toUpperCase(Locale.ROOT)) && !word.equals("ERR")) {

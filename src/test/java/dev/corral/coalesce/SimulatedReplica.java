@@ -82,7 +82,7 @@ final class SimulatedReplica {
         this.process = new VirtualProcess(world.time);
         this.connection = new SimulatedConnection(world.tier, world.time, process, world.weather, world.journal, name,
                 world.recency);
-        this.coalescer = new Coalescer<>(connection, timing, () -> position, process, random, counts);
+        this.coalescer = new Coalescer<>(connection, timing, () -> position, process, process, random, counts);
     }
 
     /** The last purge this replica has heard of. */

@@ -173,6 +173,7 @@ class CoalescerOnRedisTest {
 
     private static Coalescer<Key, String> coalescer(Replica replica) {
         return new Coalescer<>(replica.tier, Replica.TIMING, replica.purges::position, Schedulers.parallel(),
+                Schedulers.parallel(),
                 RandomGenerator.getDefault(), Events.NONE);
     }
 

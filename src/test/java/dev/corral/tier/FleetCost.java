@@ -162,6 +162,7 @@ class FleetCost {
 
     private static Coalescer<Key, String> coalescer(Replica replica) {
         return new Coalescer<>(replica.tier, Replica.TIMING, replica.purges::position, Schedulers.parallel(),
+                Schedulers.parallel(),
                 RandomGenerator.getDefault(), Events.NONE);
     }
 

@@ -73,6 +73,7 @@ class RedisErrorsTest {
             TRY_AGAIN | ASK 3999 127.0.0.1:6381
             TRY_AGAIN | NOSCRIPT No matching script. Please use EVAL.
             TRY_AGAIN | UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)
+            NOT_SERVING | ERR max number of clients reached
             REFUSED | ERR unknown command 'EVALSHA', with args beginning with:
             REFUSED | WRONGTYPE Operation against a key holding the wrong kind of value
             REFUSED | CROSSSLOT Keys in request don't hash to the same slot
