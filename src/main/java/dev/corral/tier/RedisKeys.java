@@ -87,6 +87,21 @@ public final class RedisKeys {
         return root + "{fleet}";
     }
 
+    /** When each replica's status was written. */
+    String fleetSeen() {
+        return fleet() + ":seen";
+    }
+
+    /** Which process wrote each replica's status. */
+    String fleetProcesses() {
+        return fleet() + ":processes";
+    }
+
+    /** What the replicas wrote for one step of the history. */
+    String fleetHistory(long step) {
+        return fleet() + ":history:" + step;
+    }
+
     /** What is read, written and compared to see whether Redis serves. */
     String probe() {
         return root + "{probe}";
@@ -100,20 +115,5 @@ public final class RedisKeys {
     /** The channel on which a process receives its own messages, to know that it receives any. */
     String echoChannel(String process) {
         return root + "echo:" + process;
-    }
-
-    /** When each was written. */
-    String fleetSeen() {
-        return fleet() + ":seen";
-    }
-
-    /** Which process wrote it. */
-    String fleetProcesses() {
-        return fleet() + ":processes";
-    }
-
-    /** What the replicas wrote for one step of the history. */
-    String fleetHistory(long step) {
-        return fleet() + ":history:" + step;
     }
 }

@@ -32,13 +32,16 @@ class RedisKeysTest {
     @Test
     void theDefaultNamesInDatabaseZeroHaveNoNumber() {
         assertThat(names(new RedisKeys("corral", 0))).containsExactly("corral:{k}", "corral:{k}:v:1:lock",
-                "corral:{k}:wait", "corral:{k}:fail", "corral:{purge}:seq", "corral:{purge}:log", "corral:purges",
-                "corral:acks:a", "corral:inbox:a", "corral:{fleet}");
+                "corral:{k}:wait", "corral:{k}:fail", "corral:{purge}:seq", "corral:{purge}:log",
+                "corral:{purge}:names",
+                "corral:purges", "corral:acks:a", "corral:inbox:a", "corral:echo:a", "corral:{probe}",
+                "corral:{probe-1}", "corral:{fleet}", "corral:{fleet}:seen", "corral:{fleet}:processes",
+                "corral:{fleet}:history:1");
     }
 
     @Test
     void everyNameHasThePrefixAndTheDatabase() {
-        assertThat(names(new RedisKeys("shop.eu", 7))).hasSize(10)
+        assertThat(names(new RedisKeys("shop.eu", 7))).hasSize(17)
                 .allMatch(name -> name.startsWith("shop.eu:7:"))
                 .contains("shop.eu:7:{k}", "shop.eu:7:purges");
     }
@@ -57,9 +60,12 @@ class RedisKeysTest {
     }
 
     private static List<String> names(RedisKeys keys) {
-        return List.of(keys.names(KEY).entry(), keys.names(KEY.lane("v:1")).lock(), keys.names(KEY).waiters(),
-                keys.names(KEY).fail(), keys.purges().getFirst(), keys.purges().getLast(), keys.purgeChannel(),
-                keys.acknowledgementChannel("a"), keys.inboxChannel("a"), keys.fleet());
+        Stream<String> own = Stream.of(keys.names(KEY).entry(), keys.names(KEY.lane("v:1")).lock(),
+                keys.names(KEY).waiters(), keys.names(KEY).fail());
+        Stream<String> others = Stream.of(keys.purgeChannel(), keys.acknowledgementChannel("a"), keys.inboxChannel("a"),
+                keys.echoChannel("a"), keys.probe(), keys.probe(1), keys.fleet(), keys.fleetSeen(),
+                keys.fleetProcesses(), keys.fleetHistory(1));
+        return Stream.of(own, keys.purges().stream(), others).flatMap(names -> names).toList();
     }
 
     static Stream<Arguments> others() {
