@@ -18,6 +18,7 @@ import dev.corral.coalesce.SharedTier.Sight;
 import dev.corral.coalesce.SharedTier.Write;
 import dev.corral.coalesce.TierUnavailable;
 import dev.corral.dev.EmbeddedRedis;
+import dev.corral.dev.FaultProxy;
 import dev.corral.dev.RedisServer;
 import io.lettuce.core.cluster.SlotHash;
 import java.time.Duration;
@@ -161,6 +162,43 @@ class RedisFaultsTest {
         }
     }
 
+    /** Lettuce subscribes once after a reconnection, and does not try again when that fails. */
+    @Test
+    void aSubscriptionThatFailedIsMadeAgain() {
+        redis.ask("ACL SETUSER default -subscribe", "CLIENT KILL TYPE pubsub");
+        Awaitility.await().until(() -> subscribers() == 0);
+
+        redis.ask("ACL SETUSER default +subscribe");
+
+        // Four messages to itself, one each two seconds, are not heard; then it connects anew.
+        Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> subscribers() == 1);
+        Awaitility.await().until(replica.gate::open);
+        assertThat(lines).extracting(ILoggingEvent::getFormattedMessage)
+                .anyMatch(line -> line.contains("the messages of this replica do not reach itself"));
+        assertThat(roundTrip("after")).isEqualTo("after");
+    }
+
+    /** Of the connections some lead to one server and some to another, as behind an address that has moved. */
+    @Test
+    void locksAreNeverElsewhereThanEntriesForLong() throws Exception {
+        try (EmbeddedRedis other = RedisServer.embedded();
+                FaultProxy proxy = FaultProxy.start(redis.port(), 1);
+                Replica moved = Replica.start("moved", Map.of("spring.data.redis.host", "127.0.0.1",
+                        "spring.data.redis.port", Integer.toString(proxy.port())))) {
+            proxy.retarget(other.port());
+            // Those that are left open still lead to the first server, the others to the second.
+            redis.ask("CLIENT KILL TYPE pubsub");
+            moved.connections.redisson().shutdown();
+            moved.connections.doubt("a test");
+
+            Awaitility.await().atMost(Duration.ofSeconds(30)).ignoreExceptions().until(() -> {
+                Key key = Key.of("split" + System.nanoTime());
+                return moved.tier.tryLead(key, LEASE).block(BOUND) instanceof Led<Key>(Lease<Key> lease)
+                        && moved.tier.stand(lease).blockOptional(BOUND).orElseThrow().held();
+            });
+        }
+    }
+
     @Test
     void forgottenScriptsAreSentAgain() {
         roundTrip("a");
@@ -251,6 +289,11 @@ class RedisFaultsTest {
         redis.resume();
 
         Awaitility.await().atMost(BOUND).until(() -> replica.gate.open() && attempt(KEY) instanceof Led<Key>);
+    }
+
+    private long subscribers() {
+        String reply = redis.ask("PUBSUB NUMSUB corral:inbox:a");
+        return Long.parseLong(reply.lines().reduce((first, last) -> last).orElse("0").strip());
     }
 
     private String roundTrip(String value) {
