@@ -21,6 +21,7 @@ import io.lettuce.core.codec.ByteArrayCodec;
 import io.lettuce.core.codec.RedisCodec;
 import io.lettuce.core.codec.StringCodec;
 import io.lettuce.core.event.Event;
+import io.lettuce.core.protocol.RedisCommand;
 import io.lettuce.core.pubsub.RedisPubSubAdapter;
 import io.lettuce.core.pubsub.StatefulRedisPubSubConnection;
 import io.lettuce.core.resource.Delay;
@@ -169,7 +170,7 @@ public final class RedisConnections implements AutoCloseable {
     public static LettuceClientOptionsBuilderCustomizer options(RedisProperties properties) {
         return builder -> {
             builder.disconnectedBehavior(DisconnectedBehavior.REJECT_COMMANDS)
-                    .replayFilter(command -> true)
+                    .replayFilter(RedisConnections::fail)
                     // Several times what a busy replica has in flight; beyond it, Redis is stuck.
                     .requestQueueSize(10_000)
                     // No timer per command: a late one is no failure, and the gate bounds the wait.
@@ -179,6 +180,16 @@ public final class RedisConnections implements AutoCloseable {
                 cluster.topologyRefreshOptions(topology(properties.getLettuce().getCluster().getRefresh()));
             }
         };
+    }
+
+    /**
+     * No command is replayed. Lettuce drops those that its filter names without a word to their callers, who would wait for a reply
+     * that never comes: so they fail here.
+     */
+    private static boolean fail(RedisCommand<?, ?, ?> command) {
+        command.completeExceptionally(
+                new RedisConnectionException("the connection was lost before the command was written"));
+        return true;
     }
 
     /** {@code spring.data.redis.timeout} bounds the making of a connection; 5 s by default. */
