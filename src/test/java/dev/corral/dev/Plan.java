@@ -21,7 +21,7 @@ record Plan(int clients, int rounds, int replicas, int privateClients, int keys,
         return new Plan(Integer.getInteger("stampede.clients", 800), Integer.getInteger("stampede.rounds", 5),
                 Integer.getInteger("stampede.replicas", 3), Integer.getInteger("stampede.private-clients", 60),
                 Integer.getInteger("stampede.keys", 200), Integer.getInteger("stampede.clients-per-key", 20),
-                Duration.ofSeconds(Integer.getInteger("stampede.warm-up", 15)), DemoShop.LATENCY,
+                Duration.ofSeconds(Integer.getInteger("stampede.warm-up", 5)), DemoShop.LATENCY,
                 Duration.ofMillis(150), Path.of(System.getProperty("stampede.jar", "target/corral.jar")),
                 words(System.getProperty("stampede.jvm", JVM_FLAGS)),
                 Path.of(System.getProperty("stampede.report", "target/stampede/report.html")));

@@ -67,16 +67,14 @@ public final class Stampede {
 
     private Scenario direct() {
         try (Crowd crowd = Crowd.gather(plan.clients(), List.of(shop.port()))) {
-            board.say("warming up the shop");
-            warmUp(crowd, "direct", plan.warmUp().dividedBy(3));
+            board.say("warming up the clients and the shop; the replicas do so by themselves");
+            warmUp(crowd, plan.warmUp());
             return rounds(Verdict.DIRECT, "No cache", "the clients straight at the origin", crowd, "/products/direct-");
         }
     }
 
     private Scenario cold(String id, String name, Fleet fleet) {
         try (Crowd crowd = Crowd.gather(plan.clients(), fleet.ports())) {
-            board.say("warming up: " + name);
-            warmUp(crowd, id, plan.warmUp());
             return rounds(id, name, plan.replicas() + " replicas, a cold key", crowd, "/products/" + id + "-");
         }
     }
@@ -103,11 +101,6 @@ public final class Stampede {
         var again = new ArrayList<Round>();
         try (Crowd crowd = Crowd.gather(plan.privateClients(), fleet.ports())) {
             String shelf = "/slow/" + plan.privateLatency().toMillis() + "/private/";
-            board.say("warming up: uncacheable");
-            for (int i = 0; i < 5; i++) {
-                crowd.ask(shelf + "warm-" + i);
-                crowd.ask(shelf + "warm-" + i);
-            }
             for (int i = 1; i <= plan.rounds(); i++) {
                 first.add(board.show("private, 1st", i, round(crowd, shelf + i)));
                 again.add(board.show("private, again", i, round(crowd, shelf + i)));
@@ -138,12 +131,11 @@ public final class Stampede {
         return Round.of(targets.size(), replies, shop.count());
     }
 
-    /** Other keys, each cold and then warm, until the JVMs have compiled what a round needs. */
-    private static void warmUp(Crowd crowd, String name, Duration time) {
+    /** Other keys, until the JVMs of the clients and of the shop have compiled what a round needs. */
+    private static void warmUp(Crowd crowd, Duration time) {
         long end = System.nanoTime() + time.toNanos();
         for (int key = 0; System.nanoTime() < end; key++) {
-            crowd.ask("/products/" + name + "-warm-" + key);
-            crowd.ask("/products/" + name + "-warm-" + key);
+            crowd.ask("/products/warm-up-" + key);
         }
     }
 
@@ -155,6 +147,8 @@ public final class Stampede {
         // origin that is only slow because all this shares a machine: a comparison wants to see how slow.
         settings.put("corral.routes[0].concurrency", Integer.toString(plan.clients()));
         settings.put("corral.routes[0].timeout", "25s");
+        // Its clients have left when it stops.
+        settings.put("corral.shutdown.drain", "0s");
         board.say("starting " + plan.replicas() + " replicas, coalescing " + (coalescing ? "on" : "off"));
         return Fleet.start(plan.replicas(), command, settings);
     }
