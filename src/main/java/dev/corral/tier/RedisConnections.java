@@ -120,6 +120,7 @@ public final class RedisConnections implements AutoCloseable {
     private static final int LOST_ECHOES = 3;
 
     private static final int IO_THREADS = 8;
+    private static final String SILENT = "there was no response on them";
 
     private static final RedisCodec<String, byte[]> CODEC = RedisCodec.of(StringCodec.UTF8, ByteArrayCodec.INSTANCE);
 
@@ -325,6 +326,16 @@ public final class RedisConnections implements AutoCloseable {
         }
     }
 
+    /**
+     * The one server has been silent for too long: perhaps only these connections are, as when the other side has vanished and
+     * something in between keeps them. In a Cluster a server that hangs must not cost the others their connections.
+     */
+    void silent(String server) {
+        if (server.equals(RedisGate.SINGLE)) {
+            doubt(SILENT);
+        }
+    }
+
     /** Somebody has seen that the connections do not lead to one server: they are compared and made again. */
     void doubt(String reason) {
         doubt = Optional.of(reason);
@@ -395,7 +406,8 @@ public final class RedisConnections implements AutoCloseable {
         doubt = Optional.empty();
         return links.flatMap(Links::view)
                 .flatMap(RedisView::difference)
-                .or(() -> doubted.filter(reason -> reason.startsWith("READONLY") || differ(reason)));
+                .or(() -> doubted
+                        .filter(reason -> reason.startsWith("READONLY") || reason.equals(SILENT) || differ(reason)));
     }
 
     /**
@@ -430,9 +442,10 @@ public final class RedisConnections implements AutoCloseable {
 
     /** A message to this replica itself. Not counted when it cannot be sent: then nothing is known of the subscription. */
     private void sendEcho() {
+        lostEchoes.incrementAndGet();
         links().control().publish(echoChannel, new byte[]{'e'}).whenComplete((receivers, failed) -> {
-            if (failed == null) {
-                lostEchoes.incrementAndGet();
+            if (failed != null) {
+                lostEchoes.updateAndGet(lost -> Math.max(0, lost - 1));
             }
         });
     }

@@ -152,6 +152,7 @@ public final class RedisProbes implements AutoCloseable {
             }
             if (silent) {
                 silent();
+                connections.silent(id);
             }
         }
 
