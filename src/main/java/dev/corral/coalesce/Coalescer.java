@@ -205,7 +205,9 @@ public final class Coalescer<K, V> {
         return Mono.usingWhen(Mono.just(lease),
                 held -> tier.stand(held)
                         .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
-                                ? tier.publish(held, writes).doOnNext(this::tell).map(Published.STORED::equals)
+                                ? tier.publish(held, ground.version(), writes)
+                                        .doOnNext(this::tell)
+                                        .map(Published.STORED::equals)
                                 : giveBack.thenReturn(false)),
                 done -> Mono.empty(),
                 (failed, error) -> giveBack,
@@ -245,6 +247,7 @@ public final class Coalescer<K, V> {
         private final Ask<K, V> ask;
         private final long start = scheduler.now(TimeUnit.NANOSECONDS);
         private Optional<Seen<V>> seen = Optional.empty();
+        private Optional<String> stoodOn = Optional.empty();
         /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
         private boolean looked;
         /** How often in a row the lock was refused and then said to be free. */
@@ -356,6 +359,7 @@ public final class Coalescer<K, V> {
             boolean changed = looked && ground.seen().isPresent()
                     && !ground.seen().map(Seen::version).equals(seen.map(Seen::version));
             seen = ground.seen();
+            stoodOn = ground.version();
             if (seen.isPresent() && ask.accepts(seen.get().value(), changed)) {
                 Landing<V> landing = landed(seen.get(), changed ? Role.FOLLOWED : Role.LOOKED);
                 return Mono.just(new Landing<>(landing.outcome(), giveBack(lease, Ring.LANDED)));
@@ -413,7 +417,7 @@ public final class Coalescer<K, V> {
 
         /** Emits whether the values are stored. */
         private Mono<Boolean> publish(Lease<K> lease, List<Write<K, V>> writes) {
-            return tier.publish(lease, writes)
+            return tier.publish(lease, stoodOn, writes)
                     .doOnNext(Coalescer.this::tell)
                     .map(Published.STORED::equals)
                     .timeout(ask.patience(), Mono.defer(() -> {

@@ -69,10 +69,11 @@ public interface SharedTier<K, V> {
     /**
      * What a leader stands on when it starts to fill: the second look, and the purge position read before the origin is asked.
      *
-     * @param seen empty when the key is absent
+     * @param seen    empty when the key is absent
+     * @param version of what is there, whether this process can read it or not; empty when the key is absent
      * @param held whether the tier has the lease: if not, it has lapsed, or the lock is elsewhere than the values
      */
-    record Ground<V>(Optional<Seen<V>> seen, long position, boolean held) {}
+    record Ground<V>(Optional<Seen<V>> seen, Optional<String> version, long position, boolean held) {}
 
     /** The answer to {@link #follow}. */
     sealed interface Sight<V> {
@@ -94,7 +95,7 @@ public interface SharedTier<K, V> {
     enum Published {
         /** All values are stored, the lease is gone, the waiting replicas are rung. */
         STORED,
-        /** The lease had been lost: nothing was written and nobody rung. */
+        /** The lease had been lost, or another value is there than the leader stood on: nothing was written. */
         FENCED,
         /** The tier has no room: nothing was stored, the lease is gone, the waiting replicas are {@link Ring#DISMISSED}. */
         FULL
@@ -139,10 +140,13 @@ public interface SharedTier<K, V> {
     Mono<Boolean> renew(Lease<K> lease, Duration ttl);
 
     /**
-     * Stores the values, gives the lease back and rings: all of it if the lease is still held, else nothing. Repeating it is
-     * harmless.
+     * Stores the values, gives the lease back and rings: all of it if the lease is still held and the key still has the value the
+     * leader stood on, else nothing. Repeating it is harmless, however late: an attempt that arrives a second time may hold the
+     * lease again, but by then another value is there.
+     *
+     * @param stoodOn the version from {@link Ground}; what has lapsed since then does not matter
      */
-    Mono<Published> publish(Lease<K> lease, List<Write<K, V>> writes);
+    Mono<Published> publish(Lease<K> lease, Optional<String> stoodOn, List<Write<K, V>> writes);
 
     /** Gives the lease back without a value and rings; no effect once lost. */
     Mono<Void> release(Lease<K> lease, Ring ring);

@@ -137,8 +137,8 @@ public final class NearCache<V> implements SharedTier<Key, V> {
     }
 
     @Override
-    public Mono<Published> publish(Lease<Key> lease, List<Write<Key, V>> writes) {
-        return tier.publish(lease, writes).doOnNext(published -> {
+    public Mono<Published> publish(Lease<Key> lease, Optional<String> stoodOn, List<Write<Key, V>> writes) {
+        return tier.publish(lease, stoodOn, writes).doOnNext(published -> {
             switch (published) {
                 case STORED -> writes.forEach(write -> remember(write, lease.holder()));
                 case FENCED, FULL -> {

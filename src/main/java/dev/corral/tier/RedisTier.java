@@ -165,14 +165,15 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     @Override
     public Mono<Ground<V>> stand(Lease<Key> lease) {
         Names names = redisKeys.names(lease.key());
-        Mono<Optional<Seen<V>>> seen = entry(names).map(this::seen).defaultIfEmpty(Optional.empty());
+        Mono<Optional<Envelope>> there = entry(names).map(Envelope::open).defaultIfEmpty(Optional.empty());
         Mono<Boolean> held = control(names.lock(),
                 redis -> Mono.fromCompletionStage(() -> redis.hexists(names.lock(), lease.holder())));
-        return Mono.zip(seen, position(), held).map(all -> {
+        return Mono.zip(there, position(), held).map(all -> {
             if (!all.getT3()) {
                 connections.doubt("a lock is not where the entries are");
             }
-            return new Ground<>(all.getT1(), all.getT2(), all.getT3());
+            return new Ground<>(all.getT1().flatMap(this::seen), all.getT1().map(Envelope::version), all.getT2(),
+                    all.getT3());
         });
     }
 
@@ -207,12 +208,12 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     }
 
     @Override
-    public Mono<Published> publish(Lease<Key> lease, List<Write<Key, V>> writes) {
+    public Mono<Published> publish(Lease<Key> lease, Optional<String> stoodOn, List<Write<Key, V>> writes) {
         Names names = redisKeys.names(lease.key());
         Stream<String> own = Stream.of(names.entry(), names.lock(), names.waiters(), names.fail());
         List<String> keys = Stream.concat(own, writes.stream().map(write -> redisKeys.names(write.key()).entry()))
                 .toList();
-        return Mono.fromSupplier(() -> arguments(lease, writes))
+        return Mono.fromSupplier(() -> arguments(lease, stoodOn, writes))
                 .flatMap(arguments -> bodies(names.entry(),
                         redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
                                 arguments)))
@@ -303,8 +304,8 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         return connections.redisson().getId() + ":" + flight;
     }
 
-    private byte[][] arguments(Lease<Key> lease, List<Write<Key, V>> writes) {
-        var arguments = new ArrayList<byte[]>(List.of(bytes(lease.holder())));
+    private byte[][] arguments(Lease<Key> lease, Optional<String> stoodOn, List<Write<Key, V>> writes) {
+        var arguments = new ArrayList<byte[]>(List.of(bytes(lease.holder()), bytes(stoodOn.orElse(""))));
         for (Write<Key, V> write : writes) {
             arguments.add(bytes(millis(write.life())));
             arguments.add(Envelope.seal(lease.holder(), codec.encode(write.value())));
@@ -326,9 +327,11 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     }
 
     private Optional<Seen<V>> seen(byte[] entry) {
-        return Envelope.open(entry)
-                .flatMap(envelope -> codec.decode(envelope.payload())
-                        .map(value -> new Seen<>(value, envelope.version())));
+        return Envelope.open(entry).flatMap(this::seen);
+    }
+
+    private Optional<Seen<V>> seen(Envelope envelope) {
+        return codec.decode(envelope.payload()).map(value -> new Seen<>(value, envelope.version()));
     }
 
     private <T> Mono<T> control(String key, Function<RedisClusterAsyncCommands<String, byte[]>, Mono<T>> command) {

@@ -61,23 +61,35 @@ final class TierScripts {
             end
             """;
 
-    /** 1: stored, 0: the lock is another's, 2: no room. */
+    /**
+     * 1: stored, 0: the lock is another's, or another entry is there than the leader stood on, 2: no room. That the lock is held is not
+     * enough: an attempt whose connection was lost may arrive long after, and take the lock for a flight that has ended.
+     */
     static final Script PUBLISH = Script
             .of("""
-                    -- KEYS: entry, lock, waiters, fail, then an entry for each write | ARGV: holder, then milliseconds and bytes of each, channels
+                    -- KEYS: entry, lock, waiters, fail, then an entry for each write | ARGV: holder, version stood on or '', then milliseconds and bytes of each, channels
                     """
                     + RING
                     + """
-                            local holder = ARGV[1]
+                            local holder, stood = ARGV[1], ARGV[2]
                             if redis.call('HEXISTS', KEYS[2], holder) == 0 then
                               -- Sent a second time: what it stored is its own.
-                              if KEYS[5] and redis.call('GETRANGE', KEYS[5], 0, #holder + 1) == string.sub(ARGV[3], 1, #holder + 2) then
+                              if KEYS[5] and redis.call('GETRANGE', KEYS[5], 0, #holder + 1) == string.sub(ARGV[4], 1, #holder + 2) then
                                 return 1
                               end
                               return 0
                             end
+                            local head = redis.call('GETRANGE', KEYS[1], 0, 256)
+                            local length = string.byte(head, 1) == 1 and string.byte(head, 2) or 0
+                            local there = string.sub(head, 3, length + 2)
+                            -- What is no entry of this format is absent.
+                            if length > 0 and #there == length and there ~= stood then
+                              redis.call('DEL', KEYS[2])
+                              ring(KEYS[3], 'L' .. KEYS[1])
+                              return 0
+                            end
                             for i = 5, #KEYS do
-                              local done = redis.pcall('SET', KEYS[i], ARGV[i * 2 - 7], 'PX', ARGV[i * 2 - 8])
+                              local done = redis.pcall('SET', KEYS[i], ARGV[i * 2 - 6], 'PX', ARGV[i * 2 - 7])
                               if done.err then
                                 for j = 5, i - 1 do
                                   redis.call('DEL', KEYS[j])

@@ -176,7 +176,10 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
 
     @Override
     public Mono<Ground<V>> stand(Lease<K> lease) {
-        return step("stand", lease.key(), () -> new Ground<>(seen(lease.key()), store.position, holds(lease)));
+        return step("stand", lease.key(), () -> {
+            Optional<Seen<V>> seen = seen(lease.key());
+            return new Ground<>(seen, seen.map(Seen::version), store.position, holds(lease));
+        });
     }
 
     @Override
@@ -191,13 +194,18 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
     }
 
     @Override
-    public Mono<Published> publish(Lease<K> lease, List<Write<K, V>> writes) {
+    public Mono<Published> publish(Lease<K> lease, Optional<String> stoodOn, List<Write<K, V>> writes) {
         return step("publish", lease.key(), () -> {
             if (!holds(lease)) {
                 boolean repeated = !writes.isEmpty() && seen(writes.getFirst().key())
                         .filter(seen -> seen.version().equals(lease.holder()))
                         .isPresent();
                 return repeated ? Published.STORED : Published.FENCED;
+            }
+            Optional<String> there = seen(lease.key()).map(Seen::version);
+            if (there.isPresent() && !there.equals(stoodOn)) {
+                giveBack(lease, Ring.LANDED);
+                return Published.FENCED;
             }
             if (store.full && !writes.isEmpty()) {
                 giveBack(lease, Ring.DISMISSED);

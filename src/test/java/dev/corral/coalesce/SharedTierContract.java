@@ -158,11 +158,42 @@ public abstract class SharedTierContract {
     }
 
     @Test
+    void aPublishThatComesLateWithItsLeaseOverwritesNothing() {
+        Lease<Key> late = lead(here, LONG);
+        Optional<String> stoodOn = there.stand(late).blockOptional(BOUND).orElseThrow().version();
+        publish(there, late, "newer");
+
+        // The lease is held once more, as by an attempt that arrives a second time; the value it stood on has been replaced.
+        Lease<Key> again = lead(here, LONG);
+        Published published = here.publish(again, stoodOn, List.of(new Write<>(key, "older", LONG)))
+                .blockOptional(BOUND)
+                .orElseThrow();
+
+        assertThat(published).isEqualTo(Published.FENCED);
+        assertThat(found(there)).contains("newer");
+        assertThat(follow(there, version(there), Long.MAX_VALUE)).as("the lease is given back")
+                .isInstanceOf(Sight.Free.class);
+        assertThat(publish(there, lead(there, LONG), "newest")).isEqualTo(Published.STORED);
+    }
+
+    @Test
+    void whatHasLapsedSinceTheLeaderStoodOnItDoesNotMatter() {
+        here.publish(lead(here, LONG), Optional.empty(), List.of(new Write<>(key, "brief", SHORT))).block(BOUND);
+        Lease<Key> lease = lead(here, LONG);
+        Optional<String> stoodOn = here.stand(lease).blockOptional(BOUND).orElseThrow().version();
+        eventually(() -> here.stand(lease).blockOptional(BOUND).orElseThrow().version().isEmpty());
+
+        assertThat(here.publish(lease, stoodOn, List.of(new Write<>(key, "next", LONG))).block(BOUND))
+                .isEqualTo(Published.STORED);
+    }
+
+    @Test
     void allWritesOfAPublishAreStoredTogether() {
         Lease<Key> lease = lead(here, LONG);
         Key variant = key.lane("v:1");
 
-        here.publish(lease, List.of(new Write<>(key, "pointer", LONG), new Write<>(variant, "object", LONG)))
+        here.publish(lease, Optional.empty(),
+                List.of(new Write<>(key, "pointer", LONG), new Write<>(variant, "object", LONG)))
                 .block(BOUND);
 
         assertThat(found(there)).contains("pointer");
@@ -181,7 +212,7 @@ public abstract class SharedTierContract {
 
     @Test
     void aValueIsGoneAfterItsLife() {
-        here.publish(lead(here, LONG), List.of(new Write<>(key, "brief", SHORT))).block(BOUND);
+        here.publish(lead(here, LONG), Optional.empty(), List.of(new Write<>(key, "brief", SHORT))).block(BOUND);
 
         eventually(() -> found(there).isEmpty() && found(here).isEmpty());
     }
@@ -327,7 +358,7 @@ public abstract class SharedTierContract {
             try (Latch latch = there.listen(key)) {
                 var value = "value " + round;
                 Mono<Sight<String>> look = there.follow(key, seen, since);
-                Sight<String> sight = Mono.zip(look, here.publish(lease, List.of(new Write<>(key, value, LONG))))
+                Sight<String> sight = Mono.zip(look, here.publish(lease, seen, List.of(new Write<>(key, value, LONG))))
                         .blockOptional(BOUND)
                         .orElseThrow()
                         .getT1();
@@ -433,7 +464,7 @@ public abstract class SharedTierContract {
 
     private Mono<Boolean> increment(SharedTier<Key, String> tier, Lease<Key> lease, Ground<String> ground) {
         int next = ground.seen().map(Seen::value).map(Integer::parseInt).orElse(0) + 1;
-        return tier.publish(lease, List.of(new Write<>(key, Integer.toString(next), LONG)))
+        return tier.publish(lease, ground.version(), List.of(new Write<>(key, Integer.toString(next), LONG)))
                 .map(published -> published == Published.STORED);
     }
 
@@ -443,7 +474,7 @@ public abstract class SharedTierContract {
             @SuppressWarnings("unchecked")
             Lease<Key> lease = ((Led<Key>) led).lease();
             Mono<?> end = number % 2 == 0
-                    ? here.publish(lease, List.of(new Write<>(one, "value", LONG)))
+                    ? here.publish(lease, Optional.empty(), List.of(new Write<>(one, "value", LONG)))
                     : here.release(lease, Ring.LANDED);
             return there.tryLead(one, LONG)
                     .cast(Lost.class)
@@ -479,7 +510,8 @@ public abstract class SharedTierContract {
     }
 
     private Published publish(SharedTier<Key, String> tier, Lease<Key> lease, String value) {
-        return tier.publish(lease, List.of(new Write<>(key, value, LONG))).blockOptional(BOUND).orElseThrow();
+        Optional<String> stoodOn = tier.stand(lease).blockOptional(BOUND).orElseThrow().version();
+        return tier.publish(lease, stoodOn, List.of(new Write<>(key, value, LONG))).blockOptional(BOUND).orElseThrow();
     }
 
     private Optional<String> found(SharedTier<Key, String> tier) {

@@ -229,10 +229,11 @@ final class SimulatedConnection implements SharedTier<String, Page> {
         return Mono.defer(() -> {
             long asked = now();
             Mono<Ground<Page>> held = call(Command.STAND, lease.key(),
-                    () -> new Ground<>(Optional.empty(), tier.position, tier.holds(lease)));
+                    () -> new Ground<>(Optional.empty(), Optional.empty(), tier.position, tier.holds(lease)));
             return Mono
                     .zip(held, call(Command.LOOK, lease.key(), () -> tier.look(lease.key())),
-                            (ground, seen) -> new Ground<>(seen, ground.position(), ground.held()))
+                            (ground, seen) -> new Ground<>(seen, seen.map(Seen::version), ground.position(),
+                                    ground.held()))
                     .doOnNext(ground -> know(lease.key(), ground.seen(), asked));
         });
     }
@@ -244,10 +245,11 @@ final class SimulatedConnection implements SharedTier<String, Page> {
     }
 
     @Override
-    public Mono<Published> publish(Lease<String> lease, List<Write<String, Page>> writes) {
+    public Mono<Published> publish(Lease<String> lease, Optional<String> stoodOn,
+            List<Write<String, Page>> writes) {
         return Mono.defer(() -> {
             publishing.add(lease.holder());
-            return call(Command.PUBLISH, lease.key(), () -> tier.publish(lease, writes));
+            return call(Command.PUBLISH, lease.key(), () -> tier.publish(lease, stoodOn, writes));
         }).doOnNext(published -> {
             if (published == Published.STORED) {
                 writes.forEach(write -> remember(write, lease.holder()));
@@ -469,7 +471,7 @@ final class SimulatedConnection implements SharedTier<String, Page> {
                 underWay.add(this);
                 Duration there = trip.there().plus(delayed.getOrDefault(command, Duration.ZERO));
                 after(there, trip.arrives() ? this::arrive : this::breakHere);
-                trip.again().ifPresent(later -> after(there.plus(later), () -> server.arrive(this::replay, () -> {})));
+                trip.again().ifPresent(later -> after(there.plus(later), () -> server.arrive(this::repeat, () -> {})));
             }
 
             private void arrive() {
@@ -495,13 +497,6 @@ final class SimulatedConnection implements SharedTier<String, Page> {
                     swallowed = true;
                 } else {
                     after(back, breaks ? this::breakHere : () -> process.schedule(() -> reply(reply)));
-                }
-            }
-
-            /** Sent twice by the client; an attempt to lead not when its caller has gone: then it is sent by nobody. */
-            private void replay() {
-                if (step.holder().isEmpty() || !ended) {
-                    repeat();
                 }
             }
 

@@ -10,6 +10,7 @@ import dev.corral.coalesce.SharedTier.Write;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.EnumSet;
 import java.util.HashMap;
@@ -30,7 +31,7 @@ final class SimulatedTier {
 
     /** What is wrong with this tier on purpose, to see whether the simulation finds it. */
     enum Flaw {
-        /** Publish does not ask whose lease it is. */
+        /** Publish asks neither whose lease it is nor what is there. */
         UNFENCED,
         /** The second look sees nothing. */
         BLIND,
@@ -219,12 +220,19 @@ final class SimulatedTier {
         return true;
     }
 
-    Published publish(Lease<String> lease, List<Write<String, Page>> writes) {
+    Published publish(Lease<String> lease, Optional<String> stoodOn, List<Write<String, Page>> writes) {
         if (!holds(lease) && !flaws.contains(Flaw.UNFENCED)) {
             if (repeated(lease, writes)) {
                 return Published.STORED;
             }
             fenced++;
+            return Published.FENCED;
+        }
+        Optional<String> there = find(lease.key()).map(Seen::version);
+        boolean asks = Collections.disjoint(flaws, EnumSet.of(Flaw.UNFENCED, Flaw.BLIND));
+        if (asks && there.isPresent() && !there.equals(stoodOn)) {
+            fenced++;
+            giveBack(lease.key(), Ring.LANDED);
             return Published.FENCED;
         }
         if (full) {

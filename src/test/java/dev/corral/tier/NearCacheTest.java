@@ -13,6 +13,7 @@ import dev.corral.coalesce.SharedTierContract;
 import dev.corral.coalesce.TierUnavailable;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
@@ -270,7 +271,8 @@ class NearCacheTest extends SharedTierContract {
     }
 
     private static Published publish(SharedTier<Key, String> tier, Lease<Key> lease, String value) {
-        return tier.publish(lease, List.of(new Write<>(KEY, value, LIFE))).blockOptional().orElseThrow();
+        Optional<String> stoodOn = tier.stand(lease).blockOptional().orElseThrow().version();
+        return tier.publish(lease, stoodOn, List.of(new Write<>(KEY, value, LIFE))).blockOptional().orElseThrow();
     }
 
     /** A tier whose looks take their time. */
@@ -297,8 +299,8 @@ class NearCacheTest extends SharedTierContract {
         }
 
         @Override
-        public Mono<Published> publish(Lease<Key> lease, List<Write<Key, String>> writes) {
-            return tier.publish(lease, writes);
+        public Mono<Published> publish(Lease<Key> lease, Optional<String> stoodOn, List<Write<Key, String>> writes) {
+            return tier.publish(lease, stoodOn, writes);
         }
 
         @Override

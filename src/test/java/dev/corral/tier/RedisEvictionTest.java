@@ -58,7 +58,8 @@ class RedisEvictionTest {
     }
 
     private Published publish(Lease<Key> lease) {
-        return replica.tier.publish(lease, List.of(new Write<>(lease.key(), BODY, LIFE)))
+        Optional<String> stoodOn = replica.tier.stand(lease).blockOptional(BOUND).orElseThrow().version();
+        return replica.tier.publish(lease, stoodOn, List.of(new Write<>(lease.key(), BODY, LIFE)))
                 .blockOptional(BOUND)
                 .orElseThrow();
     }
@@ -132,7 +133,7 @@ class RedisEvictionTest {
             var next = ((Led<Key>) other.tier.tryLead(key, BOUND).blockOptional(BOUND).orElseThrow()).lease();
             assertThat(publish(lost)).isEqualTo(Published.FENCED);
             assertThat(find("k")).isEmpty();
-            assertThat(other.tier.publish(next, List.of(new Write<>(key, "next", LIFE))).block(BOUND))
+            assertThat(other.tier.publish(next, Optional.empty(), List.of(new Write<>(key, "next", LIFE))).block(BOUND))
                     .isEqualTo(Published.STORED);
             assertThat(publish(lost)).isEqualTo(Published.FENCED);
             assertThat(find("k")).contains("next");

@@ -63,7 +63,9 @@ class RedisFailoverTest {
     }
 
     private static void publish(Replica replica, String value) {
-        assertThat(replica.tier.publish(lease(replica), List.of(new Write<>(KEY, value, LEASE))).block(BOUND))
+        Lease<Key> lease = lease(replica);
+        Optional<String> stoodOn = replica.tier.stand(lease).blockOptional(BOUND).orElseThrow().version();
+        assertThat(replica.tier.publish(lease, stoodOn, List.of(new Write<>(KEY, value, LEASE))).block(BOUND))
                 .isEqualTo(Published.STORED);
     }
 

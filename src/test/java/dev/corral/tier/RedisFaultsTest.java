@@ -302,7 +302,8 @@ class RedisFaultsTest {
     }
 
     private void publish(Lease<Key> lease, String value) {
-        assertThat(replica.tier.publish(lease, List.of(new Write<>(KEY, value, LEASE))).block(BOUND))
+        Optional<String> stoodOn = replica.tier.stand(lease).blockOptional(BOUND).orElseThrow().version();
+        assertThat(replica.tier.publish(lease, stoodOn, List.of(new Write<>(KEY, value, LEASE))).block(BOUND))
                 .isEqualTo(Published.STORED);
     }
 

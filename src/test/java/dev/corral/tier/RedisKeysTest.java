@@ -107,7 +107,8 @@ class RedisKeysTest {
                 Replica production = Replica.start("a", redis.settings());
                 Replica staging = Replica.start("a", with(redis, other))) {
             var lease = ((Led<Key>) production.tier.tryLead(KEY, BOUND).blockOptional(BOUND).orElseThrow()).lease();
-            production.tier.publish(lease, List.of(new Write<>(KEY, "production", BOUND))).block(BOUND);
+            production.tier.publish(lease, Optional.empty(), List.of(new Write<>(KEY, "production", BOUND)))
+                    .block(BOUND);
             production.tier.tryLead(KEY, BOUND).block(BOUND);
 
             assertThat(staging.tier.find(KEY).blockOptional(BOUND)).isEmpty();
@@ -127,7 +128,7 @@ class RedisKeysTest {
             var lease = ((Led<Key>) leader.tier.tryLead(KEY, BOUND).blockOptional(BOUND).orElseThrow()).lease();
             try (var latch = follower.tier.listen(KEY)) {
                 follower.tier.follow(KEY, Optional.empty(), 0).block(BOUND);
-                leader.tier.publish(lease, List.of(new Write<>(KEY, "filled", BOUND))).block(BOUND);
+                leader.tier.publish(lease, Optional.empty(), List.of(new Write<>(KEY, "filled", BOUND))).block(BOUND);
 
                 assertThat(latch.rung().blockOptional(BOUND)).isPresent();
             }

@@ -9,6 +9,7 @@ import dev.corral.dev.RedisServer;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -58,7 +59,7 @@ class RedisSettingsTest {
     private static void assertServes(Map<String, String> settings) {
         try (Replica here = Replica.start("a", settings); Replica there = Replica.start("b", settings)) {
             var lease = ((Led<Key>) here.tier.tryLead(KEY, LONG).blockOptional(LONG).orElseThrow()).lease();
-            here.tier.publish(lease, List.of(new Write<>(KEY, "a", LONG))).block(LONG);
+            here.tier.publish(lease, Optional.empty(), List.of(new Write<>(KEY, "a", LONG))).block(LONG);
 
             assertThat(there.tier.find(KEY).blockOptional(LONG)).isPresent();
             assertThat(here.purges.purge(List.of("hats")).map(Purges.Purged::position).block(LONG)).isPositive();
