@@ -125,6 +125,8 @@ record Browser(ChromeDriver driver) implements AutoCloseable {
     List<String> barriers() {
         driver.executeScript(axe());
         Object found = Objects.requireNonNull(run("""
+                // A colour on its way to another one is neither.
+                await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
                 const {violations} = await axe.run(document, {resultTypes: ['violations']});
                 return violations.map(one => one.id + ': ' + one.help + ' ' + one.nodes.map(node => node.target + ' '
                     + (node.any[0]?.message ?? '')).join(', '));
