@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -51,6 +52,7 @@ class RollingRestartIT {
     }
 
     @Test
+    @Tag("faults")
     void noRequestBehindTheShippedLoadBalancerFails() {
         Optional<Path> program = Haproxy.installed();
         if (program.isEmpty()) {
