@@ -170,11 +170,6 @@ public final class RedisGate {
         }
     }
 
-    /** The purge log could not be read. Says nothing of Redis: probes do. */
-    void missed(Throwable cause) {
-        log.debug("The purge log could not be read", cause);
-    }
-
     /** The server has responded to a probe. */
     void responds(String server) {
         Server known = servers.getOrDefault(server, Server.UNKNOWN);

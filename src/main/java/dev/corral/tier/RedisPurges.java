@@ -304,7 +304,6 @@ public final class RedisPurges implements Purges, AutoCloseable {
         Mono<Void> answers = gate.open() ? Mono.empty() : othersAnswer();
         return answers.then(sync())
                 .doOnSuccess(done -> gate.recovered())
-                .doOnError(gate::missed)
                 // Said by the gate, once; the next look is the retry.
                 .onErrorComplete();
     }
