@@ -22,7 +22,6 @@ import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import reactor.core.publisher.Mono;
-import reactor.core.publisher.Signal;
 import reactor.util.retry.Retry;
 
 import static dev.corral.tier.Script.bytes;
@@ -113,14 +112,14 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
                 // Not cancelled with its caller: it may be granted, and only its reply says so.
                 return Mono.fromFuture(one.won(), true).map(won -> won ? one.holder() : "");
             }));
-            // The time is only of interest to a loser: its failure must not cost the winner the lock.
-            Mono<Signal<Long>> now = control(lock,
+            // The time is only of interest to a loser: the winner neither waits for it nor fails with it.
+            CompletableFuture<Long> now = control(lock,
                     redis -> TierScripts.NOW.<Long>run(redis, ScriptOutputType.INTEGER, List.of(lock)))
-                    .materialize();
-            return Mono.zip(winner, now, (holder, time) -> holder.isEmpty()
-                    ? Mono.just(time).<Long>dematerialize().<Attempt<Key>>map(Attempt.Lost::new)
+                    .toFuture();
+            return winner.flatMap(holder -> holder.isEmpty()
+                    ? Mono.fromFuture(now).<Attempt<Key>>map(Attempt.Lost::new)
                     : Mono.<Attempt<Key>>just(new Attempt.Led<>(new Lease<>(key, holder))))
-                    .flatMap(attempt -> attempt)
+                    .doFinally(end -> now.cancel(false))
                     .doOnNext(attempt -> giveBack(key, tries,
                             attempt instanceof Attempt.Led<Key>(Lease<Key> lease) ? lease.holder() : ""))
                     .doOnCancel(() -> giveBack(key, tries, ""))
