@@ -190,7 +190,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param heuristicCap            the most that gives
      * @param honourReload            a client's no-cache, no-store, max-age, min-fresh and Pragma count
      * @param shareSetCookie          answers with Set-Cookie are given to others: a leaked session costs more than a fetch
-     * @param shareWithCookies        answers that state no freshness serve those who wait, even if a Cookie was sent
+     * @param shareWithCookies        responses that state no freshness are shared even if a Cookie or another credential was sent
      * @param targetedFields          fields of RFC 9213 that are for this cache; the first that is there wins
      * @param surrogateControl        Surrogate-Control counts too
      * @param staleWhileRevalidate    when the origin says nothing; none unless set

@@ -14,7 +14,8 @@ import java.util.Set;
  * @param noCache the client wants validation: {@code no-cache}, or {@code Pragma: no-cache} and no {@code Cache-Control}
  *        (RFC 9111 section 5.4)
  * @param authorized it carries {@code Authorization}
- * @param cookied it carries {@code Cookie}
+ * @param cookied it carries {@code Cookie}, or a field that names a user or a credential without being {@code Authorization},
+ *        such as {@code X-Api-Key} ({@link Credentials})
  * @param ranged it carries {@code Range}
  * @param conditional it carries {@code If-None-Match} or {@code If-Modified-Since}, which a cache answers itself
  * @param preconditioned it carries {@code If-Match} or {@code If-Unmodified-Since}, which only the origin can answer
@@ -42,15 +43,12 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
                 case "cache-control" -> directives = true;
                 case "pragma" -> pragma |= CacheControl.parse(List.of(field.value())).noCache();
                 case "authorization" -> authorized = true;
-                case "cookie" -> cookied = true;
                 case "range" -> ranged = true;
                 case "if-none-match", "if-modified-since" -> conditional = true;
                 case "if-match", "if-unmodified-since" -> preconditioned = true;
                 case "content-length" -> bodied |= !Syntax.trim(field.value()).equals("0");
                 case "transfer-encoding" -> bodied = true;
-                default -> {
-                    // Of no concern to a cache.
-                }
+                default -> cookied |= Credentials.named(field.name());
             }
         }
         CacheControl cacheControl = directives ? CacheControl.of(fields) : CacheControl.NONE;
@@ -58,7 +56,7 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
                 cookied, ranged, conditional, preconditioned, bodied);
     }
 
-    /** The same, as if it carried no {@code Cookie}. */
+    /** The same, as if it were not {@link #cookied}. */
     Asked withoutCookie() {
         return new Asked(method, fields, cacheControl, noCache, authorized, false, ranged, conditional, preconditioned,
                 bodied);

@@ -108,6 +108,14 @@ final class Decision {
         return said.isPublic() || said.sharedMaxAge().filter(Duration::isPositive).isPresent();
     }
 
+    /**
+     * The request tells who the client is. A response to it may be for that client alone, without saying so: a guess at its
+     * freshness does not count as permission to share it.
+     */
+    private boolean personal() {
+        return asked.authorized() || (asked.cookied() && !policy.shareWithCookies());
+    }
+
     private boolean usable(Freshness freshness) {
         return !directives.cacheControl().noCache() && freshness.lifetime.compareTo(initialAge()) > 0;
     }
@@ -182,7 +190,8 @@ final class Decision {
         if (stated.isPresent()) {
             return Optional.of(new Freshness(stated.get(), true));
         }
-        if (!policy.heuristics() || !(said.isPublic() || heuristicallyCacheable(head.status()))) {
+        if (!policy.heuristics() || (personal() && !open())
+                || !(said.isPublic() || heuristicallyCacheable(head.status()))) {
             return Optional.empty();
         }
         return head.fields()

@@ -8,9 +8,10 @@ import java.util.Optional;
  * What one route chooses where the RFCs leave a choice. Immutable.
  *
  * @param shareSetCookie an answer with {@code Set-Cookie} may be given to others
- * @param shareWithCookies an answer that states no freshness may be given to those who wait although a {@code Cookie} was sent;
- *        off, because such answers are often made for the session
- * @param heuristics without stated freshness, 10 % of the time since {@code Last-Modified} is assumed (RFC 9111 section 4.2.2)
+ * @param shareWithCookies a response that states no freshness may be shared although a {@code Cookie} or another credential was
+ *        sent; off, because such responses are often made for the session
+ * @param heuristics without stated freshness, 10 % of the time since {@code Last-Modified} is assumed (RFC 9111 section 4.2.2); not
+ *        for a request with a {@code Cookie}, another credential or {@code Authorization}
  * @param heuristicCap the most that assumption may give
  * @param honourReload the client's {@code no-cache}, {@code no-store}, {@code max-age}, {@code min-fresh} and {@code Pragma}
  *        count; {@code max-stale} and {@code only-if-cached} always do

@@ -238,6 +238,46 @@ class PrivacyTest {
         assertThat(nobody.get().text()).isEqualTo("for ");
     }
 
+    /** Heuristic freshness is no permission: a page with Last-Modified that was made for a session is for that session alone. */
+    @ParameterizedTest
+    @ValueSource(strings = {"Cookie", "X-Api-Key", "X-Forwarded-User"})
+    void aGuessAtFreshnessSharesNothingThatWasMadeForAUser(String credential) throws Exception {
+        String path = fleet.path("guessed");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(200, "for " + exchange.request.field(credential), "Last-Modified",
+                    "Mon, 02 Mar 2020 10:00:00 GMT");
+        });
+
+        Future<Client.Answer> alice = Client.meanwhile(() -> fleet.a.get(path, credential, "alice"));
+        fleet.a.awaitWaiting(1);
+        Future<Client.Answer> near = Client.meanwhile(() -> fleet.a.get(path));
+        fleet.a.awaitWaiting(2);
+        Future<Client.Answer> far = Client.meanwhile(() -> fleet.b.get(path, credential, "bob"));
+        fleet.b.awaitWaiting(1);
+        hold.countDown();
+
+        assertThat(alice.get().text()).isEqualTo("for alice");
+        assertThat(near.get().text()).isEqualTo("for ");
+        assertThat(far.get().text()).isEqualTo("for bob");
+        assertThat(fleet.a.store(path).text()).isEqualTo("for ");
+        assertThat(fleet.b.store(path).text()).isEqualTo("for ");
+    }
+
+    /** What was fetched without a credential is everybody's, as before. */
+    @Test
+    void aGuessAtFreshnessSharesWhatWasMadeForNobody() throws IOException {
+        String path = fleet.path("guessed-for-all");
+        fleet.origin.on(path, 200, "for all", "Last-Modified", "Mon, 02 Mar 2020 10:00:00 GMT");
+
+        fleet.a.store(path);
+
+        assertThat(fleet.a.get(path, "Cookie", "alice").hit()).isTrue();
+        assertThat(fleet.b.get(path).text()).isEqualTo("for all");
+        assertThat(fleet.origin.count(path)).isEqualTo(1);
+    }
+
     @Test
     void aRouteMayShareSetCookie() throws IOException {
         String path = fleet.path("cookies", "shared");

@@ -38,6 +38,14 @@ class StoringTest {
             "Cookie: a=b                 | 200 | Cache-Control: no-cache                        | cookie        | stated freshness only",
             "Cookie: a=b                 | 200 | Cache-Control: max-age=0                       | cookie        | stated freshness only",
             "Cookie: a=b                 | 200 | Cache-Control: max-age=60^Age: 60              | cookie        | stated freshness only",
+            "Cookie: a=b                 | 200 | Last-Modified: {-86400}                        | cookie        | 4.2.2 is no permission",
+            "Cookie: a=b                 | 200 | Last-Modified: {-86400}^ETag: `1`              | cookie        | 4.2.2 is no permission",
+            "Cookie: a=b                 | 404 | Last-Modified: {-86400}                        | cookie        | 4.2.2 is no permission",
+            "Cookie: a=b                 | 301 | Last-Modified: {-86400}^Location: /joe         | cookie        | 4.2.2 is no permission",
+            "X-Api-Key: a                | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
+            "x_auth_token: a             | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
+            "X-Forwarded-User: joe       | 200 | ETag: `1`                                      | cookie        | a credential too",
+            "Authorization: x            | 200 | Last-Modified: {-86400}                        | authorization | 9111 3.5",
     })
     void whatIsForOneRequestLeavesAMarker(String request, int status, String answer, String reason, String section) {
         assertThat(decide(request, status, answer.replace("^", " | ")))
@@ -100,6 +108,11 @@ class StoringTest {
             "``               | 200 | Last-Modified: {100}^Date: {0}                              | 0     | 9111 4.2.2: in the future",
             "``               | 200 | Last-Modified: {-86400}^Cache-Control: max-age=0            | 0     | 9111 4.2.2: not if stated",
             "Cookie: a=b      | 200 | Cache-Control: max-age=60                                   | 60    | 9111 3",
+            "Cookie: a=b      | 200 | Cache-Control: public^Last-Modified: {-86400}^Date: {0}     | 8640  | 9111 5.2.2.9",
+            "Cookie: a=b      | 200 | Expires: {60}^Date: {0}                                     | 60    | 9111 5.3: stated",
+            "Authorization: x | 200 | Cache-Control: must-revalidate^Last-Modified: {-86400}      | 0     | 9111 3.5, no guess",
+            "User-Agent: x    | 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
+            "Sec-Fetch-User: x| 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
             "Cookie: a=b      | 200 | Cache-Control: public, no-cache                             | 0     | 9111 5.2.2.9",
             "Authorization: x | 200 | Cache-Control: public                                       | 0     | 9111 3.5",
             "Authorization: x | 200 | Cache-Control: must-revalidate, max-age=60                  | 60    | 9111 3.5",
