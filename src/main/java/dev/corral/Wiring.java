@@ -13,7 +13,6 @@ import dev.corral.edge.ClientConnections;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
 import dev.corral.edge.Isolation;
-import dev.corral.edge.ReadOn;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
 import dev.corral.edge.Spans;
@@ -540,11 +539,6 @@ final class Wiring {
         }
         AsideAppender.putBefore(AccessLines.NAME);
         return new AccessLines();
-    }
-
-    @Bean
-    NettyServerCustomizer readsOn() {
-        return server -> server.childObserve(new ReadOn());
     }
 
     @Bean
