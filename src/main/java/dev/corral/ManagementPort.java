@@ -10,11 +10,13 @@ import org.springframework.core.env.Environment;
 
 /**
  * Refuses a start with the management endpoints on the clients' port, where nothing guards them and every path belongs to the
- * routes; and settings of Spring's own for a login, which would have no effect.
+ * routes; settings of Spring's own for a login, which would have no effect; and one that would believe every client.
  */
 final class ManagementPort implements BeanFactoryPostProcessor {
 
     private static final String JWT = "spring.security.oauth2.resourceserver.jwt.";
+
+    private static final String FORWARDED = "server.forward-headers-strategy";
 
     private final Environment environment;
 
@@ -29,6 +31,12 @@ final class ManagementPort implements BeanFactoryPostProcessor {
                     environment.getProperty("management.server.port"),
                     "It must be another port than server.port, or -1 for none: clients must not reach the management "
                             + "endpoints.");
+        }
+        String forwarded = environment.getProperty(FORWARDED, "none");
+        if (!forwarded.equalsIgnoreCase("none")) {
+            throw new InvalidConfigurationPropertyValueException(FORWARDED, forwarded,
+                    "It would believe what any client says of its address, of the scheme and of the path, on both ports. Use "
+                            + "corral.routes[n].forward.trust, behind a proxy that sets these fields.");
         }
         unread().forEach((setting, instead) -> {
             if (environment.containsProperty(setting)) {

@@ -217,6 +217,8 @@ class ManagementLoginTest {
             "management.server.port=8080| management.server.port | another port than server.port",
             "spring.security.user.name=x| spring.security.user.name | corral.management.users[0].name",
             "spring.security.oauth2.resourceserver.jwt.authorities-claim-name=x| authorities-claim-name | corral.management.jwt.roles-claim",
+            "server.forward-headers-strategy=native| server.forward-headers-strategy | corral.routes[n].forward.trust",
+            "server.forward-headers-strategy=FRAMEWORK| server.forward-headers-strategy | corral.routes[n].forward.trust",
             "corral.routes[0].ssl.bundle=nix| corral.routes[shop].ssl.bundle | spring.ssl.bundle.pem.nix",
     })
     @ExtendWith(OutputCaptureExtension.class)

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -52,6 +53,11 @@ public final class Child implements AutoCloseable {
      * @throws UncheckedIOException when there is no POSIX shell
      */
     public static Child start(Path home, List<String> command) {
+        return start(home, Map.of(), command);
+    }
+
+    /** Likewise, with these environment variables besides those of this JVM. */
+    public static Child start(Path home, Map<String, String> environment, List<String> command) {
         var line = new ArrayList<>(List.of("/bin/sh", "-c", WATCHED, "sh",
                 Long.toString(ProcessHandle.current().pid()), home.toString()));
         line.addAll(command);
@@ -59,6 +65,7 @@ public final class Child implements AutoCloseable {
         var builder = new ProcessBuilder(line).directory(home.toFile())
                 .redirectErrorStream(true)
                 .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
+        builder.environment().putAll(environment);
         try {
             return new Child(builder.start(), log);
         } catch (IOException e) {

@@ -43,6 +43,7 @@ final class Replica implements AutoCloseable {
 
     private final String name;
     private final Path logs;
+    private final Map<String, String> environment;
     private final List<String> command;
     private final Path home;
     private final int port;
@@ -51,11 +52,13 @@ final class Replica implements AutoCloseable {
     private final ReplicaLog log;
     private final HttpClient http;
 
-    private Replica(String name, Path logs, List<String> command, Path home, List<Integer> ports, Child process,
+    private Replica(String name, Path logs, Map<String, String> environment, List<String> command, Path home,
+            List<Integer> ports, Child process,
             ReplicaLog log,
             HttpClient http) {
         this.name = name;
         this.logs = logs;
+        this.environment = environment;
         this.command = command;
         this.home = home;
         this.port = ports.getFirst();
@@ -72,6 +75,12 @@ final class Replica implements AutoCloseable {
 
     /** Likewise, with these options of its JVM besides. */
     static Replica start(String name, Path logs, List<String> options, Map<String, String> settings, HttpClient http) {
+        return start(name, logs, Map.of(), options, settings, http);
+    }
+
+    /** Likewise, with these environment variables besides those of this JVM. */
+    static Replica start(String name, Path logs, Map<String, String> environment, List<String> options,
+            Map<String, String> settings, HttpClient http) {
         List<Integer> ports = FreePort.pick(2);
         var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
         command.addAll(JVM);
@@ -81,22 +90,24 @@ final class Replica implements AutoCloseable {
         command.addAll(List.of("--corral.replica-id=" + name,
                 "--server.address=127.0.0.1", "--server.port=" + ports.getFirst(),
                 "--management.server.address=127.0.0.1", "--management.server.port=" + ports.getLast()));
-        return run(name, logs, command, ports, http);
+        return run(name, logs, environment, command, ports, http);
     }
 
     /** Starts a replica that has ended once more, with the same settings on the same ports, and does not wait for it. */
     Replica again() {
-        return run(name + "-again", logs, command, List.of(port, managementPort), http);
+        return run(name + "-again", logs, environment, command, List.of(port, managementPort), http);
     }
 
-    private static Replica run(String name, Path logs, List<String> command, List<Integer> ports, HttpClient http) {
+    private static Replica run(String name, Path logs, Map<String, String> environment, List<String> command,
+            List<Integer> ports, HttpClient http) {
         try {
             Path home = Files.createTempDirectory("corral-replica-");
             Path log = Files.createDirectories(logs).resolve(name + ".log");
             Files.deleteIfExists(log);
             // The home goes with the process, the log stays to be read.
             Files.createSymbolicLink(home.resolve("log"), Files.createFile(log).toAbsolutePath());
-            return new Replica(name, logs, command, home, ports, Child.start(home, command), new ReplicaLog(log), http);
+            return new Replica(name, logs, environment, command, home, ports,
+                    Child.start(home, environment, command), new ReplicaLog(log), http);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
