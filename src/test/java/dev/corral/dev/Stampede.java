@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 
 /**
@@ -17,6 +18,7 @@ public final class Stampede {
 
     // What is still under way when the last answer is in (a write, a late fetch) belongs to the round.
     private static final Duration SETTLING = Duration.ofMillis(250);
+    private static final String HIT = "/products/hit";
 
     private final Plan plan;
     private final RedisServer redis;
@@ -60,6 +62,7 @@ public final class Stampede {
         try (Fleet fleet = fleet(replica, true)) {
             scenarios.add(cold(Verdict.ON, "Corral", fleet));
             scenarios.add(many(fleet));
+            scenarios.addAll(hits(fleet));
             scenarios.addAll(uncacheable(fleet));
         }
         return scenarios;
@@ -89,6 +92,37 @@ public final class Stampede {
         }
         String what = plan.keys() + " cold keys at once, " + plan.clientsPerKey() + " clients each";
         return board.sum(new Scenario(Verdict.MANY, "Corral, many keys", what, rounds));
+    }
+
+    /** One client that asks for another key, a hit, again and again: alone, and while the crowd asks for a cold one. */
+    private List<Scenario> hits(Fleet fleet) {
+        var alone = new ArrayList<Round>();
+        var beside = new ArrayList<Round>();
+        try (Crowd crowd = Crowd.gather(plan.clients(), fleet.ports());
+                Crowd client = Crowd.gather(1, fleet.ports().subList(0, 1))) {
+            client.ask(HIT);
+            for (int i = 1; i <= plan.rounds(); i++) {
+                settle();
+                alone.add(board.show(Verdict.HITS_ALONE, i, Round.of(until(client, SETTLING::toNanos), 0)));
+                String cold = "/products/beside-" + i;
+                Thread stampede = Thread.ofPlatform().start(() -> crowd.ask(cold));
+                List<Reply> hits = until(client, () -> stampede.isAlive() ? Long.MAX_VALUE : 0);
+                beside.add(board.show(Verdict.HITS_BESIDE, i, Round.of(hits, 0)));
+            }
+        }
+        return List.of(
+                board.sum(new Scenario(Verdict.HITS_ALONE, "Corral, hits alone", "one client of one key", alone)),
+                board.sum(new Scenario(Verdict.HITS_BESIDE, "Corral, hits beside a stampede",
+                        "the same while " + plan.clients() + " clients ask for a cold key", beside)));
+    }
+
+    private static List<Reply> until(Crowd client, LongSupplier limit) {
+        long start = System.nanoTime();
+        var replies = new ArrayList<Reply>();
+        do {
+            replies.addAll(client.ask(HIT));
+        } while (System.nanoTime() - start < limit.getAsLong());
+        return replies;
     }
 
     private List<String> keys(String prefix) {

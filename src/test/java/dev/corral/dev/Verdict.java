@@ -12,6 +12,8 @@ final class Verdict {
     static final String MANY = "many";
     static final String PRIVATE_FIRST = "private-first";
     static final String PRIVATE_AGAIN = "private-again";
+    static final String HITS_ALONE = "hits-alone";
+    static final String HITS_BESIDE = "hits-beside";
 
     private Verdict() {}
 
@@ -31,6 +33,7 @@ final class Verdict {
         return switch (id) {
             case ON, MANY -> shared(round);
             case PRIVATE_FIRST, PRIVATE_AGAIN -> unshared(round);
+            case HITS_ALONE, HITS_BESIDE -> notOk(round);
             default -> List.of();
         };
     }
