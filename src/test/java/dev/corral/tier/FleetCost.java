@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -46,6 +47,8 @@ class FleetCost {
     private static final int PURGES = 5;
     private static final int COLD_KEYS = 5;
     private static final String BODY = "x".repeat(1 << 10);
+    private static final String LARGE = "x".repeat(2_000_000);
+    private static final int LARGE_KEY = 1_000;
     /** As long as a replica's own with some traffic: its vitals, a histogram and some flights. */
     private static final String STATUS = "{\"version\":\"1\",\"position\":1,\"latency\":\"" + "x".repeat(1_150) + "\"}";
 
@@ -106,7 +109,8 @@ class FleetCost {
                 Counts idle = counts(redis).minus(start, 1).per(seconds(begun));
                 print(size, "idle, a second", idle);
                 print(size, "a purge that waits for all", each(redis, idle, PURGES, i -> purge(fleet, i)));
-                print(size, "a cold key that all want", each(redis, idle, COLD_KEYS, i -> coldKey(fleet, i)));
+                print(size, "a cold key that all want", each(redis, idle, COLD_KEYS, i -> coldKey(fleet, i, BODY)));
+                print(size, "the same of 2 MB", each(redis, idle, 1, i -> coldKey(fleet, LARGE_KEY + i, LARGE)));
             } finally {
                 beats.forEach(Disposable::dispose);
                 Flux.fromIterable(fleet)
@@ -150,14 +154,26 @@ class FleetCost {
         STANDINGS.of(fleet.getFirst()).block(BOUND);
     }
 
-    private static void coldKey(List<Replica> fleet, int number) {
+    /** One fetch, and everybody has its body; how long that takes is told, not judged. */
+    private static void coldKey(List<Replica> fleet, int number, String body) {
         Key key = Key.of("cold" + number);
-        List<Outcome<String>> outcomes = Flux.fromIterable(fleet)
-                .flatMap(one -> coalescer(one).join(new Want(key)).subscribeOn(Schedulers.parallel()), fleet.size())
-                .collectList()
+        var fetches = new AtomicInteger();
+        long begun = System.nanoTime();
+        Integer same = Flux.fromIterable(fleet)
+                .flatMap(one -> coalescer(one).join(new Want(key, body, fetches))
+                        .subscribeOn(Schedulers.parallel())
+                        .map(outcome -> outcome instanceof Outcome.Landed<String> landed
+                                && landed.value().length() == body.length() ? 1 : 0),
+                        fleet.size())
+                .reduce(Integer::sum)
                 .blockOptional(BOUND)
                 .orElseThrow();
-        assertThat(outcomes).hasSize(fleet.size());
+        if (body.equals(LARGE)) {
+            System.out.printf(Locale.ROOT, "%d replicas have %d bytes each after %.1f s%n", same, body.length(),
+                    seconds(begun));
+        }
+        assertThat(same).isEqualTo(fleet.size());
+        assertThat(fetches).hasValue(1);
     }
 
     private static Coalescer<Key, String> coalescer(Replica replica) {
@@ -166,7 +182,7 @@ class FleetCost {
                 RandomGenerator.getDefault(), Events.NONE);
     }
 
-    private record Want(Key key) implements Ask<Key, String> {
+    private record Want(Key key, String body, AtomicInteger fetches) implements Ask<Key, String> {
 
         @Override
         public boolean accepts(String value, boolean awaited) {
@@ -175,8 +191,9 @@ class FleetCost {
 
         @Override
         public Mono<Filled<Key, String>> fill(Optional<String> seen, long position) {
+            fetches.incrementAndGet();
             return Mono.delay(Duration.ofMillis(120))
-                    .map(late -> new Filled.Share<>(BODY, List.of(new Write<>(key, BODY, Duration.ofMinutes(5))),
+                    .map(late -> new Filled.Share<>(body, List.of(new Write<>(key, body, Duration.ofMinutes(5))),
                             true));
         }
 
