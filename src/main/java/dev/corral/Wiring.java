@@ -457,8 +457,8 @@ final class Wiring {
                 .maxConcurrentCalls(route.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build();
-        var origin = new Origin(upstream, breakers.of(route.id()), bulkheads.bulkhead(route.id(), limit), names,
-                purges.fleetClock());
+        var origin = new Origin(upstream, commonPath(route.path()), breakers.of(route.id()),
+                bulkheads.bulkhead(route.id(), limit), names, purges.fleetClock());
         originTls.keep(route, origin);
         var host = Route.HostRule.of(route.host());
         boolean keyed = host instanceof Route.HostRule.OfClient;
@@ -470,6 +470,15 @@ final class Wiring {
         return new Route(route.id(), PathPatternParser.defaultInstance.parse(route.path()), upstream, origin, host,
                 rules, query,
                 route.key().fields(), policy, patience);
+    }
+
+    /** The part of a pattern that all its paths begin with, up to a slash: {@code /shop/} of {@code /shop/**}. */
+    private static String commonPath(String pattern) {
+        int end = 0;
+        while (end < pattern.length() && "*?{".indexOf(pattern.charAt(end)) < 0) {
+            end++;
+        }
+        return pattern.substring(0, pattern.lastIndexOf('/', end - 1) + 1);
     }
 
     /** What does not go to the origin with a fetch for everybody: what it might reflect, unless the key tells it apart. */

@@ -42,7 +42,7 @@ class RouteBreakersTest {
 
         assertThat(config.getSlidingWindowType()).isEqualTo(SlidingWindowType.TIME_BASED);
         assertThat(config.getSlidingWindowSize()).isEqualTo(10);
-        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(10);
+        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(5);
         assertThat(config.getFailureRateThreshold()).isEqualTo(50);
         assertThat(config.getPermittedNumberOfCallsInHalfOpenState()).isEqualTo(1);
         assertThat(config.isAutomaticTransitionFromOpenToHalfOpenEnabled()).isTrue();
@@ -73,7 +73,7 @@ class RouteBreakersTest {
         assertThat(config.getSlidingWindowType()).isEqualTo(SlidingWindowType.COUNT_BASED);
         assertThat(config.getSlidingWindowSize()).isEqualTo(100);
         assertThat(config.getPermittedNumberOfCallsInHalfOpenState()).isEqualTo(10);
-        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(10);
+        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(5);
     }
 
     @Test
@@ -106,7 +106,7 @@ class RouteBreakersTest {
     void aSettingForAnotherRouteIsNotForThisOne() {
         CircuitBreakerConfig config = config("resilience4j.circuitbreaker.instances.other.minimum-number-of-calls=3");
 
-        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(10);
+        assertThat(config.getMinimumNumberOfCalls()).isEqualTo(5);
         assertThat(waits(config, 1).getFirst()).isLessThan(2_000);
     }
 }

@@ -15,6 +15,7 @@ import dev.corral.http.Policy;
 import dev.corral.http.Reuse;
 import dev.corral.http.Stored;
 import dev.corral.http.Storing;
+import dev.corral.http.Streams;
 import dev.corral.http.Validation;
 import dev.corral.http.Variant;
 import dev.corral.http.Varies;
@@ -43,9 +44,6 @@ import reactor.core.publisher.Mono;
  * to be written where. Holds the answer that is for this request alone until it is written or the request has ended.
  */
 final class Fetch {
-
-    /** How long an answer too large to store keeps others from waiting for it: its size is a guess about the next one's. */
-    private static final Duration TOO_LARGE = Duration.ofSeconds(30);
 
     /** How long those who wait find a pointer in the lane they wait in: longer than the poll of a second. */
     private static final Duration ONWARD = Duration.ofSeconds(3);
@@ -148,7 +146,7 @@ final class Fetch {
 
     /** One fetch for this request alone, in the client's own words. */
     Mono<Alone> alone(Optional<Flux<DataBuffer>> body) {
-        return fetched(position -> ask(request.own(body), true, head -> Intake.STREAM).map(answer -> {
+        return fetched(position -> ask(request.own(body), true, Fetch::passing).map(answer -> {
             keep(answer);
             return new Alone.Own(answer, false);
         }));
@@ -168,7 +166,7 @@ final class Fetch {
         return fetched(position -> {
             var decision = new Decision();
             return ask(request.shared(Fields.NONE), false,
-                    head -> decision.on(head) instanceof Storing.Share ? Intake.COLLECT : Intake.STREAM)
+                    head -> decision.on(head) instanceof Storing.Share share ? collecting(head, share) : passing(head))
                     .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
         });
     }
@@ -224,6 +222,14 @@ final class Fetch {
                         leg.cancelled();
                     });
         });
+    }
+
+    private static Intake passing(Head head) {
+        return Streams.declared(head) ? Intake.STREAM_WITH_PAUSES : Intake.STREAM;
+    }
+
+    private static Intake collecting(Head head, Storing.Share share) {
+        return Streams.possible(head, share) ? Intake.COLLECT_BRIEFLY : Intake.COLLECT;
     }
 
     private void told(String result, long start) {
@@ -331,9 +337,9 @@ final class Fetch {
                 return Intake.COLLECT;
             }
             return switch (decision.on(head)) {
-                case Storing.Share share -> Intake.COLLECT;
-                case Storing.Fail fail -> Intake.COLLECT;
-                case Storing.Withhold withhold -> Intake.STREAM;
+                case Storing.Share share -> collecting(head, share);
+                case Storing.Fail fail -> Streams.declared(head) ? passing(head) : Intake.COLLECT;
+                case Storing.Withhold withhold -> passing(head);
             };
         }
 
@@ -369,12 +375,22 @@ final class Fetch {
             return switch (storing) {
                 case Storing.Share share -> {
                     keep(streaming);
-                    yield new Filled.Withhold<>(List.of(marker("too-large", TOO_LARGE)));
+                    yield new Filled.Withhold<>(
+                            List.of(marker(uncollected(share, streaming), policy().hitForMiss())));
                 }
                 case Storing.Withhold withhold -> withhold(withhold, streaming);
                 case Storing.Fail fail -> fail(failure(streaming.head().status(), Optional.empty()), true,
                         Optional.of(streaming));
             };
+        }
+
+        /** Why a response that may be shared was not collected. */
+        private String uncollected(Storing.Share share, Answer.Streaming streaming) {
+            if (Streams.possible(streaming.head(), share)) {
+                return "stream";
+            }
+            Duration time = Duration.between(streaming.requestTime(), edge.clock().instant());
+            return time.compareTo(request.route().upstream().timeout()) >= 0 ? "too-slow" : "too-large";
         }
 
         private Filled<Key, Entry> share(Stored stored) {

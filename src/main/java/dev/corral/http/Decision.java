@@ -91,6 +91,9 @@ final class Decision {
         if (Variant.star(head)) {
             return Optional.of("vary-star");
         }
+        if (Streams.declared(head)) {
+            return Optional.of("stream");
+        }
         boolean open = open();
         if (asked.authorized() && !open && !said.mustRevalidate()) {
             // Section 3.5.

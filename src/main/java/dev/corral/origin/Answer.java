@@ -28,7 +28,7 @@ public sealed interface Answer {
      * subscribe to the body exactly once, or {@link #discard()} it. Unclaimed for the origin's timeout it discards itself.
      *
      * @param body with backpressure; every buffer is the reader's to release. Ends with {@link OriginFailed} when cut short,
-     *        malformed or silent for the origin's timeout, with {@link java.util.concurrent.TimeoutException} when the reader
+     *        malformed or silent for the origin's timeout (or for the longest pause of a stream), with {@link java.util.concurrent.TimeoutException} when the reader
      *        asks for nothing for a minute. Cancelling closes the connection
      */
     record Streaming(Head head, Flux<DataBuffer> body, Instant requestTime, Instant responseTime) implements Answer {

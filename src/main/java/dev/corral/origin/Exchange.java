@@ -78,6 +78,8 @@ final class Exchange {
     private final Clock clock;
     private final Optional<Upload> upload;
 
+    private final long start = System.nanoTime();
+
     /** Whether whoever asked has left, and not with the answer in his hands. */
     private volatile boolean left;
     /** Whether the attempt was cancelled; that waits for its connection. */
@@ -116,7 +118,17 @@ final class Exchange {
 
     private Mono<Answer> inTime(Mono<Answer> attempts) {
         return upload.map(sent -> attempts.timeout(sent.standstill(upstream.timeout())))
-                .orElseGet(() -> attempts.timeout(upstream.timeout()));
+                .orElseGet(() -> attempts.timeout(Mono.defer(() -> Mono.delay(rest())).then(Mono.defer(this::late))));
+    }
+
+    /** How much is left of the time in which the whole response is to come. */
+    private Duration rest() {
+        return upstream.timeout().minusNanos(System.nanoTime() - start);
+    }
+
+    /** The time is over. A body on its way in has the same limit, and knows whether it is alive. */
+    private Mono<Void> late() {
+        return inflow.isPresent() ? Mono.never() : Mono.empty();
     }
 
     // exchange() is deprecated because it leaves the body to its caller; the other forms drain what is not read at once.
@@ -221,7 +233,8 @@ final class Exchange {
         var arrival = new Arrival(head, length(head), requestTime, clock.instant());
         Intake wish = intake.apply(head);
         return Mono.<Answer>create(sink -> {
-            var body = new Inflow(upstream, patience, permit, used, arrival, wish, sink);
+            var body = new Inflow(upstream, patience, permit, used, arrival, wish,
+                    upload.isPresent() ? upstream.timeout() : rest(), sink);
             inflow = Optional.of(body);
             sink.onCancel(body::discard);
             response.body(BodyExtractors.toDataBuffers()).concatWith(Mono.defer(() -> end(used))).subscribe(body);
@@ -255,7 +268,7 @@ final class Exchange {
 
     private void failed(Throwable error) {
         if (error instanceof OriginFailed failure) {
-            permit.failed(failure);
+            permit.failed(failure, line.isPresent());
         }
         permit.leave();
         // An error went out, so no answer did: if one was on its way at the same moment, nobody has it.

@@ -1,142 +1,131 @@
 package dev.corral.origin;
 
+import dev.corral.origin.BreakerState.Permission;
 import io.github.resilience4j.bulkhead.Bulkhead;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
-import io.github.resilience4j.circuitbreaker.CircuitBreaker.State;
-import io.github.resilience4j.circuitbreaker.CircuitBreaker.StateTransition;
-import io.github.resilience4j.core.IntervalFunction;
 import java.time.Clock;
-import java.time.Duration;
-import java.time.Instant;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicLong;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
-import org.slf4j.event.Level;
 
 /**
- * The way in to one origin: first its circuit breaker, then a place among those under way. Never waits. Thread-safe. Works the
- * two by hand, because their Reactor operators give a permit back at the first signal, long before a streamed body is over.
+ * The way in to one origin: first the circuit breaker of the endpoint and that of the route, then a place among those under way. Never
+ * waits. Thread-safe. Works them by hand, because their Reactor operators give a permit back at the first signal, long before a
+ * streamed body is over.
+ *
+ * <p>
+ * The route's breaker judges whether the origin can be reached, the endpoint's whether it responds: one slow endpoint does not shut
+ * its route.
  */
 final class Gate {
 
-    /** When there is no telling how long the breaker stays shut: it is trying the origin out, or was forced open. */
-    private static final Duration SOON = Duration.ofSeconds(1);
-
-    private static final Logger log = LoggerFactory.getLogger(Gate.class);
-
-    private record Closure(Instant until, int attempt) {}
-
     private final String origin;
-    private final CircuitBreaker breaker;
+    private final BreakerState route;
+    private final Endpoints endpoints;
     private final Bulkhead bulkhead;
-    private final Clock clock;
-    private volatile Closure closure = new Closure(Instant.MIN, 0);
-    /** Counts the breaker's changes of state. */
-    private final AtomicLong epoch = new AtomicLong();
 
-    Gate(String origin, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
+    /** @param prefix the part of every path that the route has in common */
+    Gate(String origin, String prefix, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
         this.origin = origin;
-        this.breaker = breaker;
+        this.route = new BreakerState(origin, breaker, clock);
+        this.endpoints = new Endpoints(origin, prefix, breaker.getCircuitBreakerConfig(), clock);
         this.bulkhead = bulkhead;
-        this.clock = clock;
-        breaker.getEventPublisher().onStateTransition(event -> closed(event.getStateTransition()));
+        breaker.getEventPublisher().onReset(reset -> endpoints.reset());
     }
 
     /**
      * A permit, which must be left.
      *
-     * @throws OriginShut when the breaker is open
+     * @param target what is to be asked for
+     * @throws OriginShut when a breaker is open
      * @throws OriginFull when all places are taken
      */
-    Permit enter() {
-        if (!breaker.tryAcquirePermission()) {
-            throw new OriginShut(origin, remaining());
+    Permit enter(String target) {
+        Permission toOrigin = route.enter().orElseThrow(() -> new OriginShut(origin, route.remaining()));
+        Optional<Permission> toEndpoint = Optional.empty();
+        if (!route.passive()) {
+            BreakerState endpoint = endpoints.of(target);
+            toEndpoint = endpoint.enter();
+            if (toEndpoint.isEmpty()) {
+                toOrigin.forget();
+                throw new OriginShut(origin, endpoint.remaining());
+            }
         }
         if (!bulkhead.tryAcquirePermission()) {
-            breaker.releasePermission();
+            toOrigin.forget();
+            toEndpoint.ifPresent(Permission::forget);
             throw new OriginFull(origin);
         }
-        return new Permit();
+        return new Permit(toOrigin, toEndpoint);
     }
 
-    private Duration remaining() {
-        Instant now = clock.instant();
-        Instant until = closure.until;
-        return until.isAfter(now) ? Duration.between(now, until) : SOON;
+    Endpoints endpoints() {
+        return endpoints;
     }
 
-    /** The breaker keeps its end to itself; it can be had from when it opened and how long it waits. */
-    private void closed(StateTransition transition) {
-        epoch.incrementAndGet();
-        tell(transition);
-        if (transition.getToState() == State.OPEN) {
-            int attempt = transition.getFromState() == State.HALF_OPEN ? closure.attempt + 1 : 1;
-            closure = new Closure(clock.instant().plusMillis(wait(attempt)), attempt);
-        }
-    }
-
-    private long wait(int attempt) {
-        IntervalFunction waits = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState();
-        return waits instanceof LastInterval last ? last.millis() : waits.apply(attempt);
-    }
-
-    private void tell(StateTransition transition) {
-        // Who was well and is left alone from now on wants a human; what follows is the story of it.
-        Level level = transition.getFromState() == State.CLOSED ? Level.WARN : Level.INFO;
-        log.atLevel(level)
-                .log("Origin {}: its circuit breaker was {} and is {}", origin, transition.getFromState(),
-                        transition.getToState());
-    }
-
-    /**
-     * The right to one exchange. Each method may be called again and by any thread; only its first call counts. The breaker hears of
-     * it only while it is in the state in which it gave the permit: what was sent before an outage was noticed, and fails late, says
-     * nothing about the origin of today.
-     */
+    /** The right to one exchange. Each method may be called again and by any thread; only its first call counts. */
     final class Permit {
 
-        private final long since;
-        private final long given;
-        private final AtomicBoolean undecided = new AtomicBoolean(true);
-        private final AtomicBoolean sound = new AtomicBoolean(true);
+        private final Permission toOrigin;
+        private final Optional<Permission> toEndpoint;
         private final AtomicBoolean inside = new AtomicBoolean(true);
 
-        private Permit() {
-            this.since = breaker.getCurrentTimestamp();
-            this.given = epoch.get();
-        }
-
-        private boolean current() {
-            return epoch.get() == given;
+        private Permit(Permission toOrigin, Optional<Permission> toEndpoint) {
+            this.toOrigin = toOrigin;
+            this.toEndpoint = toEndpoint;
         }
 
         /** The origin answered, whatever the status. */
         void answered() {
-            if (undecided.compareAndSet(true, false) && current()) {
-                breaker.onSuccess(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit());
-            }
+            toOrigin.succeeded();
+            toEndpoint.ifPresent(Permission::succeeded);
         }
 
         /**
          * The origin failed: also after it had answered, when a streamed body breaks off. That one then counts as a success and a
          * failure, since a breaker that is half open cannot wait for the end of a long body.
+         *
+         * <p>
+         * What came and is no valid response is not silence: only that no response came, or not all of it, is a failure.
+         *
+         * @param connected whether there was a connection to the origin
          */
-        void failed(OriginFailed failure) {
-            undecided.set(false);
-            if (sound.compareAndSet(true, false) && current()) {
-                breaker.onError(breaker.getCurrentTimestamp() - since, breaker.getTimestampUnit(), failure);
+        void failed(OriginFailed failure, boolean connected) {
+            switch (failure.reason()) {
+                case UNREACHABLE -> unreachable(failure);
+                case TIMED_OUT -> {
+                    if (connected) {
+                        silent(failure);
+                    } else {
+                        unreachable(failure);
+                    }
+                }
+                case CUT_SHORT -> silent(failure);
+                case MALFORMED -> answered();
             }
         }
 
-        /** If nothing is known of the exchange yet, the breaker forgets it. */
+        private void unreachable(OriginFailed failure) {
+            toOrigin.failed(failure);
+            toEndpoint.ifPresent(Permission::forget);
+        }
+
+        /** Of the endpoint; for an origin that is being tried out it is the same whether it cannot be reached or does not respond. */
+        private void silent(OriginFailed failure) {
+            if (toOrigin.trial()) {
+                toOrigin.failed(failure);
+            } else {
+                toOrigin.forget();
+            }
+            toEndpoint.ifPresent(endpoint -> endpoint.failed(failure));
+        }
+
+        /** If nothing is known of the exchange yet, the breakers forget it. */
         void forget() {
-            if (undecided.compareAndSet(true, false) && current()) {
-                breaker.releasePermission();
-            }
+            toOrigin.forget();
+            toEndpoint.ifPresent(Permission::forget);
         }
 
-        /** Gives the place back. If the exchange ended neither way, the breaker forgets it. */
+        /** Gives the place back. If the exchange ended neither way, the breakers forget it. */
         void leave() {
             forget();
             if (inside.compareAndSet(true, false)) {

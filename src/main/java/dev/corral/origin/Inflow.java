@@ -26,7 +26,7 @@ import reactor.core.publisher.Operators;
 
 /**
  * The body of one answer on its way in: collected at first, if it is to be, and handed on as a stream as soon as it turns out
- * too large, from its first byte and on the same subscription. Holds at most the largest body plus one piece.
+ * too large or too slow, from its first byte and on the same subscription. Holds at most the largest body plus one piece.
  *
  * <p>
  * One thread: whatever is called from elsewhere (request, cancel, subscribe) hops to the connection's event loop first, where
@@ -44,6 +44,12 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         COLLECTING, OFFERED, READING, OVER
     }
 
+    /** How long a body is collected that may be a stream: a page that is ready comes in less, and nobody notices it. */
+    private static final Duration BRIEFLY = Duration.ofMillis(100);
+
+    /** The longest pause of a stream, at least: as nginx has it (proxy_read_timeout). */
+    private static final Duration PAUSE = Duration.ofSeconds(60);
+
     private static final byte[] NOTHING = {};
 
     private final Upstream upstream;
@@ -52,6 +58,8 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private final Line line;
     private final Arrival arrival;
     private final MonoSink<Answer> sink;
+    private final Intake intake;
+    private final Duration time;
     private final boolean collect;
     private final long most;
     private volatile boolean handedOver;
@@ -68,13 +76,19 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private Optional<Throwable> failure = Optional.empty();
     /** What the reader asked for that the source has not been asked for. */
     private long wanted;
-    /** What the source has been asked for and has not given. */
+    /** What the source has been asked for by the reader and has not given. */
     private long owed;
+    /** Whether the source has been asked for one piece more than the reader wanted, and has not given it. */
+    private boolean ahead;
     private boolean passing;
     private long since;
 
-    /** @param patience how long a reader may ask for nothing */
+    /**
+     * @param patience how long a reader may ask for nothing
+     * @param time     how much is left of the time in which the whole response was to come
+     */
     Inflow(Upstream upstream, Duration patience, Permit permit, Line line, Arrival arrival, Intake intake,
+            Duration time,
             MonoSink<Answer> sink) {
         this.upstream = upstream;
         this.patience = patience;
@@ -83,7 +97,9 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         this.arrival = arrival;
         this.sink = sink;
         this.most = upstream.maxBody().toBytes();
-        this.collect = intake == Intake.COLLECT && arrival.length <= most;
+        this.intake = intake;
+        this.time = time;
+        this.collect = (intake == Intake.COLLECT || intake == Intake.COLLECT_BRIEFLY) && arrival.length <= most;
     }
 
     /** Whether there is an answer out that answers for itself: the exchange is over. */
@@ -123,6 +139,8 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         if (phase == Phase.OVER) {
             source.cancel();
         } else if (collect) {
+            boolean brief = intake == Intake.COLLECT_BRIEFLY && BRIEFLY.compareTo(time) < 0;
+            alarm((brief ? BRIEFLY : time).toNanos(), this::collectedLongEnough);
             source.request(1);
         } else {
             offer();
@@ -133,6 +151,7 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     public void onNext(DataBuffer piece) {
         switch (phase) {
             case COLLECTING -> {
+                mark();
                 collect(piece);
                 // One at a time: what has been asked for cannot be taken back when this becomes a stream.
                 if (size <= most) {
@@ -142,11 +161,20 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
                 }
             }
             case READING -> {
+                if (ahead && owed == 0) {
+                    ahead = false;
+                    collect(piece);
+                    return;
+                }
                 owed = Operators.subOrZero(owed, owed == Long.MAX_VALUE ? 0 : 1);
                 mark();
                 reader.onNext(piece);
             }
-            case OFFERED, OVER -> DataBufferUtils.release(piece);
+            case OFFERED -> {
+                ahead = false;
+                collect(piece);
+            }
+            case OVER -> DataBufferUtils.release(piece);
         }
     }
 
@@ -173,7 +201,7 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
             Throwable named = OriginFailed.from(error, upstream.id(), true);
             failure = Optional.of(named);
             if (named instanceof OriginFailed failed) {
-                permit.failed(failed);
+                permit.failed(failed, true);
             }
             settle();
         }
@@ -198,9 +226,26 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         size += more;
     }
 
+    /** It has not come to its end in time. What is alive goes on as a stream: a long response is no failure of the origin. */
+    private void collectedLongEnough() {
+        if (phase != Phase.COLLECTING) {
+            return;
+        }
+        boolean alive = size > 0 && System.nanoTime() - since < upstream.timeout().toNanos() / 2;
+        if (alive || intake == Intake.COLLECT_BRIEFLY) {
+            ahead = true;
+            offer();
+        } else {
+            over();
+            source.cancel();
+            sink.error(new OriginFailed(Reason.TIMED_OUT, upstream.id()));
+        }
+    }
+
     // The reader's side.
 
     private void offer() {
+        timer.dispose();
         phase = Phase.OFFERED;
         handedOver = true;
         permit.answered();
@@ -273,7 +318,12 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
                 mark();
             }
             owed = Operators.addCap(owed, n);
-            source.request(n);
+            // One that is on its way already need not be asked for.
+            long more = ahead && n != Long.MAX_VALUE ? n - 1 : n;
+            ahead = false;
+            if (more > 0) {
+                source.request(more);
+            }
         }
     }
 
@@ -296,9 +346,18 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
 
     /** The turn may change in the meantime: so it never looks later than the shorter of the two bounds. */
     private void watch(Duration rest) {
-        long nanos = Math.min(rest.toNanos(), Math.min(upstream.timeout().toNanos(), patience.toNanos()));
-        var alarm = line.loop().schedule(this::look, nanos, TimeUnit.NANOSECONDS);
+        alarm(Math.min(rest.toNanos(), Math.min(upstream.timeout().toNanos(), patience.toNanos())), this::look);
+    }
+
+    private void alarm(long nanos, Runnable then) {
+        var alarm = line.loop().schedule(then, nanos, TimeUnit.NANOSECONDS);
         timer = () -> alarm.cancel(false);
+    }
+
+    private Duration silence() {
+        boolean pauses = intake == Intake.STREAM_WITH_PAUSES && phase == Phase.READING
+                && PAUSE.compareTo(upstream.timeout()) > 0;
+        return pauses ? PAUSE : upstream.timeout();
     }
 
     private void look() {
@@ -306,7 +365,7 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
             return;
         }
         boolean readersTurn = phase == Phase.READING && owed == 0;
-        Duration rest = (readersTurn ? patience : upstream.timeout()).minusNanos(System.nanoTime() - since);
+        Duration rest = (readersTurn ? patience : silence()).minusNanos(System.nanoTime() - since);
         if (rest.isPositive()) {
             watch(rest);
         } else if (phase == Phase.OFFERED) {
@@ -315,7 +374,9 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
             fail(new TimeoutException("the reader of the body asked for nothing for " + patience));
         } else {
             var late = new OriginFailed(Reason.TIMED_OUT, upstream.id());
-            permit.failed(late);
+            if (intake != Intake.STREAM_WITH_PAUSES) {
+                permit.failed(late, true);
+            }
             fail(late);
         }
     }

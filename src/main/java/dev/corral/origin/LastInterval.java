@@ -23,6 +23,11 @@ public final class LastInterval implements IntervalFunction {
         return interval;
     }
 
+    /** One of its own for another breaker. */
+    LastInterval copy() {
+        return new LastInterval(intervals);
+    }
+
     /** The last interval, in milliseconds; 0 before the first. */
     long millis() {
         return millis;

@@ -60,16 +60,19 @@ public final class Origin implements AutoCloseable {
     /**
      * An origin without a connection yet.
      *
-     * @param breaker counts as a failure only that no whole answer was had, never a status
+     * @param breaker counts as a failure only that the origin cannot be reached. One like it for each first path segment counts that
+     *        no whole response was had there, never a status
+     * @param prefix the part of every path that the route has in common, such as {@code /shop/}; {@code /} when there is none
      * @param names finds the addresses of the origin's name; stays open when this is closed
      * @throws IllegalArgumentException when breaker or bulkhead could block an event loop, or the bulkhead admits too many
      */
-    public Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead,
+    public Origin(Upstream upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
             AddressResolverGroup<InetSocketAddress> names, Clock clock) {
-        this(upstream, breaker, bulkhead, names, clock, PATIENCE);
+        this(upstream, prefix, breaker, bulkhead, names, clock, PATIENCE);
     }
 
-    Origin(Upstream upstream, CircuitBreaker breaker, Bulkhead bulkhead, AddressResolverGroup<InetSocketAddress> names,
+    Origin(Upstream upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
+            AddressResolverGroup<InetSocketAddress> names,
             Clock clock, Duration patience) {
         require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), upstream, "its bulkhead must not wait");
         require(bulkhead.getBulkheadConfig().getMaxConcurrentCalls() <= upstream.concurrency(), upstream,
@@ -79,7 +82,7 @@ public final class Origin implements AutoCloseable {
         this.upstream = upstream;
         this.patience = patience;
         this.clock = clock;
-        this.gate = new Gate(upstream.id(), breaker, bulkhead, clock);
+        this.gate = new Gate(upstream.id(), prefix, breaker, bulkhead, clock);
         this.names = names;
         this.addresses = new OriginAddresses(least(CONNECT_AT_MOST, upstream.timeout()), System::nanoTime);
         this.lines = lines(upstream.ssl());
@@ -89,7 +92,8 @@ public final class Origin implements AutoCloseable {
      * The answer to one request; one subscription is one request. Nothing is sent before it.
      *
      * <p>
-     * The timeout bounds all from the subscription to the answer; while a request has a body on its way, from its last piece. A
+     * The timeout bounds all from the subscription to the response, but for a body that is alive; while a request has a body on its
+     * way, from its last piece. A
      * request of which no byte left is sent once more, on a new connection, and so is a GET or HEAD without body that found its
      * pooled connection dead; nothing else ever is. Cancelling closes the connection. Signals come on an event loop: do not block.
      *
@@ -109,8 +113,14 @@ public final class Origin implements AutoCloseable {
      *                 second try again
      */
     public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake, Consumer<Head> interims) {
-        return Mono.defer(() -> new Exchange(upstream, patience, request, intake, interims, gate.enter(), clock)
-                .answer(lines.pooled(), lines.anew(), () -> closed));
+        return Mono.defer(
+                () -> new Exchange(upstream, patience, request, intake, interims, gate.enter(request.target()), clock)
+                        .answer(lines.pooled(), lines.anew(), () -> closed));
+    }
+
+    /** Failed calls of all endpoints within their windows. */
+    int endpointFailures() {
+        return gate.endpoints().failures();
     }
 
     /** From now on new connections are opened with these keys and this trust; older ones end with their exchanges, or idle. */

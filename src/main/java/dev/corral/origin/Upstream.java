@@ -12,8 +12,8 @@ import org.springframework.util.unit.DataSize;
  *
  * @param id the route's, for logs and the connection pool's name
  * @param base scheme, host and optionally port and a path that goes before every target
- * @param timeout from the call to the answer's head and, when it is collected, to the end of its body; of a streamed body,
- *        the longest silence
+ * @param timeout from the call to the response's head and, when it is collected, to the end of its body; what comes in later than
+ *        that is streamed. Of a streamed body, the longest silence
  * @param maxBody the largest body that is collected; a larger one is streamed
  * @param concurrency how many exchanges may be under way, and connections open, at once
  * @param connectionMaxLife the age beyond which a connection takes no further request: the origin's name may mean another

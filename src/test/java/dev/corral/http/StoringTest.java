@@ -34,6 +34,10 @@ class StoringTest {
             "``                          | 428 | Cache-Control: max-age=60                      | status        | 6585 3",
             "``                          | 431 | Cache-Control: max-age=60                      | status        | 6585 5",
             "``                          | 299 | Cache-Control: max-age=60, must-understand     | not-understood| 9111 5.2.2.3",
+            "``                          | 200 | Content-Type: text/event-stream                | stream        | no end",
+            "``                          | 200 | Content-Type: Text/Event-Stream;x=1^Cache-Control: max-age=9 | stream | no end",
+            "``                          | 200 | Content-Type: application/grpc+proto           | stream        | no end",
+            "``                          | 200 | X-Accel-Buffering: NO^Cache-Control: max-age=9 | stream        | no end",
             "Cookie: a=b                 | 200 | ETag: `1`                                      | cookie        | stated freshness only",
             "Cookie: a=b                 | 200 | Cache-Control: no-cache                        | cookie        | stated freshness only",
             "Cookie: a=b                 | 200 | Cache-Control: max-age=0                       | cookie        | stated freshness only",
@@ -96,6 +100,7 @@ class StoringTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "``               | 200 | ``                                                          | 0     | like max-age=0",
             "``               | 200 | Cache-Control: no-cache, max-age=60                         | 60    | 9111 5.2.2.4",
+            "``               | 200 | X-Accel-Buffering: yes^Content-Type: application/json       | 0     | no stream",
             "``               | 404 | ``                                                          | 0     | 9110 15.1",
             "``               | 302 | Cache-Control: public                                       | 0     | 9111 3",
             "``               | 403 | Cache-Control: max-age=5                                    | 5     | 9111 3",

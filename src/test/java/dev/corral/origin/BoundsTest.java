@@ -139,10 +139,78 @@ class BoundsTest {
         }
     }
 
+    /** A long response that is alive is no failure: what is not complete in time goes on as a stream, from its first byte. */
     @Test
-    void aCollectedBodyIsBoundedInTotalHoweverItDribbles() throws Exception {
-        try (var server = dribbles(LONG_HEAD, SHORT.dividedBy(10), 1_000); var rig = impatient(server)) {
-            assertThatThrownBy(() -> rig.whole(get("/"))).satisfies(error -> assertReason(error, Reason.TIMED_OUT));
+    void aCollectedBodyThatIsAliveAtTheEndOfItsTimeIsHandedOnAsAStream() throws Exception {
+        try (var server = dribbles("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", SHORT, 20);
+                var rig = patient(server)) {
+            var answer = (Answer.Streaming) rig.fetch(get("/")).blockOptional(Rig.LONG).orElseThrow();
+
+            assertThat(text(answer.body()).block(Rig.LONG)).isEqualTo("x".repeat(20));
+            assertThat(rig.failures()).isZero();
+            assertThat(rig.successes()).isEqualTo(1);
+            await().untilAsserted(() -> assertThat(rig.free()).isEqualTo(4));
+        }
+    }
+
+    /** What has been read ahead waits for a reader that asks for one piece at a time. */
+    @Test
+    void aReaderOfWhatWasHandedOnGetsNoMoreThanItAskedFor() throws Exception {
+        try (var server = dribbles("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", SHORT, 20);
+                var rig = patient(server)) {
+            var answer = (Answer.Streaming) rig.fetch(get("/")).blockOptional(Rig.LONG).orElseThrow();
+            var all = new StringBuilder();
+
+            StepVerifier.create(answer.body().map(Rig::text).doOnNext(all::append), 0)
+                    .expectSubscription()
+                    .expectNoEvent(SHORT.multipliedBy(3))
+                    .thenRequest(1)
+                    .expectNextCount(1)
+                    .expectNoEvent(SHORT.multipliedBy(3))
+                    .thenRequest(Long.MAX_VALUE)
+                    .thenConsumeWhile(piece -> true)
+                    .verifyComplete();
+
+            assertThat(all).hasToString("x".repeat(20));
+        }
+    }
+
+    /** What may be a stream is waited for only for a moment, also when it says nothing at all. */
+    @Test
+    void whatIsCollectedBrieflyIsHandedOnBeforeItsFirstPieceToo() throws Exception {
+        try (var server = stopsAfter("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                var rig = unhurried(server)) {
+            var answer = (Answer.Streaming) rig.origin.fetch(get("/"), head -> Intake.COLLECT_BRIEFLY)
+                    .blockOptional(Rig.LONG)
+                    .orElseThrow();
+
+            answer.discard();
+            assertClosed();
+            assertThat(rig.failures()).isZero();
+        }
+    }
+
+    @Test
+    void whatIsCollectedBrieflyAndComesAtOnceIsWhole() throws Exception {
+        try (var server = new ScriptedOrigin(peer -> {
+            peer.request();
+            peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
+        }); var rig = unhurried(server)) {
+            assertThat(rig.origin.fetch(get("/"), head -> Intake.COLLECT_BRIEFLY).block(Rig.LONG))
+                    .isInstanceOf(Answer.Whole.class);
+        }
+    }
+
+    @Test
+    void aStreamWithPausesMayBeSilentForLongerThanTheTimeout() throws Exception {
+        try (var server = dribbles("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", SHORT.multipliedBy(5), 2);
+                var rig = Rig.to(Rig.timeout(Rig.upstream(server.uri()), SHORT.multipliedBy(2)))) {
+            var answer = (Answer.Streaming) rig.origin.fetch(get("/"), head -> Intake.STREAM_WITH_PAUSES)
+                    .blockOptional(Rig.LONG)
+                    .orElseThrow();
+
+            assertThat(text(answer.body()).block(Rig.LONG)).isEqualTo("xx");
+            assertThat(rig.failures()).isZero();
         }
     }
 
@@ -552,12 +620,94 @@ class BoundsTest {
             peer.request();
             peer.say(LARGE_HEAD + "abc");
         }); var rig = breaking(server, new Hands())) {
-            for (int i = 0; i < 2 && rig.breaker.getState() == CircuitBreaker.State.CLOSED; i++) {
-                StepVerifier.create(text(rig.streaming(get("/")).body()))
-                        .verifyErrorSatisfies(error -> assertReason(error, Reason.CUT_SHORT));
-            }
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.OPEN);
+            StepVerifier.create(text(rig.streaming(get("/shop")).body()))
+                    .verifyErrorSatisfies(error -> assertReason(error, Reason.CUT_SHORT));
+
+            assertThat(rig.failures()).isEqualTo(1);
+            StepVerifier.create(rig.fetch(get("/shop/2"))).verifyError(OriginShut.class);
+            rig.streaming(get("/other")).discard();
         }
+    }
+
+    /** One endpoint that does not respond is left alone by itself: the others are asked as before. */
+    @Test
+    void aSilentEndpointDoesNotShutItsRoute() throws Exception {
+        try (var server = new ScriptedOrigin(peer -> {
+            for (String head = peer.request(); !head.isEmpty(); head = peer.request()) {
+                if (head.startsWith("GET /slow")) {
+                    peer.untilClosed();
+                    return;
+                }
+                peer.say(OK);
+            }
+        });
+                var rig = Rig.to(Rig.timeout(Rig.upstream(server.uri()), Duration.ofSeconds(1)), new Hands(),
+                        breaking -> breaking.slidingWindowSize(4)
+                                .minimumNumberOfCalls(2)
+                                .permittedNumberOfCallsInHalfOpenState(1)
+                                .waitIntervalFunctionInOpenState(attempt -> 10_000L * attempt))) {
+            for (int i = 0; i < 2; i++) {
+                assertThatThrownBy(() -> rig.whole(get("/slow?user=1")))
+                        .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
+            }
+
+            StepVerifier.create(rig.fetch(get("/slow/2")))
+                    .verifyErrorSatisfies(error -> assertThat(((OriginShut) error).retryAfter())
+                            .isEqualTo(Duration.ofSeconds(10)));
+            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            for (String other : List.of("/", "/page", "/slo")) {
+                assertThat(text(rig.whole(get(other)))).isEqualTo("ok");
+            }
+
+            rig.breaker.transitionToDisabledState();
+            assertThatThrownBy(() -> rig.whole(get("/slow"))).satisfies(error -> assertReason(error, Reason.TIMED_OUT));
+            rig.breaker.reset();
+            assertThatThrownBy(() -> rig.whole(get("/slow"))).as("nothing is counted after a reset")
+                    .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
+        }
+    }
+
+    /** An origin that cannot be reached is shut for all its endpoints. */
+    @Test
+    void anOriginThatCannotBeReachedIsShutForAllEndpoints() throws IOException {
+        int port;
+        try (var socket = new ServerSocket(0)) {
+            port = socket.getLocalPort();
+        }
+        try (var rig = Rig.to(Rig.upstream(URI.create("http://127.0.0.1:" + port)), new Hands(),
+                breaking -> breaking.slidingWindowSize(4)
+                        .minimumNumberOfCalls(2)
+                        .waitIntervalFunctionInOpenState(attempt -> 10_000L * attempt))) {
+            assertThatThrownBy(() -> rig.whole(get("/a"))).satisfies(error -> assertReason(error, Reason.UNREACHABLE));
+            assertThatThrownBy(() -> rig.whole(get("/b"))).satisfies(error -> assertReason(error, Reason.UNREACHABLE));
+
+            assertShut(rig, Duration.ofSeconds(10));
+        }
+    }
+
+    /** What comes and is no HTTP is a failure of the request, and no silence. */
+    @Test
+    void anAnswerThatIsMalformedIsNoSilence() throws IOException {
+        try (var server = new ScriptedOrigin(peer -> {
+            peer.request();
+            peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n");
+        }); var rig = breaking(server, new Hands())) {
+            for (int i = 0; i < 4; i++) {
+                assertThatThrownBy(() -> rig.whole(get("/"))).satisfies(error -> assertReason(error, Reason.MALFORMED));
+            }
+            assertThat(rig.failures()).isZero();
+        }
+    }
+
+    @Test
+    void anEndpointIsTheFirstSegmentBelowTheRoutesPath() {
+        assertThat(Endpoints.segment("/a/b?c", "/")).isEqualTo("a");
+        assertThat(Endpoints.segment("/shop/a/b", "/shop/")).isEqualTo("a");
+        assertThat(Endpoints.segment("/shop/a?b/c", "/shop/")).isEqualTo("a");
+        assertThat(Endpoints.segment("/shop/", "/shop/")).isEmpty();
+        assertThat(Endpoints.segment("/shop", "/shop/")).isEqualTo("shop");
+        assertThat(Endpoints.segment("/", "/")).isEmpty();
+        assertThat(Endpoints.segment("/" + "x".repeat(5_000), "/")).hasSize(100);
     }
 
     /** One line for each change of state: who reads the log hears when an origin is left alone, and when it is back. */
@@ -687,13 +837,17 @@ class BoundsTest {
         BulkheadConfig waiting = BulkheadConfig.custom().maxConcurrentCalls(4).maxWaitDuration(SHORT).build();
         BulkheadConfig wide = BulkheadConfig.custom().maxConcurrentCalls(5).build();
 
-        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", waiting), names, Clock.systemUTC()))
+        assertThatThrownBy(
+                () -> new Origin(upstream, "/", breaker, Bulkhead.of("shop", waiting), names, Clock.systemUTC()))
                 .hasMessage("origin shop: its bulkhead must not wait");
-        assertThatThrownBy(() -> new Origin(upstream, breaker, Bulkhead.of("shop", wide), names, Clock.systemUTC()))
+        assertThatThrownBy(
+                () -> new Origin(upstream, "/", breaker, Bulkhead.of("shop", wide), names, Clock.systemUTC()))
                 .hasMessage("origin shop: its bulkhead admits more than concurrency (4)");
         BulkheadConfig right = BulkheadConfig.custom().maxConcurrentCalls(4).build();
-        assertThatThrownBy(() -> new Origin(upstream, CircuitBreaker.ofDefaults("shop"), Bulkhead.of("shop", right),
-                names, Clock.systemUTC())).hasMessageStartingWith("origin shop: its breaker must count without a lock");
+        assertThatThrownBy(
+                () -> new Origin(upstream, "/", CircuitBreaker.ofDefaults("shop"), Bulkhead.of("shop", right),
+                        names, Clock.systemUTC()))
+                .hasMessageStartingWith("origin shop: its breaker must count without a lock");
     }
 
     /** A reader that asks for one piece and leaves. */

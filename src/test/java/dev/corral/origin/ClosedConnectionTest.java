@@ -256,9 +256,9 @@ class ClosedConnectionTest {
         var asked = new AtomicInteger();
         Upstream upstream = Rig.upstream(URI.create("http://127.0.0.1:1"));
         try (var rig = Rig.to(upstream)) {
-            var gate = new Gate("shop", rig.breaker, rig.bulkhead, Clock.systemUTC());
+            var gate = new Gate("shop", "/", rig.breaker, rig.bulkhead, Clock.systemUTC());
             var exchange = new Exchange(upstream, Rig.LONG, new Outgoing(method, "/", Fields.NONE, Optional.empty()),
-                    head -> Intake.COLLECT, interim -> {}, gate.enter(), Clock.systemUTC());
+                    head -> Intake.COLLECT, interim -> {}, gate.enter("/"), Clock.systemUTC());
 
             assertThatThrownBy(() -> exchange.answer(failing(failure, new AtomicInteger()),
                     failing(new ConnectException("refused"), asked), () -> false).block(Rig.LONG))

@@ -44,7 +44,7 @@ final class Rig implements AutoCloseable {
                 .maxConcurrentCalls(upstream.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build());
-        this.origin = new Origin(upstream, breaker, bulkhead, names, clock, patience);
+        this.origin = new Origin(upstream, "/", breaker, bulkhead, names, clock, patience);
     }
 
     private static CircuitBreakerConfig.Builder lockFree() {
@@ -118,8 +118,9 @@ final class Rig implements AutoCloseable {
         return bulkhead.getMetrics().getAvailableConcurrentCalls();
     }
 
+    /** Of the origin and of its endpoints. */
     int failures() {
-        return breaker.getMetrics().getNumberOfFailedCalls();
+        return breaker.getMetrics().getNumberOfFailedCalls() + origin.endpointFailures();
     }
 
     int successes() {

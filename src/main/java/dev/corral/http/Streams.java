@@ -1,0 +1,45 @@
+package dev.corral.http;
+
+import java.util.Locale;
+import java.util.Set;
+
+/** Which responses may have no end: nobody must wait for the end of one. */
+public final class Streams {
+
+    /** Media types whose bodies are sequences that a server writes as they come about. */
+    private static final Set<String> TYPES = Set.of("text/event-stream", "multipart/x-mixed-replace",
+            "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+            "application/jsonlines", "application/json-seq", "application/geo+json-seq", "application/stream+json",
+            "application/x-json-stream", "application/vnd.api.stream+json", "application/connect+json",
+            "application/connect+proto");
+
+    private Streams() {}
+
+    /**
+     * Whether the response is declared to be a stream: by its media type, or by {@code X-Accel-Buffering: no}, with which
+     * applications tell nginx not to collect a response.
+     */
+    public static boolean declared(Head head) {
+        return head.fields().all("Content-Type").stream().anyMatch(Streams::streams)
+                || head.fields()
+                        .all("X-Accel-Buffering")
+                        .stream()
+                        .anyMatch(value -> value.strip().equalsIgnoreCase("no"));
+    }
+
+    /**
+     * Whether a response that may be shared may yet have no end: neither a length nor freshness nor a validator says that there is
+     * a whole worth keeping.
+     */
+    public static boolean possible(Head head, Storing.Share share) {
+        return !head.fields().has("Content-Length") && !share.explicit() && share.terms().lifetime().isZero()
+                && !share.terms().open() && !Validation.possible(head);
+    }
+
+    private static boolean streams(String contentType) {
+        int end = contentType.indexOf(';');
+        String type = (end < 0 ? contentType : contentType.substring(0, end)).strip().toLowerCase(Locale.ROOT);
+        return TYPES.contains(type) || type.equals("application/grpc") || type.startsWith("application/grpc+")
+                || type.startsWith("application/grpc-web");
+    }
+}
