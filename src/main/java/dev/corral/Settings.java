@@ -2,6 +2,7 @@ package dev.corral;
 
 import dev.corral.coalesce.Timing;
 import dev.corral.http.Policy;
+import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.ops.Logins;
 import dev.corral.ops.Role;
 import dev.corral.ops.Tokens;
@@ -82,6 +83,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param query       which query parameters are part of the cache key
      * @param key         what else is part of it
      * @param forward     which of the client's fields the origin sees
+     * @param requestHeaders what a fetch whose response is shared carries of them
      * @param cache       what the route chooses where the RFCs leave a choice
      * @param ssl         keys and trusted certificates for an https origin
      */
@@ -89,7 +91,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             @DefaultValue("2MB") DataSize maxBody, @DefaultValue("200") int concurrency,
             @DefaultValue("60s") Duration connectionMaxLife, @DefaultValue("2m") Duration hitForMiss,
             @DefaultValue("origin") String host, @DefaultValue Query query,
-            @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue Cache cache, @DefaultValue Ssl ssl) {
+            @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue RequestHeaders requestHeaders,
+            @DefaultValue Cache cache, @DefaultValue Ssl ssl) {
 
         /** Rejects what cannot work. */
         public Route {
@@ -157,12 +160,15 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
     }
 
     /**
-     * Which query parameters are part of the cache key; all unless set. Their order does not matter.
+     * Which query parameters are part of the cache key; all unless set. The origin does not see the others on a fetch whose
+     * response is shared.
      *
      * @param include only these; all when empty. A name, or a prefix with {@code *} at its end
      * @param exclude not these
+     * @param sort    their order does not make another entry; the origin gets them sorted by name
      */
-    public record Query(@DefaultValue Set<String> include, @DefaultValue Set<String> exclude) {}
+    public record Query(@DefaultValue Set<String> include, @DefaultValue Set<String> exclude,
+            @DefaultValue("false") boolean sort) {}
 
     /**
      * What else is part of the cache key.
@@ -181,6 +187,14 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      */
     public record Forward(@DefaultValue("false") boolean trust, @DefaultValue Set<String> drop,
             @DefaultValue Set<String> keep) {}
+
+    /**
+     * What a fetch whose response is shared carries of the client's header fields.
+     *
+     * @param mode {@code forward}: all but the known ones; {@code strict}: only the standard ones, what {@code Vary} names, and
+     *             what is part of the key or kept
+     */
+    public record RequestHeaders(@DefaultValue("forward") RequestHeaderPolicy.Mode mode) {}
 
     /**
      * What a route chooses where the RFCs leave a choice.

@@ -29,6 +29,7 @@ import dev.corral.http.Failure;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HitForMiss;
 import dev.corral.http.Policy;
+import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.http.Stored;
 import dev.corral.http.Varies;
 import dev.corral.ops.AsideAppender;
@@ -79,7 +80,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.UUID;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -462,8 +462,9 @@ final class Wiring {
         originTls.keep(route, origin);
         var host = Route.HostRule.of(route.host());
         boolean keyed = host instanceof Route.HostRule.OfClient;
-        var rules = new Forwarding.Rules("corral", route.forward().trust(), keyed, unkeyed(route));
-        var query = new CacheKey.QueryRule(List.copyOf(route.query().include()), List.copyOf(route.query().exclude()));
+        var rules = new Forwarding.Rules("corral", route.forward().trust(), keyed, headers(route));
+        var query = new CacheKey.QueryRule(List.copyOf(route.query().include()), List.copyOf(route.query().exclude()),
+                route.query().sort());
         Policy policy = route.cache().policy(route.hitForMiss());
         // A leader may die at the end of its time, and the next one may need all of its own.
         Duration patience = route.timeout().multipliedBy(2).plus(settings.lease().ttl());
@@ -481,14 +482,9 @@ final class Wiring {
         return pattern.substring(0, pattern.lastIndexOf('/', end - 1) + 1);
     }
 
-    /** What does not go to the origin with a fetch for everybody: what it might reflect, unless the key tells it apart. */
-    private static Set<String> unkeyed(Settings.Route route) {
-        var names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
-        names.addAll(Forwarding.Rules.REFLECTED);
-        names.addAll(route.forward().drop());
-        route.forward().keep().forEach(names::remove);
-        route.key().fields().forEach(names::remove);
-        return names;
+    private static RequestHeaderPolicy headers(Settings.Route route) {
+        return new RequestHeaderPolicy(route.requestHeaders().mode(), Set.copyOf(route.key().fields()),
+                route.forward().keep(), route.forward().drop());
     }
 
     // ---- in and out

@@ -236,7 +236,7 @@ class SettingsTest {
                 assertThat(route.connectionMaxLife()).isEqualTo(Duration.ofMinutes(1));
                 assertThat(route.hitForMiss()).isEqualTo(Duration.ofMinutes(2));
                 assertThat(route.host()).isEqualTo("origin");
-                assertThat(route.query()).isEqualTo(new Settings.Query(Set.of(), Set.of()));
+                assertThat(route.query()).isEqualTo(new Settings.Query(Set.of(), Set.of(), false));
             });
         });
     }

@@ -69,6 +69,8 @@ final class Fetch {
     private volatile int status;
     private volatile boolean left;
     private volatile boolean keeps = true;
+    /** What the resource's responses are known to vary by. */
+    private volatile List<String> varied = List.of();
     /** The last fetch that others may profit from; empty when it is not traced. */
     private volatile String trace = "";
 
@@ -100,6 +102,16 @@ final class Fetch {
     /** The answer that is for this request alone; empty when there is none. */
     Optional<Answer> own() {
         return Optional.ofNullable(own.get());
+    }
+
+    /** What the resource's responses are known to vary by. */
+    List<String> varied() {
+        return varied;
+    }
+
+    /** From now on shared fetches carry these fields, whatever the route's allow-list says. */
+    void varied(List<String> names) {
+        varied = names;
     }
 
     /** The request has ended: what nobody will read is dropped. */
@@ -160,12 +172,12 @@ final class Fetch {
      * @param inPlaceOf the version of what is stored there
      */
     Mono<Alone> alone(Key at, String inPlaceOf) {
-        if (!request.plain()) {
+        if (!request.plain() || request.isCut(varied)) {
             return alone(Optional.empty());
         }
         return fetched(position -> {
             var decision = new Decision();
-            return ask(request.shared(Fields.NONE), false,
+            return ask(request.shared(Fields.NONE, varied), false,
                     head -> decision.on(head) instanceof Storing.Share share ? collecting(head, share) : passing(head))
                     .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
         });
@@ -237,7 +249,7 @@ final class Fetch {
     }
 
     private Stored stored(Storing.Share share, Body body, long position) {
-        return Stored.of(request.address().text(), request.asked(), share, policy(), position, body);
+        return Stored.of(request.address().text(), request.sharedAsked(varied), share, policy(), position, body);
     }
 
     /**
@@ -326,7 +338,7 @@ final class Fetch {
         Mono<Filled<Key, Entry>> run(Optional<Stored> base) {
             var decision = new Decision();
             Fields conditions = base.map(Validation::conditions).orElse(Fields.NONE);
-            return ask(request.shared(conditions), false, head -> intake(base, decision, head))
+            return ask(request.shared(conditions, varied), false, head -> intake(base, decision, head))
                     .flatMap(answer -> base.isPresent() && answer.head().status() == 304
                             ? validated(base.get(), decision, answer)
                             : Mono.just(filled(decision, answer)));
@@ -348,7 +360,7 @@ final class Fetch {
          * removed it. A soft purge that led to this validation is then done with.
          */
         private Mono<Filled<Key, Entry>> validated(Stored base, Decision decision, Answer answer) {
-            Optional<Stored> freshened = Validation.freshen(base, answer.head(), request.asked(), policy(),
+            Optional<Stored> freshened = Validation.freshen(base, answer.head(), request.sharedAsked(varied), policy(),
                     decision.requestTime, edge.clock().instant(), judged ? position : base.position());
             return freshened.isPresent() ? Mono.just(share(freshened.get())) : Mono.defer(() -> run(Optional.empty()));
         }
@@ -374,7 +386,7 @@ final class Fetch {
         private Filled<Key, Entry> streaming(Storing storing, Answer.Streaming streaming) {
             return switch (storing) {
                 case Storing.Share share -> {
-                    keep(streaming);
+                    keepForMe(streaming);
                     yield new Filled.Withhold<>(
                             List.of(marker(uncollected(share, streaming), policy().hitForMiss())));
                 }
@@ -409,17 +421,26 @@ final class Fetch {
                 // A failing origin is not asked again by everybody who waits: they are told its status, and no more.
                 return fail(failure(answer.head().status(), Optional.empty()), true, Optional.of(answer));
             }
-            keep(answer);
+            keepForMe(answer);
             return new Filled.Withhold<>(withhold.remember()
                     ? List.of(marker(withhold.reason(), policy().hitForMiss()))
                     : List.of());
+        }
+
+        /** The response for one request is this one's, unless that was asked in other words than its own: then it asks again. */
+        private void keepForMe(Answer answer) {
+            if (request.isCut(varied)) {
+                discard(answer);
+            } else {
+                keep(answer);
+            }
         }
 
         private Filled<Key, Entry> failed(Storing.Fail fail, Answer.Whole whole) {
             if (!fail.shareable() || personal()) {
                 return fail(failure(whole.head().status(), Optional.empty()), true, Optional.of(whole));
             }
-            Asked asked = request.asked();
+            Asked asked = request.sharedAsked(varied);
             Fields selecting = Variant.selecting(Variant.names(whole.head()), asked.fields(), policy());
             var said = new Failure.Answer(whole.head(), selecting, whole.body());
             return fail(failure(whole.head().status(), Optional.of(said)), true, Optional.empty());

@@ -93,6 +93,12 @@ record Place(String uri, String hash, String route, boolean hosted) {
         return names;
     }
 
+    /** Path and query of the URI. */
+    String target() {
+        String url = url();
+        return url.substring(url.indexOf('/', url.indexOf("://") + 3));
+    }
+
     /** The URI for people to read. */
     String url() {
         return uri.substring(0, uri.indexOf('\n'));

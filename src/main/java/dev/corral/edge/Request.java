@@ -1,8 +1,8 @@
 package dev.corral.edge;
 
 import dev.corral.http.Asked;
+import dev.corral.http.Authority;
 import dev.corral.http.CacheKey;
-import dev.corral.http.CacheKey.QueryRule;
 import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.http.Head;
@@ -19,12 +19,13 @@ import reactor.core.publisher.Flux;
  * One request, parsed once.
  *
  * @param target  path and query exactly as received
+ * @param sharedTarget what a shared fetch asks for; a function of the cache key
  * @param from    who sent it, by which way
  * @param address where its answer lives
  * @param interims hears of the interim answers to this request's own fetch
  * @param trace   follows it
  */
-record Request(Route route, Asked asked, String target, Forwarding.From from, Address address,
+record Request(Route route, Asked asked, String target, String sharedTarget, Forwarding.From from, Address address,
         Consumer<Head> interims, Tracing.Trace trace) {
 
     /**
@@ -35,52 +36,66 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
     static Request of(Route route, Asked asked, String path, Optional<String> query, Forwarding.From from,
             Consumer<Head> interims, Tracing.Trace trace) {
         String target = path + query.map(text -> "?" + text).orElse("");
-        return new Request(route, asked, target, from, address(route, asked, from, path, query), interims,
-                trace);
+        String sharedTarget = CacheKey.target(path, query, route.query());
+        Place place = Place.of(route, from.scheme(), from.host(), path, query);
+        return new Request(route, asked, target, sharedTarget, from, address(route, asked, from, place, sharedTarget),
+                interims, trace);
     }
 
     /** The same request without a client to hear of interim answers. */
     Request unheard() {
-        return new Request(route, asked, target, from, address, interim -> {}, trace);
+        return new Request(route, asked, target, sharedTarget, from, address, interim -> {}, trace);
     }
 
-    private static Address address(Route route, Asked asked, Forwarding.From from, String path,
-            Optional<String> query) {
-        Place place = Place.of(route, from.scheme(), from.host(), path, query);
+    /**
+     * All that a shared fetch sends of this client is in here: were anything else sent, one client could decide what the others
+     * that have this key get.
+     */
+    private static Address address(Route route, Asked asked, Forwarding.From from, Place place, String sharedTarget) {
         var more = new StringBuilder();
         for (String name : route.keyed()) {
             more.append('\n').append(name).append('=').append(asked.fields().joined(name).orElse(""));
         }
-        if (odd(path, query)) {
-            more.append("\nas=").append(path).append(query.map(text -> "?" + text).orElse(""));
+        if (!place.hosted() && route.forwarding().tellsScheme(from)) {
+            more.append("\nproto=").append(from.scheme());
+        }
+        if (!sharedTarget.equals(place.target())) {
+            // An unusual spelling of its URI. The origin gets it as it is, and may take it for another resource.
+            more.append("\nas=").append(sharedTarget);
         }
         return Address.of(place, more.toString());
     }
 
     /**
-     * Whether this is an unusual spelling of its URI. The origin gets it as it is, and may take it for another resource: were
-     * its answer stored where all others look, one request could put an error in everybody's way.
+     * The request whose answer all may have: nothing of this client in it that is not part of the cache key, but for the fields
+     * that an origin must see to declare what its response depends on.
+     *
+     * @param varied the names that the resource's responses are known to vary by
      */
-    private static boolean odd(String path, Optional<String> query) {
-        return !CacheKey.path(path).equals(path)
-                || query.filter(text -> text.indexOf('%') >= 0)
-                        .filter(text -> !CacheKey.target("/", query, QueryRule.ALL).equals("/?" + text))
-                        .isPresent();
-    }
-
-    /** The request whose answer all may have: nothing of this client in it that is not part of the cache key. */
-    Outgoing shared(Fields conditions) {
-        Fields fields = Forwarding.toOrigin(asked.fields(), from, route.forwarding(), true);
+    Outgoing shared(Fields conditions, List<String> varied) {
+        var known = new Forwarding.From(from.clientAddress(), from.scheme(),
+                Authority.normal(from.scheme(), from.host()), from.protocolVersion());
+        Fields fields = Forwarding.toOriginShared(asked.fields(), known, route.forwarding(), varied);
         for (Fields.Field condition : conditions) {
             fields = fields.with(condition.name(), condition.value());
         }
-        return new Outgoing("GET", target, host(fields), Optional.empty());
+        return new Outgoing("GET", sharedTarget, host(fields, known.host()), Optional.empty());
+    }
+
+    /** The request by which a shared fetch's response is stored: as far as its fields were sent. */
+    Asked sharedAsked(List<String> varied) {
+        return asked.allowedBy(route.forwarding().headers(), varied);
+    }
+
+    /** Whether a shared fetch leaves out fields of this client that might make another response, by the route's allow-list. */
+    boolean isCut(List<String> varied) {
+        return !sharedAsked(varied).equals(asked);
     }
 
     /** The request as this client sent it, for this client only. */
     Outgoing own(Optional<Flux<DataBuffer>> body) {
         return new Outgoing(asked.method(), target,
-                host(Forwarding.toOrigin(asked.fields(), from, route.forwarding(), false)), body);
+                host(Forwarding.toOrigin(asked.fields(), from, route.forwarding()), from.host()), body);
     }
 
     /** Whether {@link #shared} asks for just what this client wants: a whole GET without conditions. */
@@ -88,10 +103,10 @@ record Request(Route route, Asked asked, String target, Forwarding.From from, Ad
         return asked.method().equals("GET") && !asked.ranged() && !asked.conditional();
     }
 
-    private Fields host(Fields fields) {
+    private Fields host(Fields fields, String clients) {
         return switch (route.host()) {
             case Route.HostRule.OfOrigin origin -> fields.without("Host");
-            case Route.HostRule.OfClient client -> fields.with("Host", from.host());
+            case Route.HostRule.OfClient client -> fields.with("Host", clients);
             case Route.HostRule.Literal(String host) -> fields.with("Host", host);
         };
     }

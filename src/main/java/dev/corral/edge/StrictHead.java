@@ -1,5 +1,6 @@
 package dev.corral.edge;
 
+import dev.corral.http.Authority;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
@@ -25,10 +26,6 @@ import reactor.netty.NettyPipeline;
  * each connection, on its event loop.
  */
 public final class StrictHead extends ChannelInboundHandlerAdapter {
-
-    /** RFC 9110 section 7.2, RFC 3986 section 3.2: without user information. */
-    private static final Pattern HOST = Pattern
-            .compile("(\\[[0-9A-Fa-f:.]+]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]+)?");
 
     private static final Pattern ABSOLUTE = Pattern.compile("(?i)(https?)://([^/?#]*).*|[a-z][a-z0-9+.-]*://.*");
 
@@ -81,7 +78,7 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
     private static Optional<String> host(HttpRequest request) {
         List<String> hosts = request.headers().getAll(HttpHeaderNames.HOST);
         boolean some = !hosts.isEmpty() || request.protocolVersion().equals(HttpVersion.HTTP_1_0);
-        if (!some || hosts.size() > 1 || hosts.stream().anyMatch(host -> !HOST.matcher(host).matches())) {
+        if (!some || hosts.size() > 1 || hosts.stream().anyMatch(host -> !host.isEmpty() && !Authority.isValid(host))) {
             return Optional.of("not one proper Host");
         }
         if (request.uri().startsWith("/")) {
@@ -90,7 +87,7 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
         Matcher absolute = ABSOLUTE.matcher(request.uri());
         if (absolute.matches()) {
             String authority = absolute.group(2);
-            if (authority == null || authority.isEmpty() || !HOST.matcher(authority).matches()) {
+            if (authority == null || !Authority.isValid(authority)) {
                 return Optional.of("a target that is not of HTTP");
             }
             request.headers().set(HttpHeaderNames.HOST, authority);

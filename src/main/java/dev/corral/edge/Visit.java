@@ -293,6 +293,7 @@ final class Visit implements Ask<Key, Entry> {
     /** One refresh for the fleet, behind the back of the request that was answered at once. */
     private void refresh() {
         var visit = new Visit(edge, request.unheard(), at, true, Schedulers.immediate());
+        visit.fetch.varied(fetch.varied());
         if (!edge.coalescer().flies(visit.key())) {
             edge.coalescer().join(visit).doFinally(end -> visit.leave()).subscribe(outcome -> {}, cause -> {});
         }
@@ -408,7 +409,9 @@ final class Visit implements Ask<Key, Entry> {
         return variant(pointer.names());
     }
 
+    /** Where the request's own variant lives; fetches from now on are for that. */
     private Key variant(List<String> names) {
+        fetch.varied(names);
         return request.address().variant(Variant.selecting(names, request.asked().fields(), request.route().policy()));
     }
 

@@ -37,7 +37,7 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
         Set<String> named = Forwarding.namedInConnection(received);
         Fields fields = named.isEmpty()
                 ? received
-                : received.without(name -> named.contains(name.toLowerCase(Locale.ROOT)));
+                : received.without(name -> named.contains(RequestHeaderPolicy.comparable(name)));
         for (Fields.Field field : fields) {
             switch (field.name().toLowerCase(Locale.ROOT)) {
                 case "cache-control" -> directives = true;
@@ -60,6 +60,20 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
     Asked withoutCookie() {
         return new Asked(method, fields, cacheControl, noCache, authorized, false, ranged, conditional, preconditioned,
                 bodied);
+    }
+
+    /**
+     * The same as a shared fetch carries it: without the fields that its policy does not allow. A response that varies by one of
+     * them is that of a request without it.
+     *
+     * @param varied the names that the fetch carries because responses are known to vary by them, in lower case
+     */
+    public Asked allowedBy(RequestHeaderPolicy headers, List<String> varied) {
+        Fields allowed = fields.without(name -> !headers.isAllowed(name, varied));
+        return allowed.equals(fields)
+                ? this
+                : new Asked(method, allowed, cacheControl, noCache, authorized, cookied, ranged, conditional,
+                        preconditioned, bodied);
     }
 
     /** Whether it is a {@code HEAD}: filled as a GET, answered without the body. */

@@ -6,24 +6,29 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 
 /**
  * The canonical cache key: the URI in normal form (RFC 3986 section 6.2.2, RFC 9110 section 4.2.3), and what the route adds. The
  * method is GET. Two URIs have one key only if they are equivalent by that syntax: hex digits' case, needlessly encoded
- * unreserved characters, dot segments, default port, case of the host; and the order of query parameters.
+ * unreserved characters, dot segments, default port, case of the host; and the order of query parameters. An origin may read them
+ * differently all the same, so whoever asks it for another spelling than the key's must add that spelling to the key
+ * ({@link #target}).
  */
 public final class CacheKey {
 
     private CacheKey() {}
 
     /**
-     * Which query parameters count; all by default. Their order never does, but that of one name's values.
+     * Which query parameters count; all by default.
      *
      * @param include the only ones that count; none: all
      * @param exclude those that do not count, although included; a name may end in {@code *}, and {@code utm} stands for
      *        {@link #UTM}
+     * @param sort    the origin is asked for them in the order of their names, and so their order does not count; that of one
+     *        name's values always does
      */
-    public record QueryRule(List<String> include, List<String> exclude) {
+    public record QueryRule(List<String> include, List<String> exclude, boolean sort) {
 
         /** All parameters count. */
         public static final QueryRule ALL = new QueryRule(List.of(), List.of());
@@ -31,6 +36,11 @@ public final class CacheKey {
         /** What the preset {@code utm} leaves out: the marks that campaigns and their clicks leave. */
         public static final Set<String> UTM = Set.of("utm_*", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid",
                 "msclkid", "yclid", "twclid", "ttclid", "li_fat_id", "mc_cid", "mc_eid", "igshid", "_ga", "_gl");
+
+        /** In the order that the client has sent. */
+        public QueryRule(List<String> include, List<String> exclude) {
+            this(include, exclude, false);
+        }
 
         /** Puts the preset's names in its place. */
         public QueryRule {
@@ -80,9 +90,7 @@ public final class CacheKey {
                 .append("://")
                 .append(authority(lowScheme, authority))
                 .append(path(rawPath));
-        if (rawQuery.isPresent()) {
-            append(key, counted(rawQuery.get(), rule), true);
-        }
+        rawQuery.ifPresent(query -> append(key, counted(query, rule), true, Parameter::normal));
         for (String more : extra) {
             // No URI in normal form has a line feed.
             key.append('\n').append(more.replace("%", "%25").replace("\n", "%0A"));
@@ -91,15 +99,13 @@ public final class CacheKey {
     }
 
     /**
-     * The path and query to ask the origin for on a shared fetch: equivalent to what the client sent, and without the
-     * parameters that do not count. Were the raw form fetched, the origin's answer to an odd spelling, or to a parameter that is
-     * not in the key, would lie under the key of the resource that all others ask for.
+     * The path and query to ask the origin for on a shared fetch: as the client has sent them, without the parameters that do not
+     * count. Those could decide what all others get. Where it is not the path and query of the key, which are in normal form, it
+     * must be part of the key besides: the origin may take it for another resource.
      */
     public static String target(String rawPath, Optional<String> rawQuery, QueryRule rule) {
-        var target = new StringBuilder(path(rawPath));
-        if (rawQuery.isPresent()) {
-            append(target, counted(rawQuery.get(), rule), false);
-        }
+        var target = new StringBuilder(rawPath.isEmpty() ? "/" : rawPath);
+        rawQuery.ifPresent(query -> append(target, counted(query, rule), rule.sort, Parameter::raw));
         return target.toString();
     }
 
@@ -118,12 +124,7 @@ public final class CacheKey {
     }
 
     private static String authority(String scheme, String authority) {
-        String low = contained(normal(authority)).toLowerCase(Locale.ROOT);
-        String known = scheme.equals("https") ? ":443" : ":80";
-        if (low.endsWith(known)) {
-            return low.substring(0, low.length() - known.length());
-        }
-        return low.endsWith(":") ? low.substring(0, low.length() - 1) : low;
+        return Authority.normal(scheme, contained(normal(authority)));
     }
 
     /** An authority that ends where it should: what would begin a path, a query or a fragment is encoded. */
@@ -140,30 +141,40 @@ public final class CacheKey {
         return contained.toString();
     }
 
-    /** The parameters that count, in their order, in normal form; empty when none of those that were there does. */
-    private static Optional<List<String>> counted(String rawQuery, QueryRule rule) {
-        var counted = new ArrayList<String>();
+    /** A parameter as the client has sent it, and in normal form. */
+    private record Parameter(String raw, String normal) {}
+
+    /** The parameters that count, in their order. */
+    private static List<Parameter> counted(String rawQuery, QueryRule rule) {
+        var counted = new ArrayList<Parameter>();
         int start = 0;
         for (int i = 0; i <= rawQuery.length(); i++) {
             if (i == rawQuery.length() || rawQuery.charAt(i) == '&') {
-                String parameter = normal(rawQuery.substring(start, i));
-                if (rule.all() || rule.counts(parameter)) {
-                    counted.add(parameter);
+                String raw = rawQuery.substring(start, i);
+                String normal = normal(raw);
+                if (rule.all() || rule.counts(normal)) {
+                    counted.add(new Parameter(raw, normal));
                 }
                 start = i + 1;
             }
         }
-        return counted.isEmpty() ? Optional.empty() : Optional.of(counted);
+        return counted;
     }
 
-    private static void append(StringBuilder uri, Optional<List<String>> parameters, boolean sorted) {
-        if (parameters.isPresent()) {
-            List<String> list = parameters.get();
-            if (sorted && list.size() > 1) {
-                // A stable sort: the values of one name keep their order.
-                list.sort(Comparator.comparing(CacheKey::nameOf));
-            }
-            uri.append('?').append(String.join("&", list));
+    /** No question mark either when none of those that were there counts. */
+    private static void append(StringBuilder uri, List<Parameter> parameters, boolean sorted,
+            Function<Parameter, String> form) {
+        if (parameters.isEmpty()) {
+            return;
+        }
+        if (sorted && parameters.size() > 1) {
+            // A stable sort: the values of one name keep their order.
+            parameters.sort(Comparator.comparing(parameter -> nameOf(parameter.normal)));
+        }
+        char before = '?';
+        for (Parameter parameter : parameters) {
+            uri.append(before).append(form.apply(parameter));
+            before = '&';
         }
     }
 

@@ -23,6 +23,9 @@ public final class Forwarding {
     private static final Set<String> OURS = Set.of("forwarded", "x-forwarded-for", "x-forwarded-proto",
             "x-forwarded-host");
 
+    /** What must not be there in a second spelling, whoever reads the request. */
+    private static final Set<String> ONCE = Set.of("content-length", "host");
+
     /** No connection option may be one of these (RFC 9110 section 7.6.1); dropping one would change who may have the answer. */
     private static final Set<String> FOR_ALL = Set.of("cache-control", "cdn-cache-control", "vary", "set-cookie",
             "expires",
@@ -46,36 +49,21 @@ public final class Forwarding {
      * @param pseudonym our name in {@code Via}
      * @param trustForwarded there is a proxy before us, and what it says in {@code Forwarded} and {@code X-Forwarded-*} is true:
      *        ours is added to it. Else what the client says there is dropped
-     * @param keyedHost the cache key has the client's scheme and host; only then a shared fetch tells them to the origin
-     * @param unkeyed fields that a shared fetch does not carry, lower-cased: an answer that depended on one of them would be
-     *        given to others
+     * @param keyedHost the cache key has the client's scheme and host; only then a shared fetch tells the host to the origin
+     * @param headers which of the client's fields a shared fetch carries
      */
-    public record Rules(String pseudonym, boolean trustForwarded, boolean keyedHost, Set<String> unkeyed) {
-
-        /** Fields that origins are known to reflect or to obey. */
-        public static final Set<String> REFLECTED = Set.of("x-forwarded", "x-forwarded-by", "x-forwarded-path",
-                "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-protocol", "x-forwarded-scheme",
-                "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-uri", "x-forwarded-url", "x-original-host",
-                "x-original-method", "x-original-uri", "x-original-url", "x-rewrite-uri", "x-rewrite-url", "x-host",
-                "x-http-host-override", "x-backend-host", "x-proxy-host", "x-scheme", "x-url-scheme", "x-http-method",
-                "x-http-method-override", "x-method-override", "front-end-https", "x-real-ip", "x-client-ip",
-                "x-cluster-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip",
-                "x-wap-profile", "x-middleware-subrequest", "x-invoke-path", "x-envoy-original-path", "base-url",
-                "destination", "proxy", "max-forwards",
-                // A client's trace is not that of all who wait; ours takes its place where there is one.
-                "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid",
-                "x-b3-sampled", "x-b3-flags");
+    public record Rules(String pseudonym, boolean trustForwarded, boolean keyedHost, RequestHeaderPolicy headers) {
 
         /** No client is trusted, and the host is not told on shared fetches. */
-        public static final Rules DEFAULT = new Rules("corral", false, false, REFLECTED);
+        public static final Rules DEFAULT = new Rules("corral", false, false, RequestHeaderPolicy.DEFAULT);
 
-        /** Lower-cases the names. */
-        public Rules {
-            var names = new HashSet<String>();
-            for (String name : unkeyed) {
-                names.add(name.toLowerCase(Locale.ROOT));
-            }
-            unkeyed = Set.copyOf(names);
+        /**
+         * Whether a shared fetch tells the client's scheme, which must be part of the cache key then: where a trusted proxy says
+         * it, where the key has it anyway, and where the connection itself is https. An http connection without a trusted proxy
+         * says nothing of what the client used.
+         */
+        public boolean tellsScheme(From from) {
+            return trustForwarded || keyedHost || from.scheme.equals("https");
         }
     }
 
@@ -98,33 +86,67 @@ public final class Forwarding {
                 scheme.map(text -> text.toLowerCase(Locale.ROOT))
                         .filter(Set.of("http", "https")::contains)
                         .orElse(connection.scheme),
-                host.filter(Forwarding::plausibleHost).orElse(connection.host), connection.protocolVersion);
+                host.filter(Authority::isValid).orElse(connection.host), connection.protocolVersion);
     }
 
     /**
-     * The request's fields for the origin. {@code Host} is left to the caller.
-     *
-     * @param shared the answer may be given to others: no conditions, no range, no body, and none of the unkeyed fields
+     * The request's fields for the origin, for a response that is for this client alone. {@code Host} is left to the caller.
      */
-    public static Fields toOrigin(Fields request, From from, Rules rules, boolean shared) {
+    public static Fields toOrigin(Fields request, From from, Rules rules) {
         Set<String> named = namedInConnection(request);
         Fields kept = request.without(field -> {
-            String name = field.toLowerCase(Locale.ROOT);
+            String name = RequestHeaderPolicy.comparable(field);
             return HOP_BY_HOP.contains(name) || named.contains(name) || OURS.contains(name)
-                    || (shared && (OF_ONE_REQUEST.contains(name) || rules.unkeyed.contains(name)));
+                    || (ONCE.contains(name) && RequestHeaderPolicy.isAmbiguous(field));
         });
-        boolean tellsHost = !shared || rules.keyedHost;
         var lines = new ArrayList<>(kept.lines());
         lines.add(new Fields.Field("Via", from.protocolVersion + " " + rules.pseudonym));
-        lines.add(new Fields.Field("X-Forwarded-For", String.join(", ", plus(clients(request, rules), bare(from)))));
-        if (tellsHost) {
-            lines.add(new Fields.Field("X-Forwarded-Proto", from.scheme));
-            if (!from.host.isEmpty()) {
-                lines.add(new Fields.Field("X-Forwarded-Host", from.host));
-            }
+        lines.add(new Fields.Field("X-Forwarded-For", clients(request, from, rules)));
+        lines.add(new Fields.Field("X-Forwarded-Proto", from.scheme));
+        if (!from.host.isEmpty()) {
+            lines.add(new Fields.Field("X-Forwarded-Host", from.host));
         }
-        lines.add(new Fields.Field("Forwarded",
-                String.join(", ", plus(elements(request, rules), element(from, tellsHost)))));
+        lines.add(new Fields.Field("Forwarded", String.join(", ",
+                plus(elements(request, rules), element(true, !from.host.isEmpty(), true, from)))));
+        return Fields.of(lines);
+    }
+
+    /**
+     * The fields of a fetch whose response may be given to others: no conditions, no range, no body, none of the fields that its
+     * policy withholds, and of this client's way to us only what the cache key has. The client's address is not told, for the
+     * response is not for that client; an operator may keep {@code X-Forwarded-For} and {@code Forwarded}. {@code Host} is left to
+     * the caller.
+     *
+     * @param from   with the host in the key's spelling
+     * @param varied the names that the resource's responses are known to vary by, in lower case
+     */
+    public static Fields toOriginShared(Fields request, From from, Rules rules, List<String> varied) {
+        Set<String> named = namedInConnection(request);
+        RequestHeaderPolicy headers = rules.headers;
+        Fields kept = request.without(field -> {
+            String name = RequestHeaderPolicy.comparable(field);
+            return HOP_BY_HOP.contains(name) || named.contains(name) || OF_ONE_REQUEST.contains(name)
+                    || (OURS.contains(name) && !headers.isKeyed(field)) || !headers.carries(field, varied);
+        });
+        boolean tellsScheme = rules.tellsScheme(from);
+        boolean tellsHost = rules.keyedHost && !from.host.isEmpty();
+        boolean tellsClient = headers.isKept("forwarded");
+        var lines = new ArrayList<>(kept.lines());
+        lines.add(new Fields.Field("Via", "1.1 " + rules.pseudonym));
+        if (headers.isKept("x-forwarded-for") && !headers.isKeyed("x-forwarded-for")) {
+            lines.add(new Fields.Field("X-Forwarded-For", clients(request, from, rules)));
+        }
+        if (tellsScheme && !headers.isKeyed("x-forwarded-proto")) {
+            lines.add(new Fields.Field("X-Forwarded-Proto", from.scheme));
+        }
+        if (tellsHost && !headers.isKeyed("x-forwarded-host")) {
+            lines.add(new Fields.Field("X-Forwarded-Host", from.host));
+        }
+        if ((tellsClient || tellsHost || tellsScheme) && !headers.isKeyed("forwarded")) {
+            lines.add(new Fields.Field("Forwarded", String.join(", ",
+                    plus(tellsClient ? elements(request, rules) : List.of(),
+                            element(tellsClient, tellsHost, tellsScheme, from)))));
+        }
         return Fields.of(lines);
     }
 
@@ -137,22 +159,27 @@ public final class Forwarding {
     static Fields endToEnd(Fields message) {
         Set<String> named = namedInConnection(message);
         return message.without(field -> {
-            String name = field.toLowerCase(Locale.ROOT);
+            String name = RequestHeaderPolicy.comparable(field);
             return HOP_BY_HOP.contains(name) || named.contains(name);
         });
     }
 
-    /** The fields {@code Connection} names, lower-cased, but for those of {@link #FOR_ALL}. */
+    /** The fields {@code Connection} names, as {@link RequestHeaderPolicy#comparable} has them, but for those of {@link #FOR_ALL}. */
     static Set<String> namedInConnection(Fields fields) {
         if (!fields.has("Connection")) {
             return Set.of();
         }
         var names = new HashSet<String>();
         for (String member : Syntax.members(fields.all("Connection"))) {
-            names.add(member.toLowerCase(Locale.ROOT));
+            names.add(RequestHeaderPolicy.comparable(member));
         }
         names.removeAll(FOR_ALL);
         return names;
+    }
+
+    /** {@code X-Forwarded-For}: the addresses a trusted proxy told, and then the one that is connected to us. */
+    private static String clients(Fields request, From from, Rules rules) {
+        return String.join(", ", plus(clients(request, rules), bare(from)));
     }
 
     /** The addresses a trusted proxy told, the client's first; from {@code Forwarded} if it speaks only that. */
@@ -185,12 +212,18 @@ public final class Forwarding {
     }
 
     /** RFC 7239 section 4. */
-    private static String element(From from, boolean tellsHost) {
-        String element = "for=" + node(bare(from));
-        if (!tellsHost) {
-            return element;
+    private static String element(boolean tellsClient, boolean tellsHost, boolean tellsScheme, From from) {
+        var pairs = new ArrayList<String>();
+        if (tellsClient) {
+            pairs.add("for=" + node(bare(from)));
         }
-        return element + (from.host.isEmpty() ? "" : ";host=" + quoted(from.host)) + ";proto=" + from.scheme;
+        if (tellsHost) {
+            pairs.add("host=" + quoted(from.host));
+        }
+        if (tellsScheme) {
+            pairs.add("proto=" + from.scheme);
+        }
+        return String.join(";", pairs);
     }
 
     /** The address without the zone of a link-local one, which says nothing to others. */
@@ -231,16 +264,5 @@ public final class Forwarding {
             }
         }
         return Optional.empty();
-    }
-
-    /** A host with or without port; nothing that could end the authority or begin something else. */
-    private static boolean plausibleHost(String host) {
-        for (int i = 0; i < host.length(); i++) {
-            char c = host.charAt(i);
-            if (c <= ' ' || c >= 0x7f || "/\\?#@\"<>,;{}|^`".indexOf(c) >= 0) {
-                return false;
-            }
-        }
-        return !host.isEmpty();
     }
 }

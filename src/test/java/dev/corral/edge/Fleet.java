@@ -94,6 +94,10 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         route(arguments, 14, "early", origin.url(), "cache.early-refresh=100");
         route(arguments, 15, "device", origin.url(), "key.fields=X-Device");
         route(arguments, 16, "few", origin.url(), "cache.variants=3");
+        route(arguments, 17, "only", origin.url(), "query.include=id");
+        route(arguments, 18, "told", origin.url(), "forward.trust=true");
+        route(arguments, 19, "strict", origin.url(), "request-headers.mode=strict", "forward.keep=X-Kept",
+                "key.fields=X-Keyed");
         for (String setting : settings) {
             replace(arguments, "--" + setting);
         }

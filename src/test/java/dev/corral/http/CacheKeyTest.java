@@ -116,12 +116,16 @@ class CacheKeyTest {
     }
 
     @Test
-    void whatASharedFetchAsksForIsWhatTheKeyMeans() {
+    void aSharedFetchAsksForWhatTheClientSentWithoutWhatDoesNotCount() {
         var campaign = new QueryRule(List.of(), List.of("utm"));
 
         assertThat(CacheKey.target("/a/%2e%2e/%62", Optional.of("z=1&utm_x=<script>&a=2"), campaign))
-                .isEqualTo("/b?z=1&a=2");
+                .isEqualTo("/a/%2e%2e/%62?z=1&a=2");
+        assertThat(CacheKey.target("/a", Optional.of("id=1&utm_x=y;id=2&%75tm_y=1"), campaign)).isEqualTo("/a?id=1");
+        assertThat(CacheKey.target("/a", Optional.of("utm_x=y"), campaign)).isEqualTo("/a");
         assertThat(CacheKey.target("/a", Optional.of("b=2&a=1"), QueryRule.ALL)).isEqualTo("/a?b=2&a=1");
+        assertThat(CacheKey.target("/a", Optional.of("b=2&a=1&%61=0"), new QueryRule(List.of(), List.of(), true)))
+                .isEqualTo("/a?a=1&%61=0&b=2");
         assertThat(CacheKey.target("", Optional.empty(), QueryRule.ALL)).isEqualTo("/");
         assertThat(CacheKey.path("/public/../admin")).isEqualTo("/admin");
     }

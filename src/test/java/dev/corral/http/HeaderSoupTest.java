@@ -101,8 +101,10 @@ class HeaderSoupTest {
         Storing.decidePost(Asked.parse("POST", request), Given.KEY, head, ALL, then, now);
         Invalidation.targets("POST", Given.KEY, head);
         for (boolean trusted : List.of(true, false)) {
-            var rules = new Forwarding.Rules("corral", trusted, trusted, Forwarding.Rules.REFLECTED);
-            Forwarding.toOrigin(request, Forwarding.seen(request, FROM, rules), rules, true);
+            var rules = new Forwarding.Rules("corral", trusted, trusted, RequestHeaderPolicy.DEFAULT);
+            Forwarding.From seen = Forwarding.seen(request, FROM, rules);
+            Forwarding.toOrigin(request, seen, rules);
+            Forwarding.toOriginShared(request, seen, rules, List.of("x-a"));
         }
         Tags.of(head, ALL);
     }

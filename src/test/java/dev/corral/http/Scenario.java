@@ -162,7 +162,8 @@ final class Scenario {
     private void fetch(String key, Asked asked, Optional<Stored> stored, Reuse.Fallback fallback,
             Optional<Head> origin) {
         Fields conditions = stored.map(Validation::conditions).orElse(Fields.NONE);
-        sent = Forwarding.toOrigin(asked.fields(), FROM, Forwarding.Rules.DEFAULT, true).plus(conditions);
+        sent = Forwarding.toOriginShared(asked.fields(), FROM, Forwarding.Rules.DEFAULT, List.of())
+                .plus(conditions);
         if (origin.isEmpty()) {
             if (fallback.whenUnreachable()) {
                 serve(How.STALE, asked, stored.orElseThrow());
