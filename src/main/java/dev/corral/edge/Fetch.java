@@ -65,6 +65,8 @@ final class Fetch {
     private final Edge edge;
     private final Request request;
     private final AtomicReference<@Nullable Answer> own = new AtomicReference<>();
+    /** The request fields that select among the variants that are stored of the resource, as far as this request has seen. */
+    private volatile List<String> beside = List.of();
     private volatile boolean begun;
     private volatile int status;
     private volatile boolean left;
@@ -77,6 +79,11 @@ final class Fetch {
     Fetch(Edge edge, Request request) {
         this.edge = edge;
         this.request = request;
+    }
+
+    /** There are variants of the resource, selected by these fields: a response without {@code Vary} does not hide them. */
+    void besides(List<String> names) {
+        beside = names;
     }
 
     /** Whether this request's own fetch has begun. */
@@ -112,6 +119,15 @@ final class Fetch {
     /** From now on shared fetches carry these fields, whatever the route's allow-list says. */
     void varied(List<String> names) {
         varied = names;
+    }
+
+    /** Closes the connection of an answer for this request alone whose body has not been read; whether there was one. */
+    boolean drop() {
+        if (own.get() instanceof Answer.Streaming streaming && own.compareAndSet(streaming, null)) {
+            streaming.discard();
+            return true;
+        }
+        return false;
     }
 
     /** The request has ended: what nobody will read is dropped. */
@@ -249,7 +265,8 @@ final class Fetch {
     }
 
     private Stored stored(Storing.Share share, Body body, long position) {
-        return Stored.of(request.address().text(), request.sharedAsked(varied), share, policy(), position, body);
+        Stored stored = Stored.of(request.address().text(), request.sharedAsked(varied), share, policy(), position, body);
+        return Variant.names(stored.head()).isEmpty() ? stored.inPlaceOf(beside) : stored;
     }
 
     /**
@@ -294,7 +311,9 @@ final class Fetch {
             case OriginFull full -> Problem.ORIGIN_FULL;
             default -> Problem.INTERNAL;
         };
-        return new Failure(request.address().text(), problem.reason(), problem.status(), Optional.empty(), position);
+        Optional<Duration> wait = error instanceof OriginShut shut ? Optional.of(shut.retryAfter()) : Optional.empty();
+        return new Failure(request.address().text(), problem.reason(), problem.status(), Optional.empty(), wait,
+                position);
     }
 
     private static String token(Enum<?> constant) {
@@ -376,7 +395,7 @@ final class Fetch {
             return switch (storing) {
                 case Storing.Share share -> standIn(true, whole.head().status()).isPresent()
                         // It may be stored, but not in place of a good answer that may still be served.
-                        ? fail(failure(whole.head().status(), Optional.empty()), true, Optional.empty())
+                        ? fail(failure(whole.head(), Optional.empty()), true, Optional.empty())
                         : share(stored(share, whole.body(), position));
                 case Storing.Withhold withhold -> withhold(withhold, whole);
                 case Storing.Fail fail -> failed(fail, whole);
@@ -391,7 +410,7 @@ final class Fetch {
                             List.of(marker(uncollected(share, streaming), policy().hitForMiss())));
                 }
                 case Storing.Withhold withhold -> withhold(withhold, streaming);
-                case Storing.Fail fail -> fail(failure(streaming.head().status(), Optional.empty()), true,
+                case Storing.Fail fail -> fail(failure(streaming.head(), Optional.empty()), true,
                         Optional.of(streaming));
             };
         }
@@ -419,7 +438,7 @@ final class Fetch {
         private Filled<Key, Entry> withhold(Storing.Withhold withhold, Answer answer) {
             if (answer.head().status() >= 500) {
                 // A failing origin is not asked again by everybody who waits: they are told its status, and no more.
-                return fail(failure(answer.head().status(), Optional.empty()), true, Optional.of(answer));
+                return fail(failure(answer.head(), Optional.empty()), true, Optional.of(answer));
             }
             keepForMe(answer);
             return new Filled.Withhold<>(withhold.remember()
@@ -438,12 +457,12 @@ final class Fetch {
 
         private Filled<Key, Entry> failed(Storing.Fail fail, Answer.Whole whole) {
             if (!fail.shareable() || personal()) {
-                return fail(failure(whole.head().status(), Optional.empty()), true, Optional.of(whole));
+                return fail(failure(whole.head(), Optional.empty()), true, Optional.of(whole));
             }
             Asked asked = request.sharedAsked(varied);
             Fields selecting = Variant.selecting(Variant.names(whole.head()), asked.fields(), policy());
             var said = new Failure.Answer(whole.head(), selecting, whole.body());
-            return fail(failure(whole.head().status(), Optional.of(said)), true, Optional.empty());
+            return fail(failure(whole.head(), Optional.of(said)), true, Optional.empty());
         }
 
         /** An error page often tells whoever is logged in about himself, without saying so. */
@@ -480,8 +499,9 @@ final class Fetch {
                     && Reuse.standsIn(request.asked(), old, policy(), answered, status, edge.clock().instant()));
         }
 
-        private Failure failure(int status, Optional<Failure.Answer> answer) {
-            return new Failure(request.address().text(), Problem.ORIGIN_FAILED, status, answer, position);
+        private Failure failure(Head head, Optional<Failure.Answer> answer) {
+            return new Failure(request.address().text(), Problem.ORIGIN_FAILED, head.status(), answer,
+                    Failure.retryAfter(head, edge.clock().instant()), position);
         }
 
         private Write<Key, Entry> marker(String reason, Duration life) {

@@ -52,7 +52,7 @@ final class Passage {
     }
 
     private Result lost(Failure failure) {
-        return new Result.Refused(Problem.of(failure.reason(), failure.status()), status().detail(failure.reason()),
+        return new Result.Refused(Problem.of(failure), status().detail(failure.reason()),
                 Traffic.Outcome.FAILED);
     }
 

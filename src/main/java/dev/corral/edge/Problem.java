@@ -1,5 +1,6 @@
 package dev.corral.edge;
 
+import dev.corral.http.Failure;
 import java.time.Duration;
 import java.util.Optional;
 
@@ -41,7 +42,7 @@ record Problem(int status, String title, String reason, String detail, Optional<
             "The origin's answer ended before it was complete.", Optional.empty());
 
     static final Problem ORIGIN_MALFORMED = new Problem(502, "Bad Gateway", "origin-malformed",
-            "The origin's answer was not valid HTTP.", Optional.empty());
+            "The origin's answer was not a valid HTTP response to the request.", Optional.empty());
 
     static final Problem NOT_STORED = new Problem(504, "Gateway Timeout", "only-if-cached",
             "The request wants a stored answer only, and none is usable (RFC 9111 section 5.2.1.7).", Optional.empty());
@@ -61,8 +62,18 @@ record Problem(int status, String title, String reason, String detail, Optional<
     static final Problem INTERNAL = new Problem(500, "Internal Server Error", "internal",
             "The cache failed; its log says how.", Optional.empty());
 
+    /** The same, with the time that is known to be worth waiting. */
+    Problem retryAfter(Optional<Duration> known) {
+        return known.isEmpty() ? this : new Problem(status, title, reason, detail, known);
+    }
+
+    /** The problem of a failed fetch, as this or another replica has found it. */
+    static Problem of(Failure failure) {
+        return of(failure.reason(), failure.status()).retryAfter(failure.retryAfter());
+    }
+
     /** The problem of that reason, as another replica has found it. */
-    static Problem of(String reason, int status) {
+    private static Problem of(String reason, int status) {
         return switch (reason) {
             case "origin-concurrency" -> ORIGIN_FULL;
             case "origin-shut" -> ORIGIN_SHUT;

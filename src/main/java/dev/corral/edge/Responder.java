@@ -6,6 +6,7 @@ import dev.corral.http.CacheStatus;
 import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.http.Head;
+import dev.corral.http.HttpDate;
 import dev.corral.http.Reply;
 import dev.corral.http.Slice;
 import dev.corral.http.Tags;
@@ -19,8 +20,10 @@ import org.springframework.http.HttpStatusCode;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
 import org.springframework.http.server.reactive.ServerHttpResponse;
+import org.springframework.http.server.reactive.ServerHttpResponseDecorator;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
+import reactor.netty.http.server.HttpServerResponse;
 
 /** Writes results. The only place that touches a response. Thread-safe. */
 public final class Responder {
@@ -62,7 +65,10 @@ public final class Responder {
         headers.setCacheControl("no-store");
         headers.add("Cache-Status", refused.status().value());
         problem.retryAfter()
-                .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER, Long.toString(Math.max(1, wait.toSeconds()))));
+                // Rounded up: who comes back a moment too early has to wait for as long again.
+                .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER,
+                        Long.toString(Math.max(1, wait.plusMillis(999).toSeconds()))));
+        dated(headers);
         byte[] body = bytes(detail);
         headers.setContentLength(body.length);
         response.setRawStatusCode(problem.status());
@@ -77,7 +83,7 @@ public final class Responder {
         }
     }
 
-    private static Mono<Void> write(ServerHttpResponse response, CacheStatus status, Reply reply) {
+    private Mono<Void> write(ServerHttpResponse response, CacheStatus status, Reply reply) {
         head(response, reply.status(), status.addedTo(reply.fields()));
         DataBufferFactory buffers = response.bufferFactory();
         List<Slice> body = reply.body();
@@ -88,10 +94,13 @@ public final class Responder {
         };
     }
 
-    private static Mono<Void> write(ServerHttpResponse response, Request request, Result.FromOrigin from) {
+    private Mono<Void> write(ServerHttpResponse response, Request request, Result.FromOrigin from) {
         Head head = from.answer().head();
         Fields fields = Tags.hidden(Forwarding.fromOrigin(head.fields()), request.route().policy());
         head(response, head.status(), from.status().addedTo(fields));
+        if (request.from().protocolVersion().equals("1.0") && !fields.has("Content-Length")) {
+            untilClose(response);
+        }
         if (request.asked().head()) {
             return response.setComplete();
         }
@@ -105,12 +114,26 @@ public final class Responder {
         };
     }
 
-    private static void head(ServerHttpResponse response, int status, Fields fields) {
+    private void head(ServerHttpResponse response, int status, Fields fields) {
         response.setRawStatusCode(status);
         HttpHeaders headers = response.getHeaders();
         for (Fields.Field field : fields) {
             headers.add(field.name(), field.value());
         }
+        dated(headers);
+    }
+
+    /** RFC 9110 section 6.6.1: who has a clock adds a missing Date to what it forwards or says. */
+    private void dated(HttpHeaders headers) {
+        if (!headers.containsKey(HttpHeaders.DATE)) {
+            headers.set(HttpHeaders.DATE, HttpDate.format(clock.instant()));
+        }
+    }
+
+    /** RFC 9112 section 6.1: an HTTP/1.0 client gets no chunked coding. What has no length ends with the connection. */
+    private static void untilClose(ServerHttpResponse response) {
+        HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
+        sent.chunkedTransfer(false).keepAlive(false);
     }
 
     private static DataBuffer buffer(DataBufferFactory buffers, Slice slice) {

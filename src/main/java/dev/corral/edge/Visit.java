@@ -45,6 +45,9 @@ final class Visit implements Ask<Key, Entry> {
     private final Instant since;
     /** Where this visit looks now: the resource, or the variant a pointer led to. Changes only between flights. */
     private volatile Key at;
+    /** A variant that is preferred to the response without {@code Vary} that was found in memory. */
+    private volatile Optional<Key> preferred = Optional.empty();
+    private volatile boolean lookedBeside;
     private volatile CacheStatus.Forward forward = CacheStatus.Forward.URI_MISS;
 
     private Visit(Edge edge, Request request, Key at, boolean refresh, Scheduler loop) {
@@ -82,7 +85,47 @@ final class Visit implements Ask<Key, Entry> {
             forward = CacheStatus.Forward.VARY_MISS;
             entry = edge.near().apply(at).flatMap(this::ours);
         }
-        return entry.flatMap(this::hit);
+        preferred = entry.flatMap(this::earlierVariant);
+        return preferred.isPresent()
+                // Not here, it may still be in the shared tier.
+                ? edge.near().apply(preferred.get()).flatMap(this::freshVariant)
+                : entry.flatMap(this::hit);
+    }
+
+    /**
+     * Where a variant may be that this request prefers to a response without {@code Vary}: RFC 9111 section 4.1 wants the most recent
+     * one with a {@code Vary} that matches. Empty when the request has none of the fields that selected it.
+     */
+    private Optional<Key> earlierVariant(Entry entry) {
+        if (!(entry instanceof Stored stored) || stored.earlierVary().isEmpty() || lookedBeside
+                || !at.equals(request.address().resource())) {
+            return Optional.empty();
+        }
+        fetch.besides(stored.earlierVary());
+        return stored.earlierVary().stream().anyMatch(request.asked().fields()::has)
+                ? Optional.of(variant(stored.earlierVary()))
+                : Optional.empty();
+    }
+
+    private Optional<Result> freshVariant(Entry entry) {
+        return ours(entry).filter(Stored.class::isInstance)
+                .map(Stored.class::cast)
+                .filter(stored -> matches(stored) && stored.terms().fresh(now()) && allowed(stored)
+                        && serves(stored, false))
+                .map(stored -> hit(stored, false));
+    }
+
+    /** A variant of the shared tier that is preferred to what was found for the whole resource; looked for once. */
+    private Mono<Result> preferred(Optional<Key> variant) {
+        lookedBeside |= variant.isPresent();
+        return Mono.justOrEmpty(variant)
+                .flatMap(key -> edge.coalescer().find(key, patience()))
+                .mapNotNull(found -> freshVariant(found).orElse(null));
+    }
+
+    /** A hit on what was found for the whole resource, unless a variant is preferred to it. */
+    private Mono<Result> found(Stored stored) {
+        return preferred(earlierVariant(stored)).switchIfEmpty(Mono.fromSupplier(() -> hit(stored).orElse(null)));
     }
 
     private Optional<Result> hit(Entry entry) {
@@ -106,7 +149,7 @@ final class Visit implements Ask<Key, Entry> {
                         at = variant(pointer);
                         yield on ? stored() : Mono.empty();
                     }
-                    case Stored stored -> Mono.justOrEmpty(hit(stored));
+                    case Stored stored -> found(stored);
                     case Ailing ailing -> Mono.justOrEmpty(resting(ailing));
                     case HitForMiss marker -> Mono.empty();
                     case Failure failure -> Mono.empty();
@@ -163,7 +206,7 @@ final class Visit implements Ask<Key, Entry> {
         if (!edge.coalesces()) {
             return stored().switchIfEmpty(Mono.defer(() -> own("coalescing-off", Optional.of(""))));
         }
-        return round(1);
+        return preferred(preferred).switchIfEmpty(Mono.defer(() -> round(1)));
     }
 
     private Mono<Result> round(int n) {
@@ -205,7 +248,10 @@ final class Visit implements Ask<Key, Entry> {
     private Mono<Result> settle(int n, Outcome<Entry> end) {
         Optional<Answer> own = fetch.own();
         if (own.isPresent() && !(end instanceof Outcome.Failed<Entry>)) {
-            return Mono.just(fromOrigin(own.get(), false, ""));
+            // What is not collected has no parts to be cut from: the client's own words get the part, not all of it.
+            return request.asked().ranged() && own.get().head().status() == 200 && fetch.drop()
+                    ? own("range", Optional.empty())
+                    : Mono.just(fromOrigin(own.get(), false, ""));
         }
         return switch (end) {
             case Outcome.Landed<Entry>(Entry value, String version, Role role, boolean stored) ->
@@ -244,7 +290,7 @@ final class Visit implements Ask<Key, Entry> {
             return onward(n);
         }
         return switch (role) {
-            case LOOKED -> Mono.justOrEmpty(hit(stored)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
+            case LOOKED -> found(stored).switchIfEmpty(Mono.defer(() -> round(n + 1)));
             case LED, FOLLOWED, ALONE -> {
                 if (fetch.begun() || serves(stored, true)) {
                     yield Mono.just(forwarded(stored, kept && fetch.keeps()));
@@ -265,7 +311,8 @@ final class Visit implements Ask<Key, Entry> {
         if (role == Role.LOOKED) {
             return Mono.justOrEmpty(resting(ailing)).switchIfEmpty(Mono.defer(() -> round(n + 1)));
         }
-        var failure = new Failure(ailing.key(), ailing.reason(), ailing.status(), Optional.empty(), ailing.position());
+        var failure = new Failure(ailing.key(), ailing.reason(), ailing.status(), Optional.empty(), Optional.empty(),
+                ailing.position());
         return Mono.just(failed(failure, Optional.of(ailing)));
     }
 
@@ -333,6 +380,7 @@ final class Visit implements Ask<Key, Entry> {
         // Before it is judged: by all purges up to that position, or perhaps not.
         boolean judged = edge.purges().complete() >= position;
         Optional<Stored> stale = old(seen);
+        stale.ifPresent(this::earlierVariant);
         stale.filter(old -> !old.terms().fresh(now())).ifPresent(old -> forward = CacheStatus.Forward.STALE);
         int failures = seen.filter(Ailing.class::isInstance).map(Ailing.class::cast).map(Ailing::failures).orElse(0);
         return fetch.fill(key(), stale, judged, failures, position);
@@ -406,6 +454,9 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     private Key variant(Varies pointer) {
+        if (leadsOn(pointer)) {
+            fetch.besides(pointer.names());
+        }
         return variant(pointer.names());
     }
 
@@ -459,7 +510,7 @@ final class Visit implements Ask<Key, Entry> {
         }
         return failure.answerFor(request.asked(), request.route().policy())
                 .<Result>map(answer -> new Result.Shared(answer.head(), answer.body(), told, Traffic.Outcome.FAILED))
-                .orElseGet(() -> new Result.Refused(Problem.of(failure.reason(), failure.status()), told,
+                .orElseGet(() -> new Result.Refused(Problem.of(failure), told,
                         Traffic.Outcome.FAILED));
     }
 

@@ -16,15 +16,24 @@ final class EntryReader {
 
     private static final int CHECKSUM = 4;
 
-    private final ByteBuffer bytes;
+    /** Replicas of a version that writes this may still be there: a rolling upgrade does not empty the cache. */
+    private static final byte OLDEST = 2;
 
-    private EntryReader(ByteBuffer bytes) {
+    private final ByteBuffer bytes;
+    private final byte version;
+
+    private EntryReader(ByteBuffer bytes, byte version) {
         this.bytes = bytes;
+        this.version = version;
     }
 
     static Optional<Entry> read(ByteBuffer bytes) {
         int end = bytes.limit() - CHECKSUM;
-        if (bytes.remaining() < CHECKSUM + 2 || bytes.get(bytes.position()) != EntryWriter.VERSION) {
+        if (bytes.remaining() < CHECKSUM + 2) {
+            return Optional.empty();
+        }
+        byte version = bytes.get(bytes.position());
+        if (version < OLDEST || version > EntryWriter.VERSION) {
             return Optional.empty();
         }
         var checksum = new CRC32C();
@@ -38,7 +47,7 @@ final class EntryReader {
             return Optional.empty();
         }
         try {
-            var reader = new EntryReader(checked);
+            var reader = new EntryReader(checked, version);
             reader.octet();
             Entry entry = reader.entry();
             return checked.hasRemaining() ? Optional.empty() : Optional.of(entry);
@@ -65,7 +74,8 @@ final class EntryReader {
             }
             case EntryWriter.VARIES -> new Varies(key, texts(), position, trace);
             case EntryWriter.HIT_FOR_MISS -> new HitForMiss(key, text(), position, trace);
-            case EntryWriter.FAILURE -> new Failure(key, text(), count(), answer(), position, trace);
+            case EntryWriter.FAILURE -> new Failure(key, text(), count(), answer(),
+                    version > 2 && flag() ? Optional.of(duration()) : Optional.empty(), position, trace);
             default -> throw new IllegalArgumentException("unknown kind " + kind);
         };
     }
@@ -74,7 +84,8 @@ final class EntryReader {
         Head head = head();
         Fields selecting = fields();
         Terms terms = terms();
-        return new Stored(key, head, selecting, terms, position, texts(), body(), trace);
+        return new Stored(key, head, selecting, terms, position, texts(), body(), version > 2 ? texts() : List.of(),
+                trace);
     }
 
     private Optional<Failure.Answer> answer() {

@@ -14,7 +14,7 @@ import java.util.zip.CRC32C;
  */
 final class EntryWriter {
 
-    static final byte VERSION = 2;
+    static final byte VERSION = 3;
     static final byte STORED = 1;
     static final byte VARIES = 2;
     static final byte HIT_FOR_MISS = 3;
@@ -58,6 +58,8 @@ final class EntryWriter {
                 text(failure.reason());
                 number(failure.status());
                 answer(failure.answer());
+                flag(failure.retryAfter().isPresent());
+                failure.retryAfter().ifPresent(this::duration);
             }
         }
         var checksum = new CRC32C();
@@ -81,6 +83,7 @@ final class EntryWriter {
         terms(stored.terms());
         texts(stored.tags());
         body(stored.body());
+        texts(stored.earlierVary());
     }
 
     private void answer(Optional<Failure.Answer> answer) {

@@ -62,7 +62,8 @@ public final class Validation {
         return switch (Storing.decide(asked.withoutCookie(), head, policy, requestTime, responseTime)) {
             case Storing.Share share -> Optional.of(new Stored(stored.key(), share.head(),
                     Variant.selecting(Variant.names(share.head()), asked.fields(), policy), share.terms(), position,
-                    retagged ? share.tags() : stored.tags(), stored.body()));
+                    retagged ? share.tags() : stored.tags(), stored.body())
+                    .inPlaceOf(stored.earlierVary()));
             case Storing.Withhold withhold -> Optional.empty();
             case Storing.Fail fail -> Optional.empty();
         };

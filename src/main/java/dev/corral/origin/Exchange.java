@@ -2,6 +2,7 @@ package dev.corral.origin;
 
 import dev.corral.http.Fields;
 import dev.corral.http.Head;
+import dev.corral.http.Unasked;
 import dev.corral.origin.Gate.Permit;
 import dev.corral.origin.Inflow.Arrival;
 import io.netty.handler.codec.http.HttpHeaderNames;
@@ -229,6 +230,10 @@ final class Exchange {
             response.body(BodyExtractors.toDataBuffers()).subscribe(new Discard());
             // Hidden: an error that is known at once would cancel what led here, as if the client had left.
             return Mono.<Answer>error(new ExpiredConnection()).hide();
+        }
+        if (Unasked.is(request.method(), request.fields(), head.status())) {
+            response.body(BodyExtractors.toDataBuffers()).subscribe(new Discard());
+            return Mono.<Answer>error(new Wire.Malformed("status " + head.status() + " that nobody asked for")).hide();
         }
         var arrival = new Arrival(head, length(head), requestTime, clock.instant());
         Intake wish = intake.apply(head);

@@ -85,7 +85,7 @@ final class Gate {
          * failure, since a breaker that is half open cannot wait for the end of a long body.
          *
          * <p>
-         * What came and is no valid response is not silence: only that no response came, or not all of it, is a failure.
+         * That it cannot be reached counts against the origin, all else against the endpoint.
          *
          * @param connected whether there was a connection to the origin
          */
@@ -99,8 +99,7 @@ final class Gate {
                         unreachable(failure);
                     }
                 }
-                case CUT_SHORT -> silent(failure);
-                case MALFORMED -> answered();
+                case CUT_SHORT, MALFORMED -> silent(failure);
             }
         }
 

@@ -26,7 +26,7 @@ public final class OriginFailed extends RuntimeException {
         /** The answer began and did not come to its end. */
         CUT_SHORT("broke off in the middle of its answer"),
 
-        /** What came is not HTTP/1.1, or framed in a way one cannot rely on. */
+        /** What came is not HTTP/1.1, or framed in a way one cannot rely on, or a response to a request of another kind. */
         MALFORMED("sent an answer that is not valid HTTP");
 
         private final String words;

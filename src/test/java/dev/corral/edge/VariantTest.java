@@ -122,24 +122,83 @@ class VariantTest {
         assertThat(fleet.b.store(path, "X-Size", "l", "X-Color", "blue").text()).isEqualTo("blue#3");
     }
 
-    /** Public behaviour 7: an answer that does not vary stands for all. */
+    /** Public behaviour 7, RFC 9111 section 4.1: what matches a variant that is still fresh gets it; all others get the one without Vary. */
     @Test
-    void anAnswerWithoutVarySupersedesTheVariants() throws IOException {
+    void aFreshVariantIsPreferredToAnAnswerWithoutVary() throws IOException {
         String path = fleet.path("superseded");
         var number = new AtomicInteger();
         fleet.origin.on(path, varying("X-Size", number));
-        fleet.a.store(path, "X-Size", "s");
-        fleet.a.store(path, "X-Size", "m");
+        String small = fleet.a.store(path, "X-Size", "s").text();
+        String medium = fleet.a.store(path, "X-Size", "m").text();
         fleet.origin.on(path, 200, "one for all", "Cache-Control", "max-age=600");
 
         assertThat(fleet.a.store(path, "X-Size", "l").text()).isEqualTo("one for all");
 
         for (Replica replica : fleet.replicas()) {
-            for (String size : List.of("s", "m", "l", "xl")) {
-                Replica.until(() -> replica.get(path, "X-Size", size).text().equals("one for all"));
+            Replica.until(() -> replica.get(path).text().equals("one for all"));
+            for (String size : List.of("l", "xl", "")) {
+                assertThat(replica.get(path, "X-Size", size).text()).isEqualTo("one for all");
             }
+            assertThat(replica.get(path, "X-Size", "s")).matches(Client.Answer::hit)
+                    .extracting(Client.Answer::text)
+                    .isEqualTo(small);
+            assertThat(replica.get(path, "X-Size", "m").text()).isEqualTo(medium);
         }
         assertThat(fleet.origin.count(path)).isEqualTo(3);
+    }
+
+    /** rs/cors#10: the plain request's answer does not take the CORS fields away from those who send an Origin. */
+    @Test
+    void aPlainRequestDoesNotHideWhatIsForAnOrigin() throws IOException {
+        String path = fleet.path("cors");
+        fleet.origin.on(path, exchange -> {
+            if (exchange.request.fields().has("Origin")) {
+                exchange.answer(200, "data", "Cache-Control", "max-age=600", "Vary", "Origin",
+                        "Access-Control-Allow-Origin", exchange.request.field("Origin"));
+            } else {
+                exchange.answer(200, "data", "Cache-Control", "max-age=600");
+            }
+        });
+
+        fleet.a.store(path, "Origin", "https://s");
+        fleet.a.store(path);
+
+        for (Replica replica : fleet.replicas()) {
+            Replica.until(() -> replica.get(path).hit());
+            Client.Answer cors = replica.get(path, "Origin", "https://s");
+            assertThat(cors.hit()).isTrue();
+            assertThat(cors.field("Access-Control-Allow-Origin")).isEqualTo("https://s");
+            assertThat(replica.get(path).fields().has("Access-Control-Allow-Origin")).isFalse();
+        }
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** A variant that is not fresh is not preferred to a response that is. */
+    @Test
+    void aStaleVariantIsNotPreferred() throws IOException {
+        String path = fleet.path("superseded-stale");
+        fleet.origin.on(path, 200, "small", "Cache-Control", "max-age=60", "Age", "58", "Vary", "X-Size");
+        fleet.a.store(path, "X-Size", "s");
+        fleet.origin.on(path, 200, "one for all", "Cache-Control", "max-age=600");
+        fleet.a.store(path);
+
+        Replica.until(() -> fleet.a.get(path, "X-Size", "s").text().equals("one for all"));
+        Replica.until(() -> fleet.b.get(path, "X-Size", "s").text().equals("one for all"));
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+    }
+
+    /** A purge of the resource removes the variants behind the response without Vary too. */
+    @Test
+    void aVariantThatWasPurgedIsNotPreferred() throws IOException {
+        String path = fleet.path("superseded-purged");
+        fleet.origin.on(path, 200, "small", "Cache-Control", "max-age=600", "Vary", "X-Size");
+        fleet.a.store(path, "X-Size", "s");
+        fleet.origin.on(path, 200, "one for all", "Cache-Control", "max-age=600");
+        assertThat(fleet.a.ask("DELETE", path).status()).isEqualTo(200);
+        fleet.a.store(path);
+
+        assertThat(fleet.a.get(path, "X-Size", "s").text()).isEqualTo("one for all");
+        Replica.until(() -> fleet.b.get(path, "X-Size", "s").text().equals("one for all"));
     }
 
     @ParameterizedTest

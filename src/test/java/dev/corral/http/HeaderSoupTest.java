@@ -169,8 +169,9 @@ class HeaderSoupTest {
         List<Entry> entries = List.of(
                 new Stored(key, head, fields, terms, position, List.of(key, "a"), body),
                 new Varies(key, List.of("a", key), position), new HitForMiss(key, "private", position),
-                new Failure(key, "unreachable", 502, Optional.empty(), position),
-                new Failure(key, "server-error", 503, Optional.of(new Failure.Answer(head, fields, body)), position));
+                new Failure(key, "unreachable", 502, Optional.empty(), Optional.of(Duration.ofMillis(1_500)), position),
+                new Failure(key, "server-error", 503, Optional.of(new Failure.Answer(head, fields, body)),
+                        Optional.empty(), position));
 
         for (Entry entry : entries) {
             assertThat(EntryFormat.decode(EntryFormat.encode(entry))).contains(entry);

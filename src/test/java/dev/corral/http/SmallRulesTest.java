@@ -88,10 +88,10 @@ class SmallRulesTest {
     void theFormatOfEntriesIsKept() {
         // Changing these bytes means a new version, or replicas of two versions misread each other's entries.
         assertThat(HexFormat.of().formatHex(EntryFormat.encode(new Varies("k", List.of("a"), -3))))
-                .startsWith("0202" + "026b" + "05" + "00" + "01" + "0261")
+                .startsWith("0302" + "026b" + "05" + "00" + "01" + "0261")
                 .hasSize(2 * (2 + 2 + 1 + 1 + 1 + 2 + 4));
         byte[] newer = EntryFormat.encode(new HitForMiss("k", "private", 1));
-        newer[0] = 3;
+        newer[0] = 4;
         assertThat(EntryFormat.decode(newer)).isEmpty();
         assertThat(EntryFormat.decode(new byte[0])).isEmpty();
     }
@@ -108,7 +108,7 @@ class SmallRulesTest {
     @Test
     void anErrorsWordsAreForTheSameVariantOnly() {
         var answer = new Failure.Answer(new Head(503, Fields.NONE), Fields.of("accept-language", "de"), Body.EMPTY);
-        var failure = new Failure(Given.KEY, "server-error", 503, Optional.of(answer), 1);
+        var failure = new Failure(Given.KEY, "server-error", 503, Optional.of(answer), Optional.empty(), 1);
 
         assertThat(failure.answerFor(Given.get("Accept-Language: DE"), Policy.DEFAULT)).contains(answer);
         assertThat(failure.answerFor(Given.get("Accept-Language: en"), Policy.DEFAULT)).isEmpty();

@@ -135,6 +135,10 @@ class OriginTest {
                 .doesNotContainIgnoringCase("transfer-encoding");
     }
 
+    /** Asks for a part, and on condition: else a 206 or a 304 would be no response to it. */
+    private static final Outgoing ASKING = new Outgoing("GET", "/",
+            Fields.of("Range", "bytes=0-1", "If-None-Match", "\"x\""), Optional.empty());
+
     @ParameterizedTest
     @ValueSource(ints = {200, 201, 203, 206, 226, 299, 301, 302, 303, 307, 308, 400, 401, 404, 407, 408, 421, 429, 499,
             500, 503, 599, 600, 999})
@@ -142,7 +146,7 @@ class OriginTest {
         try (var server = ScriptedOrigin.saying("HTTP/1.1 " + status + " Whatever\r\nLocation: /other\r\n"
                 + "Set-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok"); var rig = Rig.to(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                Answer.Whole answer = rig.whole(get("/"));
+                Answer.Whole answer = rig.whole(ASKING);
                 assertThat(answer.head().status()).isEqualTo(status);
                 assertThat(text(answer)).isEqualTo("ok");
             }
@@ -152,13 +156,28 @@ class OriginTest {
         }
     }
 
+    /** RFC 9110 sections 15.3.7, 15.4.5, 15.5.13, 15.5.17, 15.5.18: the connection is closed, for nobody knows what it is about. */
+    @ParameterizedTest
+    @ValueSource(ints = {206, 304, 412, 416, 417})
+    void aStatusThatNobodyAskedForIsMalformed(int status) throws IOException {
+        try (var server = ScriptedOrigin.saying("HTTP/1.1 " + status + " X\r\nContent-Length: 2\r\n\r\nok");
+                var rig = Rig.to(server.uri())) {
+            for (int i = 0; i < 2; i++) {
+                assertThatThrownBy(() -> rig.whole(get("/"))).isInstanceOfSatisfying(OriginFailed.class,
+                        failure -> assertThat(failure.reason()).isEqualTo(OriginFailed.Reason.MALFORMED));
+            }
+            assertThat(server.connections()).isEqualTo(2);
+            assertThat(rig.free()).isEqualTo(4);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {204, 304})
     void aStatusWithoutBodyHasNoneWhateverItsLengthSays(int status) throws IOException {
         try (var server = ScriptedOrigin.saying("HTTP/1.1 " + status + " X\r\nContent-Length: 5000000\r\n\r\n");
                 var rig = Rig.to(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                Answer.Whole answer = rig.whole(get("/"));
+                Answer.Whole answer = rig.whole(ASKING);
                 assertThat(answer.body().length()).isZero();
                 assertThat(answer.head().fields().first("Content-Length")).contains("5000000");
             }
