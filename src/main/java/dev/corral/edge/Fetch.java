@@ -70,7 +70,6 @@ final class Fetch {
     private volatile boolean begun;
     private volatile int status;
     private volatile boolean left;
-    private volatile boolean keeps = true;
     /** What the resource's responses are known to vary by. */
     private volatile List<String> varied = List.of();
     /** The last fetch that others may profit from; empty when it is not traced. */
@@ -89,11 +88,6 @@ final class Fetch {
     /** Whether this request's own fetch has begun. */
     boolean begun() {
         return begun;
-    }
-
-    /** Whether what this request's own fetch was given is stored for later requests; not when there are too many variants. */
-    boolean keeps() {
-        return keeps;
     }
 
     /** The origin's last answer to this request's own fetches, by its status. */
@@ -212,7 +206,7 @@ final class Fetch {
         if (answer instanceof Answer.Whole whole && decision.on(answer.head()) instanceof Storing.Share share) {
             return edge.coalescer()
                     .offer(at, inPlaceOf, traced(writes(at, stored(share, whole.body(), position))))
-                    .map(stored -> new Alone.Own(answer, stored && keeps));
+                    .map(stored -> new Alone.Own(answer, stored));
         }
         return Mono.just(new Alone.Own(answer, false));
     }
@@ -270,18 +264,21 @@ final class Fetch {
     }
 
     /**
-     * Where everything goes: the object under its variant, the pointer to it, and a way on for those who wait elsewhere. One variant
-     * too many is only for those who wait.
+     * Where everything goes: the object under its variant, the pointer to it, and a way on for those who wait elsewhere. Of too many
+     * variants the least used one gives way.
      */
     private List<Write<Key, Entry>> writes(Key flight, Stored stored) {
         Key resource = request.address().resource();
         Key object = request.address().variant(stored.selecting());
-        keeps = object.equals(resource) || edge.variants().admit(resource, object, policy().variants());
-        Duration life = keeps ? stored.terms().life() : ONWARD;
         var pointer = new Varies(stored.key(), Variant.names(stored.head()), stored.position());
         var writes = new ArrayList<Write<Key, Entry>>();
-        writes.add(new Write<>(object, stored, life));
+        writes.add(new Write<>(object, stored, stored.terms().life()));
         if (!object.equals(resource)) {
+            // A pointer in the place of a variant is nothing that a request could use, and soon gone.
+            edge.variants()
+                    .admit(resource, object, policy().variants())
+                    .filter(removed -> !removed.equals(flight))
+                    .ifPresent(removed -> writes.add(new Write<>(removed, pointer, ONWARD)));
             // As long as any variant may live: without it the next request would lead for the whole resource again.
             writes.add(new Write<>(resource, pointer, policy().maxLife()));
         }

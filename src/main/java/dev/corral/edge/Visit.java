@@ -189,6 +189,9 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     private Result hit(Stored stored, boolean stale) {
+        if (!stored.selecting().lines().isEmpty() && !at.equals(request.address().resource())) {
+            edge.variants().used(request.address().resource(), at);
+        }
         return new Result.FromStore(stored, CacheStatus.hit().ttl(stored.terms().ttl(now())),
                 stale ? Traffic.Outcome.STALE : Traffic.Outcome.HIT);
     }
@@ -293,7 +296,7 @@ final class Visit implements Ask<Key, Entry> {
             case LOOKED -> found(stored).switchIfEmpty(Mono.defer(() -> round(n + 1)));
             case LED, FOLLOWED, ALONE -> {
                 if (fetch.begun() || serves(stored, true)) {
-                    yield Mono.just(forwarded(stored, kept && fetch.keeps()));
+                    yield Mono.just(forwarded(stored, kept));
                 }
                 yield Reuse.late(stored, since)
                         ? round(n + 1)

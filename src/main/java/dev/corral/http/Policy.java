@@ -27,7 +27,8 @@ import java.util.Optional;
  * @param earlyRefreshBeta refresh before expiry with XFetch's probability; 1 is its authors' choice, more is earlier
  * @param normaliseAcceptEncoding equivalent {@code Accept-Encoding} select one variant: case, order, blanks, weights' form
  * @param normaliseAcceptLanguage likewise; languages of equal weight are sorted (RFC 9110 section 12.5.4 gives order no meaning)
- * @param variants how many variants of one resource a replica stores in ten minutes: what a client may choose is else without bound
+ * @param variants how many variants of one resource a replica stores in ten minutes, what a client may choose being without bound; the
+ *        least used one gives way to a new one
  * @param tagFields the fields that carry the origin's tags
  * @param hideTags those fields do not reach clients
  * @param invalidateOnUnsafeMethods a response to a request that may have changed something invalidates what it names (RFC 9111

@@ -1,6 +1,7 @@
 package dev.corral.edge;
 
 import dev.corral.coalesce.Key;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -14,34 +15,79 @@ class VariantsTest {
     private final AtomicLong nanos = new AtomicLong();
     private final Variants variants = new Variants(nanos::get);
 
-    private boolean admits(Key resource, int variant) {
-        return variants.admit(resource, resource.lane("v:" + variant), 3);
+    private static Key key(Key resource, int variant) {
+        return resource.lane("v:" + variant);
+    }
+
+    /** What gives way to that variant, by its number; empty when there is room. */
+    private Optional<Key> admit(Key resource, int variant) {
+        return variants.admit(resource, key(resource, variant), 3);
+    }
+
+    private void use(int variant, int times) {
+        IntStream.range(0, times).forEach(i -> variants.used(PAGE, key(PAGE, variant)));
     }
 
     @Test
-    void asManyAsMayBeAreAdmittedAgainAndAgain() {
+    void thereIsRoomForAsManyAsMayBe() {
         for (int round = 0; round < 2; round++) {
             for (int variant = 1; variant <= 3; variant++) {
-                assertThat(admits(PAGE, variant)).isTrue();
+                assertThat(admit(PAGE, variant)).isEmpty();
             }
-            assertThat(admits(PAGE, 4)).isFalse();
         }
-        assertThat(admits(Key.of("another"), 4)).isTrue();
+        assertThat(admit(Key.of("another"), 4)).isEmpty();
+    }
+
+    /** However many are invented, what is in use stays, and what is new gets in. */
+    @Test
+    void theLeastUsedGivesWay() {
+        for (int variant = 1; variant <= 3; variant++) {
+            admit(PAGE, variant);
+        }
+        use(1, 2);
+        use(2, 1);
+
+        assertThat(admit(PAGE, 4)).contains(key(PAGE, 3));
+        for (int invented = 5; invented < 200; invented++) {
+            assertThat(admit(PAGE, invented)).contains(key(PAGE, invented - 1));
+        }
+        use(199, 2);
+        assertThat(admit(PAGE, 200)).contains(key(PAGE, 2));
+        assertThat(variants.remembers(PAGE)).isEqualTo(3);
+    }
+
+    /** Of those used alike, the one that was stored first. */
+    @Test
+    void ofThoseUsedAlikeTheOldestGivesWay() {
+        for (int variant = 1; variant <= 3; variant++) {
+            admit(PAGE, variant);
+        }
+
+        assertThat(admit(PAGE, 4)).contains(key(PAGE, 1));
+        assertThat(admit(PAGE, 1)).contains(key(PAGE, 2));
+    }
+
+    @Test
+    void whatIsNotRememberedIsNotCounted() {
+        use(1, 5);
+
+        assertThat(variants.remembers(PAGE)).isZero();
     }
 
     /** However many came later. */
     @Test
     void tenMinutesAfterTheFirstTheyAreCountedAnew() {
-        admits(PAGE, 1);
+        admit(PAGE, 1);
         nanos.set(Variants.COUNTED.minusMinutes(1).toNanos());
-        admits(PAGE, 2);
-        admits(PAGE, 3);
+        admit(PAGE, 2);
+        admit(PAGE, 3);
         nanos.set(Variants.COUNTED.minusNanos(1).toNanos());
-        assertThat(admits(PAGE, 4)).isFalse();
+        assertThat(variants.remembers(PAGE)).isEqualTo(3);
 
         nanos.set(Variants.COUNTED.toNanos());
 
-        assertThat(admits(PAGE, 4)).isTrue();
+        assertThat(variants.remembers(PAGE)).isZero();
+        assertThat(admit(PAGE, 4)).isEmpty();
     }
 
     /** Safety rule 7: of all resources together no more are remembered than there is room for. */
@@ -49,7 +95,7 @@ class VariantsTest {
     void whatIsRememberedIsBounded() {
         IntStream.range(0, 2 * Variants.REMEMBERED / 3).forEach(resource -> {
             for (int variant = 1; variant <= 3; variant++) {
-                admits(Key.of("resource " + resource), variant);
+                admit(Key.of("resource " + resource), variant);
             }
         });
 
