@@ -3,7 +3,6 @@ package dev.corral.edge;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.reactivestreams.Publisher;
@@ -40,7 +39,7 @@ public final class AccessLines implements AccessLog {
         ServerHttpResponse response = exchange.getResponse();
         HttpStatusCode answered = response.getStatusCode();
         String method = plain(request.getMethod().name());
-        String path = plain(Objects.requireNonNullElse(request.getURI().getRawPath(), ""));
+        String path = plain(ReceivedHead.path(request));
         // Before there is an answer, the server's own default would stand here.
         int status = answered == null || !response.isCommitted() ? 0 : answered.value();
         long bytes = response instanceof Counted counted ? counted.bytes.get() : 0;

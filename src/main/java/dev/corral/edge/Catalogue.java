@@ -10,6 +10,7 @@ import dev.corral.http.Failure;
 import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HitForMiss;
+import dev.corral.http.RequestTarget;
 import dev.corral.http.Stored;
 import dev.corral.http.Tags;
 import dev.corral.http.Terms;
@@ -26,7 +27,6 @@ import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import org.springframework.http.server.PathContainer;
 import reactor.core.publisher.Mono;
 
 /** What is cached, as operators name it: by URL, tag, prefix, route. Looks like a request does, and fetches nothing. Thread-safe. */
@@ -75,13 +75,13 @@ public final class Catalogue {
     public record Hits(long hit, long of) {}
 
     private final Edge edge;
-    private final List<Route> routes;
+    private final RouteTable routes;
     private final Supplier<Stream<Entry>> memory;
 
     /** @param memory the answers in this process's memory */
     public Catalogue(Edge edge, List<Route> routes, Supplier<Stream<Entry>> memory) {
         this.edge = edge;
-        this.routes = List.copyOf(routes);
+        this.routes = new RouteTable(routes);
         this.memory = memory;
     }
 
@@ -156,7 +156,7 @@ public final class Catalogue {
      * @throws IllegalArgumentException with a sentence that says what is wrong with it
      */
     public Target route(String id) {
-        List<String> ids = routes.stream().map(Route::id).toList();
+        List<String> ids = routes.routes().stream().map(Route::id).toList();
         require(ids.contains(id), id, "is no route; there are " + String.join(", ", ids));
         return new Target("route:" + id, List.of(Place.route(id)));
     }
@@ -187,7 +187,7 @@ public final class Catalogue {
     }
 
     private Optional<Place> placed(Stored stored) {
-        return routes.stream().flatMap(route -> Place.in(stored.key(), route).stream()).findFirst();
+        return routes.routes().stream().flatMap(route -> Place.in(stored.key(), route).stream()).findFirst();
     }
 
     private static boolean hit(List<String> purged, List<String> names) {
@@ -208,7 +208,8 @@ public final class Catalogue {
         Route route = route(read);
         Asked asked = Asked.parse("GET", Fields.of(fields.stream().map(Catalogue::field).toList()));
         var from = new Forwarding.From("operator", read.scheme(), read.authority().orElse(""), "1.1");
-        Request request = Request.of(route, asked, read.path(), read.query(), from, interim -> {}, Tracing.Trace.NONE);
+        Request request = Request.of(route, asked, new RequestTarget(read.path(), read.query()), from, interim -> {},
+                Tracing.Trace.NONE);
         Key resource = request.address().resource();
         return edge.coalescer()
                 .find(resource, PATIENCE)
@@ -311,11 +312,13 @@ public final class Catalogue {
     }
 
     private Route route(Read read) {
-        PathContainer path = PathContainer.parsePath(read.path());
-        Route route = routes.stream()
-                .filter(each -> each.pattern().matches(path))
-                .findFirst()
-                .orElseThrow(() -> new IllegalArgumentException(read.path() + " matches the path of no route"));
+        Route route = switch (routes.match(new RequestTarget(read.path(), read.query()))) {
+            case RouteTable.Match.Found(Route found) -> found;
+            case RouteTable.Match.None none ->
+                throw new IllegalArgumentException(read.path() + " matches the path of no route");
+            case RouteTable.Match.Ambiguous ambiguous -> throw new IllegalArgumentException(
+                    read.path() + " is ambiguous: no request with such dot segments or encoded slashes is served");
+        };
         require(read.authority().isPresent() || !(route.host() instanceof Route.HostRule.OfClient), read.path(),
                 "needs its scheme and host: they are part of the key on route " + route.id());
         return route;

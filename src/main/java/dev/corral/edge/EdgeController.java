@@ -4,11 +4,11 @@ import dev.corral.http.Asked;
 import dev.corral.http.CacheStatus;
 import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
+import dev.corral.http.RequestTarget;
 import dev.corral.origin.OriginFailed;
 import io.netty.channel.EventLoop;
 import io.netty.handler.codec.http.HttpVersion;
 import java.net.InetSocketAddress;
-import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,8 +20,8 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatusCode;
-import org.springframework.http.server.RequestPath;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.http.server.reactive.ServerHttpRequestDecorator;
 import org.springframework.http.server.reactive.ServerHttpResponse;
@@ -45,7 +45,7 @@ public final class EdgeController {
     private static final Logger log = LoggerFactory.getLogger(EdgeController.class);
 
     private final Edge edge;
-    private final List<Route> routes;
+    private final RouteTable routes;
     private final Responder responder;
     private final Tracing tracing;
     private final AccessLog accesses;
@@ -55,7 +55,7 @@ public final class EdgeController {
     /** @param routes in their order: the first that matches wins */
     public EdgeController(Edge edge, List<Route> routes, Responder responder, Tracing tracing, AccessLog accesses) {
         this.edge = edge;
-        this.routes = List.copyOf(routes);
+        this.routes = new RouteTable(routes);
         this.responder = responder;
         this.tracing = tracing;
         this.accesses = accesses;
@@ -77,35 +77,41 @@ public final class EdgeController {
     }
 
     private Mono<Void> dispatch(ServerWebExchange exchange) {
+        HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(exchange.getRequest());
+        Optional<Problem> refusal = ReceivedHead.refusal(received);
+        if (refusal.isPresent()) {
+            // What follows on the connection cannot be told from this.
+            exchange.getResponse().getHeaders().set(HttpHeaders.CONNECTION, "close");
+            return refuse(exchange, "none", refusal.get(), CacheStatus.Forward.BYPASS);
+        }
         String method = exchange.getRequest().getMethod().name();
         if (method.equals("TRACE") || method.equals("CONNECT")) {
             return refuse(exchange, "none", Problem.METHOD_REFUSED, CacheStatus.Forward.METHOD);
         }
-        Optional<Route> route = route(exchange.getRequest().getPath());
-        if (route.isEmpty()) {
-            return refuse(exchange, "none", Problem.NO_ROUTE, CacheStatus.Forward.BYPASS);
-        }
-        HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(exchange.getRequest());
+        Optional<RequestTarget> target = RequestTarget.parse(ReceivedHead.target(received));
+        return switch (target.map(routes::match).orElseGet(RouteTable.Match.None::new)) {
+            case RouteTable.Match.Found(Route route) -> dispatch(exchange, received, method, target.get(), route);
+            case RouteTable.Match.None none ->
+                refuse(exchange, "none", Problem.NO_ROUTE, CacheStatus.Forward.BYPASS);
+            case RouteTable.Match.Ambiguous ambiguous ->
+                refuse(exchange, "none", Problem.AMBIGUOUS_PATH, CacheStatus.Forward.BYPASS);
+        };
+    }
+
+    private Mono<Void> dispatch(ServerWebExchange exchange, HttpServerRequest received, String method,
+            RequestTarget target, Route route) {
         if (received.requestHeaders().containsValue("Upgrade", "websocket", true)) {
-            return refuse(exchange, route.get().id(), Problem.UPGRADE_REFUSED, CacheStatus.Forward.BYPASS);
+            return refuse(exchange, route.id(), Problem.UPGRADE_REFUSED, CacheStatus.Forward.BYPASS);
         }
-        Request request = request(exchange, received, method, route.get());
+        Request request = request(exchange, received, method, target, route);
         return request.asked().bypass().isPresent()
                 ? pass(exchange, request)
                 : visit(exchange, request, loop(received));
     }
 
-    private Optional<Route> route(RequestPath path) {
-        for (Route route : routes) {
-            if (route.pattern().matches(path.pathWithinApplication())) {
-                return Optional.of(route);
-            }
-        }
-        return Optional.empty();
-    }
-
     /** Reads the fields past Spring, which groups them by name. */
-    private Request request(ServerWebExchange exchange, HttpServerRequest received, String method, Route route) {
+    private Request request(ServerWebExchange exchange, HttpServerRequest received, String method,
+            RequestTarget target, Route route) {
         ServerHttpRequest spring = exchange.getRequest();
         var lines = new ArrayList<Fields.Field>();
         for (Map.Entry<String, String> line : received.requestHeaders()) {
@@ -114,13 +120,12 @@ public final class EdgeController {
         Fields fields = Fields.of(lines);
         InetSocketAddress peer = spring.getRemoteAddress();
         String address = peer == null || peer.getAddress() == null ? "unknown" : peer.getAddress().getHostAddress();
-        URI uri = spring.getURI();
         HttpVersion version = received.version();
-        var connection = new Forwarding.From(address, uri.getScheme(), fields.first("Host").orElse(""),
+        var connection = new Forwarding.From(address, received.scheme(), fields.first("Host").orElse(""),
                 version.majorVersion() + "." + version.minorVersion());
-        String path = uri.getRawPath().isEmpty() ? "/" : uri.getRawPath();
-        Tracing.Trace trace = tracing.begin(method, path, fields, route.id(), route.forwarding().trustForwarded());
-        return Request.of(route, Asked.parse(method, fields), path, Optional.ofNullable(uri.getRawQuery()),
+        Tracing.Trace trace = tracing.begin(method, target.path(), fields, route.id(),
+                route.forwarding().trustForwarded());
+        return Request.of(route, Asked.parse(method, fields), target,
                 Forwarding.seen(fields, connection, route.forwarding()), Interims.to(exchange.getResponse(), version),
                 trace);
     }
@@ -159,8 +164,8 @@ public final class EdgeController {
     private Mono<Void> refuse(ServerWebExchange exchange, String route, Problem problem, CacheStatus.Forward why) {
         var refused = new Result.Refused(problem, CacheStatus.forwarded(why).detail(problem.reason()),
                 Traffic.Outcome.REFUSED);
-        String path = exchange.getRequest().getURI().getRawPath();
-        Tracing.Trace trace = tracing.begin(exchange.getRequest().getMethod().name(), path == null ? "" : path,
+        Tracing.Trace trace = tracing.begin(exchange.getRequest().getMethod().name(),
+                ReceivedHead.path(exchange.getRequest()),
                 Fields.NONE, route, false);
         return new Course(exchange, route, trace)
                 .counted(responder.write(exchange.getResponse(), refused).thenReturn(refused.outcome()));

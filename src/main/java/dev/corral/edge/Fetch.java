@@ -259,7 +259,8 @@ final class Fetch {
     }
 
     private Stored stored(Storing.Share share, Body body, long position) {
-        Stored stored = Stored.of(request.address().text(), request.sharedAsked(varied), share, policy(), position, body);
+        Stored stored = Stored.of(request.address().text(), request.sharedAsked(varied), share, policy(), position,
+                body);
         return Variant.names(stored.head()).isEmpty() ? stored.inPlaceOf(beside) : stored;
     }
 

@@ -23,6 +23,15 @@ record Problem(int status, String title, String reason, String detail, Optional<
             "No route of this cache matches the path.",
             Optional.empty());
 
+    static final Problem TARGET_TOO_LONG = new Problem(414, "URI Too Long", "target-too-long",
+            "The request line is longer than this cache takes.", Optional.empty());
+
+    static final Problem FIELDS_TOO_LARGE = new Problem(431, "Request Header Fields Too Large", "fields-too-large",
+            "The request's header fields are larger than this cache takes.", Optional.empty());
+
+    static final Problem AMBIGUOUS_PATH = new Problem(400, "Bad Request", "ambiguous-path",
+            "The path's dot segments or encoded slashes could mean another path to the origin.", Optional.empty());
+
     static final Problem CROWDED = new Problem(503, "Service Unavailable", "too-many-waiters",
             "Too many requests already wait for an answer of the origin.", SOON);
 
@@ -70,6 +79,15 @@ record Problem(int status, String title, String reason, String detail, Optional<
     /** The problem of a failed fetch, as this or another replica has found it. */
     static Problem of(Failure failure) {
         return of(failure.reason(), failure.status()).retryAfter(failure.retryAfter());
+    }
+
+    /**
+     * A request that is no proper HTTP, or that two servers could read differently.
+     *
+     * @param what what it has, as a noun
+     */
+    static Problem badRequest(String what) {
+        return new Problem(400, "Bad Request", "bad-request", "The request has " + what + ".", Optional.empty());
     }
 
     /** The problem of that reason, as another replica has found it. */

@@ -7,6 +7,7 @@ import dev.corral.http.Fields;
 import dev.corral.http.Forwarding;
 import dev.corral.http.Head;
 import dev.corral.http.Invalidation;
+import dev.corral.http.RequestTarget;
 import dev.corral.origin.Outgoing;
 import java.util.List;
 import java.util.Optional;
@@ -28,17 +29,13 @@ import reactor.core.publisher.Flux;
 record Request(Route route, Asked asked, String target, String sharedTarget, Forwarding.From from, Address address,
         Consumer<Head> interims, Tracing.Trace trace) {
 
-    /**
-     * Parses a request for the route.
-     *
-     * @param query without its question mark; empty when there is none
-     */
-    static Request of(Route route, Asked asked, String path, Optional<String> query, Forwarding.From from,
+    /** Parses a request for the route. */
+    static Request of(Route route, Asked asked, RequestTarget target, Forwarding.From from,
             Consumer<Head> interims, Tracing.Trace trace) {
-        String target = path + query.map(text -> "?" + text).orElse("");
-        String sharedTarget = CacheKey.target(path, query, route.query());
-        Place place = Place.of(route, from.scheme(), from.host(), path, query);
-        return new Request(route, asked, target, sharedTarget, from, address(route, asked, from, place, sharedTarget),
+        String sharedTarget = CacheKey.target(target.path(), target.query(), route.query());
+        Place place = Place.of(route, from.scheme(), from.host(), target.path(), target.query());
+        return new Request(route, asked, target.text(), sharedTarget, from,
+                address(route, asked, from, place, sharedTarget),
                 interims, trace);
     }
 

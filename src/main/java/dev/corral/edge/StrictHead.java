@@ -1,17 +1,23 @@
 package dev.corral.edge;
 
 import dev.corral.http.Authority;
+import dev.corral.http.RequestTarget;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.handler.codec.DecoderException;
-import io.netty.handler.codec.DecoderResult;
 import io.netty.handler.codec.http.DefaultFullHttpRequest;
+import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.DefaultHttpRequest;
+import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.TooLongHttpHeaderException;
+import io.netty.handler.codec.http.TooLongHttpLineException;
+import io.netty.util.NetUtil;
 import io.netty.util.ReferenceCountUtil;
 import java.util.List;
 import java.util.Optional;
@@ -22,12 +28,13 @@ import reactor.netty.NettyPipeline;
 /**
  * Refuses requests that another server on their way could read differently: to two of them, one request may be two. Stands behind
  * Netty's codec, which sees to most of that (lengths that differ or repeat, a length beside a coding, bare line feeds, control
- * characters), and hands on what it refuses as the codec does, so that it gets the same 400 and the end of its connection. One for
- * each connection, on its event loop.
+ * characters). What is refused, here or by the codec, becomes a request that the controller answers with a problem, counts and logs
+ * like any other refusal; nothing behind it on its connection is read. Targets that browsers send and Spring does not take go past
+ * it. One for each connection, on its event loop.
  */
 public final class StrictHead extends ChannelInboundHandlerAdapter {
 
-    private static final Pattern ABSOLUTE = Pattern.compile("(?i)(https?)://([^/?#]*).*|[a-z][a-z0-9+.-]*://.*");
+    private static final Pattern ABSOLUTE = Pattern.compile("(?is)(https?)://([^/?#]*)(.*)|[a-z][a-z0-9+.-]*://.*");
 
     private boolean refused;
 
@@ -47,16 +54,43 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
             ReferenceCountUtil.release(message);
             return;
         }
-        if (message instanceof HttpRequest request && request.decoderResult().isSuccess()) {
-            Optional<String> wrong = wrong(request);
-            if (wrong.isPresent()) {
-                refused = true;
-                ReferenceCountUtil.release(message);
-                context.fireChannelRead(refusal(wrong.get()));
-                return;
-            }
+        if (!(message instanceof HttpRequest request)) {
+            context.fireChannelRead(message);
+            return;
         }
-        context.fireChannelRead(message);
+        Optional<Problem> problem = request.decoderResult().isSuccess()
+                ? wrong(request).map(Problem::badRequest)
+                : Optional.of(problem(request.decoderResult().cause()));
+        if (problem.isPresent()) {
+            refused = true;
+            HttpRequest refusal = refusal(request, problem.get());
+            ReferenceCountUtil.release(message);
+            context.fireChannelRead(refusal);
+        } else {
+            context.fireChannelRead(readable(request));
+        }
+    }
+
+    private static Problem problem(Throwable cause) {
+        return switch (cause) {
+            case TooLongHttpLineException line -> Problem.TARGET_TOO_LONG;
+            case TooLongHttpHeaderException fields -> Problem.FIELDS_TOO_LARGE;
+            default -> Problem.badRequest("a head that is not valid");
+        };
+    }
+
+    /** The request with a target that Spring can read, and the one it came with for us. */
+    private static HttpRequest readable(HttpRequest request) {
+        String target = request.uri();
+        Optional<String> encoded = RequestTarget.parse(target).map(RequestTarget::encoded);
+        if (encoded.isEmpty() || encoded.get().equals(target)) {
+            return request;
+        }
+        HttpHeaders head = ReceivedHead.of(target, request.headers());
+        return request instanceof FullHttpRequest full
+                ? new DefaultFullHttpRequest(request.protocolVersion(), request.method(), encoded.get(), full.content(),
+                        head, full.trailingHeaders())
+                : new DefaultHttpRequest(request.protocolVersion(), request.method(), encoded.get(), head);
     }
 
     /** What cannot be accepted about it. What can be has one Host from here on, that of its target. */
@@ -78,28 +112,42 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
     private static Optional<String> host(HttpRequest request) {
         List<String> hosts = request.headers().getAll(HttpHeaderNames.HOST);
         boolean some = !hosts.isEmpty() || request.protocolVersion().equals(HttpVersion.HTTP_1_0);
-        if (!some || hosts.size() > 1 || hosts.stream().anyMatch(host -> !host.isEmpty() && !Authority.isValid(host))) {
-            return Optional.of("not one proper Host");
+        if (!some || hosts.size() > 1 || hosts.stream().anyMatch(host -> !host.isEmpty() && !isHost(host))) {
+            return Optional.of("not exactly one proper Host");
         }
         if (request.uri().startsWith("/")) {
-            return Optional.empty();
+            return target(request);
         }
         Matcher absolute = ABSOLUTE.matcher(request.uri());
         if (absolute.matches()) {
             String authority = absolute.group(2);
-            if (authority == null || !Authority.isValid(authority)) {
+            if (authority == null || !isHost(authority)) {
                 return Optional.of("a target that is not of HTTP");
             }
             request.headers().set(HttpHeaderNames.HOST, authority);
+            String target = absolute.group(3);
+            request.setUri(target.startsWith("/") ? target : "/" + target);
         }
-        return Optional.empty();
+        return target(request);
     }
 
-    private static HttpRequest refusal(String reason) {
-        // Of 1.1: after what is no keep-alive Reactor Netty answers no more, not even this.
-        var refusal = new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.GET, "/bad-request",
-                Unpooled.EMPTY_BUFFER);
-        refusal.setDecoderResult(DecoderResult.failure(new DecoderException(reason)));
-        return refusal;
+    private static boolean isHost(String authority) {
+        return Authority.isValid(authority) && (!authority.startsWith("[")
+                || NetUtil.isValidIpV6Address(authority.substring(1, authority.indexOf(']'))));
+    }
+
+    private static Optional<String> target(HttpRequest request) {
+        return request.uri().chars().allMatch(c -> RequestTarget.isTargetCharacter((char) c))
+                ? Optional.empty()
+                : Optional.of("a target with a blank, a control character or a fragment");
+    }
+
+    /** Of 1.1: after what is no keep-alive Reactor Netty answers no more, not even this. */
+    private static HttpRequest refusal(HttpRequest request, Problem problem) {
+        // A HEAD, if that much is known, has a response without a body.
+        HttpMethod method = request.method().equals(HttpMethod.HEAD) ? HttpMethod.HEAD : HttpMethod.GET;
+        String uri = RequestTarget.parse(request.uri()).map(RequestTarget::encoded).orElse("/");
+        return new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, method, uri, Unpooled.EMPTY_BUFFER,
+                ReceivedHead.refused(request.uri(), problem), new DefaultHttpHeaders());
     }
 }

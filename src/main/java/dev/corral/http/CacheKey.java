@@ -211,7 +211,7 @@ public final class CacheKey {
         return normal.toString();
     }
 
-    private static boolean wellEncoded(String text) {
+    static boolean wellEncoded(String text) {
         for (int percent = text.indexOf('%'); percent >= 0; percent = text.indexOf('%', percent + 1)) {
             if (octet(text, percent) < 0) {
                 return false;
@@ -228,7 +228,7 @@ public final class CacheKey {
         }
     }
 
-    private static void encode(StringBuilder text, int octet) {
+    static void encode(StringBuilder text, int octet) {
         text.append('%')
                 .append(Character.toUpperCase(Character.forDigit(octet >> 4, 16)))
                 .append(Character.toUpperCase(Character.forDigit(octet & 15, 16)));
@@ -244,7 +244,7 @@ public final class CacheKey {
     }
 
     /** The octet that the percent sign at {@code start} encodes; -1 when it encodes none. */
-    private static int octet(String text, int start) {
+    static int octet(String text, int start) {
         if (start + 2 >= text.length()) {
             return -1;
         }

@@ -140,7 +140,7 @@ final class Exchange {
             line = Optional.empty();
             var connected = new CompletableFuture<Optional<Line>>();
             return client.method(HttpMethod.valueOf(request.method()))
-                    .uri(upstream.locate(request.target()))
+                    .uri(upstream.server())
                     .httpRequest(message -> write(message, connected))
                     .body((message, context) -> send(message))
                     .exchange()
@@ -187,6 +187,7 @@ final class Exchange {
         line = Optional.of(Line.of((ChannelOperations<?, ?>) head));
         connected.complete(line);
         line.get().wire().interims(interims);
+        line.get().wire().target(upstream.target(request.target()));
         HttpHeaders fields = head.requestHeaders().clear();
         if (!request.fields().has("Host")) {
             fields.add("Host", upstream.authority());

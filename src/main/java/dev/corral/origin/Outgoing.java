@@ -1,6 +1,7 @@
 package dev.corral.origin;
 
 import dev.corral.http.Fields;
+import dev.corral.http.RequestTarget;
 import java.util.List;
 import java.util.Optional;
 import org.springframework.core.io.buffer.DataBuffer;
@@ -11,7 +12,8 @@ import reactor.core.publisher.Flux;
  * Content-Length only where it agrees with the body.
  *
  * @param method any but CONNECT, case and all
- * @param target raw path and query exactly as received, for instance {@code /a%2Fb?x=1}; legal to {@link java.net.URI}
+ * @param target raw path and query exactly as received, for instance {@code /a%2Fb?x=1}; one
+ *        character for each byte
  * @param fields as they are to be sent, without hop-by-hop fields; a Host among them replaces the origin's own
  * @param body subscribed to at most once, and not at all when nothing is sent. Its own failure is passed on as it is
  */
@@ -24,6 +26,9 @@ public record Outgoing(String method, String target, Fields fields, Optional<Flu
         }
         if (!target.startsWith("/")) {
             throw new IllegalArgumentException("a target begins with a slash");
+        }
+        if (!target.chars().allMatch(c -> RequestTarget.isTargetCharacter((char) c))) {
+            throw new IllegalArgumentException("a target has neither blanks nor control characters nor a fragment");
         }
         List<String> lengths = fields.all("Content-Length");
         if (lengths.size() > 1 || !lengths.stream().allMatch(length -> length.matches("\\d{1,18}"))) {

@@ -56,11 +56,15 @@ public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, 
         return base.getRawAuthority();
     }
 
-    /** The base with the target behind it, byte for byte. */
-    URI locate(String target) {
-        String path = base.getRawPath();
-        String prefix = path.endsWith("/") ? path.substring(0, path.length() - 1) : path;
-        return URI.create(base.getScheme() + "://" + authority() + prefix + target);
+    /** The target behind the path of the base, byte for byte. */
+    String target(String target) {
+        String path = URI.create(base.toASCIIString()).getRawPath();
+        return (path.endsWith("/") ? path.substring(0, path.length() - 1) : path) + target;
+    }
+
+    /** Where connections go; what is asked for there is {@link #target}. */
+    URI server() {
+        return URI.create(base.getScheme() + "://" + authority() + "/");
     }
 
     private static void require(boolean condition, String otherwise) {

@@ -20,6 +20,7 @@ import io.netty.handler.codec.http.HttpResponseDecoder;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.handler.ssl.SslHandler;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -67,6 +68,7 @@ final class Wire extends CombinedChannelDuplexHandler<HttpResponseDecoder, HttpR
     private boolean farewell;
     private Head head = new Head(0, Fields.NONE);
     private Consumer<Head> interims = interim -> {};
+    private String target = "";
 
     private volatile long sent;
     private volatile long departed;
@@ -112,11 +114,25 @@ final class Wire extends CombinedChannelDuplexHandler<HttpResponseDecoder, HttpR
         interims = ear;
     }
 
+    /**
+     * What the request that is about to be written asks for, one character for each byte. On the event loop only. Netty would write
+     * the request's URI as UTF-8, and Reactor Netty has read it by {@link java.net.URI} before.
+     */
+    void target(String bytes) {
+        target = bytes;
+    }
+
     private final class Requests extends HttpRequestEncoder {
 
         @Override
         protected void encodeInitialLine(ByteBuf line, HttpRequest request) throws Exception {
-            super.encodeInitialLine(line, request);
+            if (target.isEmpty()) {
+                super.encodeInitialLine(line, request);
+            } else {
+                line.writeCharSequence(request.method() + " " + target + " " + request.protocolVersion() + "\r\n",
+                        StandardCharsets.ISO_8859_1);
+                target = "";
+            }
             awaiting = true;
             bodiless = request.method().equals(HttpMethod.HEAD);
             long number = sent + 1;

@@ -100,7 +100,7 @@ class HostileClientTest {
         assertRefused(get(fields));
     }
 
-    /** The longest line is 4096 characters, all fields together 8192. */
+    /** The longest line is 16 KB, all fields together are 18 KB. */
     @Test
     void whatIsTooLongIsRefused() throws IOException {
         assertThat(assertRefused("GET /path?" + "x".repeat(20_000) + " HTTP/1.1\r\nHost: a\r\n\r\n")).startsWith("414");

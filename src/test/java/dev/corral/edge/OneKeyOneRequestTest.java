@@ -7,6 +7,7 @@ import dev.corral.http.Forwarding;
 import dev.corral.http.Policy;
 import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.http.RequestHeaderPolicy.Mode;
+import dev.corral.http.RequestTarget;
 import dev.corral.origin.Origin;
 import dev.corral.origin.OriginNames;
 import dev.corral.origin.Outgoing;
@@ -126,7 +127,7 @@ class OneKeyOneRequestTest {
     private static Request request(Route route, Sent sent) {
         Fields fields = Fields.of(sent.fields);
         var connection = new Forwarding.From(sent.address, sent.scheme, fields.first("Host").orElse(""), "1.1");
-        return Request.of(route, Asked.parse("GET", fields), sent.path, sent.query,
+        return Request.of(route, Asked.parse("GET", fields), new RequestTarget(sent.path, sent.query),
                 Forwarding.seen(fields, connection, route.forwarding()), interim -> {}, Tracing.Trace.NONE);
     }
 

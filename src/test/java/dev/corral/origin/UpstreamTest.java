@@ -37,11 +37,12 @@ class UpstreamTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"http://h, /a?b=c, http://h/a?b=c", "http://h/, //a, http://h//a",
-            "HTTP://H:8080/p/, /%2F?, HTTP://H:8080/p/%2F?",
-            "https://[::1]:8443/p, /, https://[::1]:8443/p/"})
-    void theTargetGoesBehindTheBase(String base, String target, String located) {
-        assertThat(at(base).locate(target)).hasToString(located);
+    @CsvSource({"http://h, /a?b=c, http://h/, /a?b=c", "http://h/, //a, http://h/, //a",
+            "HTTP://H:8080/p/, /%2F?, HTTP://H:8080/, /p/%2F?", "https://[::1]:8443/p, /, https://[::1]:8443/, /p/",
+            "http://h/p, /|{}^`[]%, http://h/, /p/|{}^`[]%", "http://h/\u00e9, /\u00e9, http://h/, /%C3%A9/\u00e9"})
+    void theTargetGoesBehindTheBase(String base, String target, String server, String located) {
+        assertThat(at(base).server()).hasToString(server);
+        assertThat(at(base).target(target)).isEqualTo(located);
     }
 
     @Test
@@ -70,8 +71,10 @@ class UpstreamTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "*", "a", "http://h/"})
-    void aTargetBeginsWithASlash(String target) {
+    @ValueSource(strings = {"", "*", "a", "http://h/", "/a b", "/a\r\nHost: b", "/a\n", "/a\t", "/a\0", "/a#b",
+            "/\u20ac",
+            "/a\u007f"})
+    void aTargetBeginsWithASlashAndIsOneWord(String target) {
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> new Outgoing("GET", target, Fields.NONE, Optional.empty()));
     }

@@ -1,0 +1,206 @@
+package dev.corral.edge;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** One reading of the target: what browsers send reaches the origin as it came, and no dot segment leads around a route. */
+@EdgeTest
+class TargetTest {
+
+    private final Fleet fleet;
+
+    TargetTest(Fleet fleet) {
+        this.fleet = fleet;
+    }
+
+    private static String latin(String utf8) {
+        return new String(utf8.getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"|", "{", "}", "^", "`", "\\", "[", "]", "\"", "<", ">", "%", "%4", "%zz", "%u0041",
+            "\u00c3\u00a9", "\u00e9", "\u0080\u009f", "\u00ff", "\u00e2\u0082\u00ac", "css?family=Open+Sans:400|Roboto",
+            "a?{}|^`\\[]\"<>%", "?q=\u00c3\u00a9&r=\u00e2\u0082\u00ac", "?%", "?q=100%", "a|b?b=2&a=1", "%C3%A9",
+            "a:b@c", "!$&'()*+,;="})
+    void theOriginGetsTheBytesThatTheClientSent(String rest) throws IOException {
+        for (String method : List.of("GET", "HEAD", "POST", "OPTIONS", "DELETE")) {
+            String target = fleet.path("bytes") + "/" + rest;
+
+            assertThat(fleet.a.ask(method, target, "Content-Length", "0").status()).isEqualTo(404);
+
+            assertThat(fleet.origin.received()).filteredOn(request -> request.target().equals(target)).hasSize(1);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/x|y", "/x\\y", "/%", "/\u00c3\u00a9", "/?q={\u00e9}"})
+    void suchATargetIsCachedUnderItsOwnKey(String rest) throws IOException {
+        String target = fleet.path("odd") + rest;
+        String path = target.substring(0, target.indexOf('?') < 0 ? target.length() : target.indexOf('?'));
+        fleet.origin.on(path, 200, "odd", "Cache-Control", "max-age=600");
+
+        assertThat(fleet.a.store(target).text()).isEqualTo("odd");
+        assertThat(fleet.a.get(target).hit()).isTrue();
+        assertThat(fleet.b.get(target).hit()).isTrue();
+        fleet.a.ask("POST", target, "Content-Length", "0");
+        assertThat(fleet.b.get(target).hit()).isFalse();
+    }
+
+    /** A byte is not its encoding, and not the character that another encoding makes of it. */
+    @Test
+    void anotherSpellingOfAByteIsAnotherEntry() throws IOException {
+        String path = fleet.path("spelled");
+        List<String> spellings = List.of("/\u00e9", "/\u00c3\u00a9", "/%C3%A9", "/%E9");
+        for (String spelling : spellings) {
+            fleet.origin.on(path + spelling, 200, spelling, "Cache-Control", "max-age=600");
+        }
+        for (int round = 0; round < 2; round++) {
+            for (String spelling : spellings) {
+                assertThat(latin(fleet.a.store(path + spelling).text())).isEqualTo(latin(spelling));
+            }
+        }
+    }
+
+    @Test
+    void behindABasePathToo() throws IOException {
+        String path = fleet.path("based", "x|\u00c3\u00a9%");
+
+        fleet.a.get(path + "?{}");
+
+        assertThat(fleet.origin.received()).anyMatch(request -> request.target().equals("/base" + path + "?{}"));
+    }
+
+    @Test
+    void ofAnAbsoluteTargetThePathIsTheSame() throws IOException {
+        String path = fleet.path("absolute") + "/a|b";
+
+        fleet.a.get("http://client.example" + path + "?{\u00e9}");
+
+        assertThat(fleet.origin.received()).anyMatch(request -> request.target().equals(path + "?{\u00e9}"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/based/../../admin", "/based/%2e%2e/%2e%2e/admin", "/based/..%2f..%2fadmin",
+            "/based/x/%2E%2E%2F..%2F..%2Fadmin", "/based/..\\..\\admin", "/based/..%5c..%5cadmin",
+            "/based/..;/..;/admin",
+            "/cookies/..%2ft/account", "/cookies/..;/t/account", "/cookies/..\\t/account", "/cookies/x/..%2f..%2ft/x",
+            "/cookies//../t/account", "/../t/x", "/%2e%2e/t/x", "/cookies/%c0%ae%c0%ae/t/x"})
+    void dotsDoNotLeadOutOfARoute(String target) throws IOException {
+        int before = fleet.origin.received().size();
+        long refused = fleet.a.answered("none", "refused");
+
+        for (String method : List.of("GET", "POST", "PURGE")) {
+            Client.Answer answer = fleet.a.ask(method, target, "Content-Length", "0");
+
+            assertThat(answer.status()).isEqualTo(400);
+            assertThat(answer.reason()).isEqualTo("ambiguous-path");
+            assertThat(answer.cacheStatus()).isEqualTo("Corral; fwd=bypass; detail=ambiguous-path");
+        }
+        assertThat(fleet.a.get("http://client.example" + target).status()).isEqualTo(400);
+
+        assertThat(fleet.origin.received()).hasSize(before);
+        Replica.until(() -> fleet.a.answered("none", "refused") == refused + 4);
+    }
+
+    /** The route is that of the path without its dot segments: no route's rules hold for another route's pages. */
+    @ParameterizedTest
+    @ValueSource(strings = {"/cookies/../t/", "/cookies/%2e%2e/t/", "/cookies/x/../%2E./t/", "/t/./",
+            "/cookies/.%2e/t/"})
+    void dotsDoNotChooseARoute(String beginning) throws IOException {
+        String page = fleet.path("account").substring("/t/".length());
+        long before = fleet.a.answered("cookies", "bypass");
+        // The route "cookies" would store it.
+        fleet.origin.on(beginning + page, 200, "account of " + page, "Cache-Control", "max-age=60", "Set-Cookie",
+                "sid=1");
+
+        assertThat(fleet.a.get(beginning + page, "Cookie", "sid=1").status()).isEqualTo(200);
+        Client.Answer other = fleet.a.get(beginning + page);
+
+        assertThat(other.hit()).isFalse();
+        assertThat(fleet.origin.count(beginning + page)).isEqualTo(2);
+        assertThat(fleet.a.answered("cookies", "bypass")).isEqualTo(before);
+    }
+
+    /** An origin that decodes a slash has another page than the route that the path seems to have. */
+    @ParameterizedTest
+    @ValueSource(strings = {"/ordered%2fspecial/x", "/ordered\\special/x", "/ordered%5Cspecial/x",
+            "//ordered/special/x",
+            "/ordered//special/x", "/cookies;x/account", "/ordered/special;x/y"})
+    void aSlashThatOnlyTheOriginSeesDoesNotChooseARoute(String target) throws IOException {
+        int before = fleet.origin.received().size();
+
+        assertThat(fleet.a.get(target).reason()).isEqualTo("ambiguous-path");
+
+        assertThat(fleet.origin.received()).hasSize(before);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/a#b", "#b", "?a#b"})
+    void aFragmentIsRefused(String rest) throws IOException {
+        String target = fleet.path("fragment") + rest;
+
+        Client.Answer answer = fleet.a.get(target);
+
+        assertThat(answer.status()).isEqualTo(400);
+        assertThat(answer.reason()).isEqualTo("bad-request");
+    }
+
+    // ---- how long
+
+    @Test
+    void aLineOf8KilobytesAndFieldsOf16AreTaken() throws IOException {
+        String path = fleet.path("long");
+        fleet.origin.on(path, 200, "ok");
+
+        assertThat(fleet.a.get(path + "?" + "x".repeat(8 * 1024)).text()).isEqualTo("ok");
+        assertThat(fleet.a.get(path + "?" + "x".repeat(15 * 1024)).text()).isEqualTo("ok");
+        assertThat(fleet.a.get(path, "Cookie", "x".repeat(16 * 1024)).text()).isEqualTo("ok");
+        assertThat(fleet.origin.last(path).field("Cookie")).hasSize(16 * 1024);
+    }
+
+    @Test
+    void whatIsLongerGetsAProblemAndIsCounted() throws IOException {
+        long before = fleet.a.answered("none", "refused");
+        try (Client client = fleet.a.connect()) {
+            Client.Answer answer = client.request("GET", "/t/" + "x".repeat(20_000)).read();
+
+            assertThat(answer.status()).isEqualTo(414);
+            assertThat(answer.reason()).isEqualTo("target-too-long");
+            assertThat(answer.field("Connection")).isEqualTo("close");
+            assertThat(client.closed()).isTrue();
+        }
+        try (Client client = fleet.a.connect()) {
+            Client.Answer answer = client.request("GET", "/t/x", "X", "x".repeat(20_000)).read();
+
+            assertThat(answer.status()).isEqualTo(431);
+            assertThat(answer.reason()).isEqualTo("fields-too-large");
+            assertThat(client.closed()).isTrue();
+        }
+        Replica.until(() -> fleet.a.answered("none", "refused") == before + 2);
+    }
+
+    @Test
+    void howLongIsASetting() throws IOException {
+        String path = fleet.path("short");
+        fleet.origin.on(path, 200, "ok");
+        try (Replica guest = fleet.guest("narrow", "server.netty.max-initial-line-length=1KB",
+                "server.max-http-request-header-size=2KB")) {
+            assertThat(guest.get(path + "?" + "x".repeat(900)).text()).isEqualTo("ok");
+            assertThat(guest.get(path + "?" + "x".repeat(1_100)).status()).isEqualTo(414);
+            assertThat(guest.get(path, "X", "x".repeat(1_900)).text()).isEqualTo("ok");
+            assertThat(guest.get(path, "X", "x".repeat(2_100)).status()).isEqualTo(431);
+            assertThat(guest.context()
+                    .getBean(MeterRegistry.class)
+                    .find("corral.requests")
+                    .tag("outcome", "refused")
+                    .timer()).isNotNull();
+        }
+    }
+}
