@@ -186,7 +186,7 @@ final class Fetch {
             return alone(Optional.empty());
         }
         return fetched(position -> {
-            var decision = new Decision();
+            var decision = new Decision(request.asked());
             return ask(request.shared(Fields.NONE, varied), false,
                     head -> decision.on(head) instanceof Storing.Share share ? collecting(head, share) : passing(head))
                     .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
@@ -321,13 +321,18 @@ final class Fetch {
     /** What the rules say of an answer, decided once, when its head is there. Not thread-safe: signals come one by one. */
     private final class Decision {
 
+        private final Asked asked;
         private final Instant requestTime = edge.clock().instant();
         private @Nullable Storing storing;
+
+        Decision(Asked asked) {
+            this.asked = asked;
+        }
 
         Storing on(Head head) {
             Storing decided = storing;
             if (decided == null) {
-                decided = Storing.decide(request.asked(), head, policy(), requestTime, edge.clock().instant());
+                decided = Storing.decide(asked, head, policy(), requestTime, edge.clock().instant());
                 storing = decided;
             }
             return decided;
@@ -353,7 +358,8 @@ final class Fetch {
 
         /** Asks, on condition if there is something to validate. */
         Mono<Filled<Key, Entry>> run(Optional<Stored> base) {
-            var decision = new Decision();
+            // That nothing is to be stored does not keep those who wait from sharing it.
+            var decision = new Decision(request.asked().withoutDirectives());
             Fields conditions = base.map(Validation::conditions).orElse(Fields.NONE);
             return ask(request.shared(conditions, varied), false, head -> intake(base, decision, head))
                     .flatMap(answer -> base.isPresent() && answer.head().status() == 304
@@ -423,6 +429,10 @@ final class Fetch {
         }
 
         private Filled<Key, Entry> share(Stored stored) {
+            if (request.asked().alone(policy())) {
+                Stored passing = stored.with(stored.terms().forThoseWhoWait());
+                return new Filled.Share<>(passing, List.of(new Write<>(flight, passing, ONWARD)), false);
+            }
             // Whether the same request would be served by it if it came again.
             boolean lasting = switch (Reuse.decide(request.asked(), stored, policy(), edge.clock().instant())) {
                 case Reuse.Serve serve -> true;

@@ -39,9 +39,9 @@ record Request(Route route, Asked asked, String target, String sharedTarget, For
                 interims, trace);
     }
 
-    /** The same request without a client to hear of interim answers. */
-    Request unheard() {
-        return new Request(route, asked, target, sharedTarget, from, address, interim -> {}, trace);
+    /** The same request as the cache's own: without a client to hear of interim responses, and without the client's wishes. */
+    Request ofOurOwn() {
+        return new Request(route, asked.withoutDirectives(), target, sharedTarget, from, address, interim -> {}, trace);
     }
 
     /**

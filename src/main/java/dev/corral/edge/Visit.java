@@ -202,9 +202,8 @@ final class Visit implements Ask<Key, Entry> {
         if (request.asked().cacheControl().onlyIfCached()) {
             return stored().switchIfEmpty(Mono.fromSupplier(() -> refused(Problem.NOT_STORED)));
         }
-        if (request.asked().alone(request.route().policy())) {
+        if (unstored()) {
             forward = CacheStatus.Forward.REQUEST;
-            return stored().switchIfEmpty(Mono.defer(() -> own("no-store", Optional.empty())));
         }
         if (!edge.coalesces()) {
             return stored().switchIfEmpty(Mono.defer(() -> own("coalescing-off", Optional.of(""))));
@@ -218,8 +217,8 @@ final class Visit implements Ask<Key, Entry> {
         }
         // Each waiter goes on in its own event loop: hundreds of them must not hold up the one that ended the flight.
         Mono<Outcome<Entry>> flight = Mono.defer(() -> edge.coalescer().join(this)).publishOn(loop);
-        // The flight of a request with Authorization is in a lane of its own; what is for everybody is not there.
-        Mono<Outcome<Entry>> outcome = request.asked().authorized() ? found().switchIfEmpty(flight) : flight;
+        // Where the flight is not in the place of the resource, what is for everybody is not there.
+        Mono<Outcome<Entry>> outcome = key().equals(at) ? flight : found().switchIfEmpty(flight);
         Tracing.Wait wait = request.trace().waits();
         return outcome.doOnNext(end -> waited(wait, end)).flatMap(end -> settle(n, end));
     }
@@ -342,7 +341,7 @@ final class Visit implements Ask<Key, Entry> {
 
     /** One refresh for the fleet, behind the back of the request that was answered at once. */
     private void refresh() {
-        var visit = new Visit(edge, request.unheard(), at, true, Schedulers.immediate());
+        var visit = new Visit(edge, request.ofOurOwn(), at, true, Schedulers.immediate());
         visit.fetch.varied(fetch.varied());
         if (!edge.coalescer().flies(visit.key())) {
             edge.coalescer().join(visit).doFinally(end -> visit.leave()).subscribe(outcome -> {}, cause -> {});
@@ -354,7 +353,14 @@ final class Visit implements Ask<Key, Entry> {
     @Override
     public Key key() {
         // What an origin says to somebody it knows must not decide for everybody, not even that it is not to be shared.
-        return request.asked().authorized() ? at.lane(at.lane() + ":a") : at;
+        Key known = request.asked().authorized() ? at.lane(at.lane() + ":a") : at;
+        // What must not be stored neither takes the place of what is, nor keeps others from storing theirs.
+        return unstored() ? known.lane(known.lane() + ":n") : known;
+    }
+
+    /** Nothing that is fetched for this request may be stored: it is for those who wait with it. */
+    private boolean unstored() {
+        return request.asked().alone(request.route().policy());
     }
 
     @Override
@@ -382,7 +388,7 @@ final class Visit implements Ask<Key, Entry> {
     public Mono<Filled<Key, Entry>> fill(Optional<Entry> seen, long position) {
         // Before it is judged: by all purges up to that position, or perhaps not.
         boolean judged = edge.purges().complete() >= position;
-        Optional<Stored> stale = old(seen);
+        Optional<Stored> stale = unstored() ? Optional.empty() : old(seen);
         stale.ifPresent(this::earlierVariant);
         stale.filter(old -> !old.terms().fresh(now())).ifPresent(old -> forward = CacheStatus.Forward.STALE);
         int failures = seen.filter(Ailing.class::isInstance).map(Ailing.class::cast).map(Ailing::failures).orElse(0);
@@ -480,7 +486,9 @@ final class Visit implements Ask<Key, Entry> {
         CacheStatus sent = CacheStatus.forwarded(forward)
                 // After a validation the origin's status is not the response's.
                 .status(mine ? fetch.status() : stored.head().status());
-        CacheStatus status = (kept ? sent.stored() : sent).ttl(stored.terms().ttl(now()));
+        CacheStatus status = unstored()
+                ? sent.detail("no-store")
+                : (kept ? sent.stored() : sent).ttl(stored.terms().ttl(now()));
         return mine
                 ? new Result.FromStore(stored, status, Traffic.Outcome.FILLED)
                 : new Result.FromStore(stored, status.collapsed(), Traffic.Outcome.COLLAPSED);

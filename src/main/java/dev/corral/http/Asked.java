@@ -76,6 +76,12 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
                         preconditioned, bodied);
     }
 
+    /** The same, as if it carried neither {@code Cache-Control} nor {@code Pragma}. */
+    public Asked withoutDirectives() {
+        return new Asked(method, fields, CacheControl.NONE, false, authorized, cookied, ranged, conditional,
+                preconditioned, bodied);
+    }
+
     /** Whether it is a {@code HEAD}: filled as a GET, answered without the body. */
     public boolean head() {
         return method.equals("HEAD");
@@ -96,8 +102,8 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
     }
 
     /**
-     * Whether an answer fetched for this request is for it alone, whatever the answer says: the client said
-     * {@code no-store} (RFC 9111 section 5.2.1.5). A stored answer may serve it; on a miss it should not lead a fill.
+     * Whether nothing that is fetched for this request may be stored: the client said {@code no-store} (RFC 9111 section 5.2.1.5). A
+     * stored response may serve it, and those who wait for one response may share it.
      */
     public boolean alone(Policy policy) {
         return policy.honourReload() && cacheControl.noStore();

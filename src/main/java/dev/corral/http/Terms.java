@@ -57,6 +57,13 @@ public record Terms(Instant at, Duration initialAge, Duration lifetime, boolean 
         return window.isPositive() && ttl(now).plus(window).compareTo(Duration.ZERO) >= 0;
     }
 
+    /** The same for those who wait now and for nobody later, such as when the client said {@code no-store}. */
+    public Terms forThoseWhoWait() {
+        return new Terms(at, initialAge, lifetime, true, true, open || (fresh(at) && !noCache), immutable,
+                Duration.ZERO,
+                Duration.ZERO, Duration.ZERO, took, life);
+    }
+
     /** The same terms, but not fresh from that moment on; its stale windows begin there. Never lengthens the freshness. */
     public Terms staleFrom(Instant moment) {
         Duration ageThen = age(moment);

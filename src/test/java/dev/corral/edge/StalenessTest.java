@@ -274,16 +274,99 @@ class StalenessTest {
         assertThat(fleet.origin.count(path)).isEqualTo(2);
     }
 
-    @Test
-    void aStormOfNoStoreStoresNothingAndServesWhatIsStored() throws Exception {
+    /** Simultaneous ones are one fetch, which nobody later gets. With a Cookie too, as browsers send one. */
+    @ParameterizedTest
+    @ValueSource(strings = {"X", "Cookie"})
+    void aStormOfNoStoreIsOneFetchStoresNothingAndServesWhatIsStored(String field) throws Exception {
         String path = fleet.path("no-store");
         var number = new AtomicInteger();
-        fleet.origin.on(path, numbered(number, "Cache-Control", "max-age=600"));
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(200, "v" + number.incrementAndGet(), "Cache-Control", "max-age=600");
+        });
 
-        var answers = Client.join(Client.crowd(5, () -> fleet.a.get(path, "Cache-Control", "no-store")));
-        assertThat(answers).extracting(Client.Answer::text).doesNotHaveDuplicates();
-        assertThat(fleet.a.store(path).text()).isEqualTo("v6");
-        assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("v6");
+        var near = Client.crowd(75, () -> fleet.a.get(path, "Cache-Control", "no-store", field, "y"));
+        fleet.a.awaitWaiting(75);
+        var far = Client.crowd(75, () -> fleet.b.get(path, "Cache-Control", "no-store", field, "z"));
+        fleet.b.awaitWaiting(75);
+        fleet.awaitFollower();
+        hold.countDown();
+
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("v1"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("v1"));
+        assertThat(fleet.origin.count(path)).isEqualTo(1);
+        assertThat(fleet.b.get(path, "Cache-Control", "no-store").text()).as("nothing is stored").isEqualTo("v2");
+        assertThat(fleet.a.store(path).text()).isEqualTo("v3");
+        assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("v3");
+        assertThat(fleet.b.get(path, "Cache-Control", "no-store").text()).isEqualTo("v3");
+    }
+
+    /** What must not be stored neither takes the place of what is stored and stale, nor is it validated with it. */
+    @Test
+    void aNoStoreLeavesWhatIsStoredAsItIs() throws IOException {
+        String path = fleet.path("no-store-stale");
+        fleet.origin.on(path, 200, "old", "Cache-Control", "max-age=1, stale-if-error=600", "Age", "9", "ETag",
+                "\"1\"");
+        fleet.a.store(path);
+        fleet.origin.on(path, 200, "new", "Cache-Control", "max-age=600");
+
+        assertThat(fleet.a.get(path, "Cache-Control", "no-store").text()).isEqualTo("new");
+        assertThat(fleet.origin.last(path).fields().has("If-None-Match")).isFalse();
+        fleet.a.awaitLanded();
+        fleet.origin.on(path, 503, "down");
+
+        assertThat(fleet.a.get(path).text()).isEqualTo("old");
+    }
+
+    /** Variants and private responses are told apart among them as among others. */
+    @Test
+    void noStoreSharesNoMoreThanOthersDo() throws Exception {
+        String path = fleet.path("no-store-vary");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(200, exchange.request.field("X-Size"), "Cache-Control", "max-age=600", "Vary", "X-Size");
+        });
+        var small = Client.crowd(5, () -> fleet.a.get(path, "Cache-Control", "no-store", "X-Size", "s"));
+        var large = Client.crowd(5, () -> fleet.a.get(path, "Cache-Control", "no-store", "X-Size", "l"));
+        fleet.a.awaitWaiting(10);
+        hold.countDown();
+
+        assertThat(Client.join(small)).allMatch(answer -> answer.text().equals("s"));
+        assertThat(Client.join(large)).allMatch(answer -> answer.text().equals("l"));
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
+
+        String mine = fleet.path("no-store-private");
+        var number = new AtomicInteger();
+        fleet.origin.on(mine, numbered(number, "Cache-Control", "private"));
+        assertThat(Client.join(Client.crowd(5, () -> fleet.a.get(mine, "Cache-Control", "no-store"))))
+                .extracting(Client.Answer::text)
+                .doesNotHaveDuplicates();
+    }
+
+    /** 150 reloads of what is stored and fresh, on two replicas, are one validation. */
+    @Test
+    void aStormOfReloadsIsOneValidation() throws Exception {
+        String path = fleet.path("reload-storm");
+        fleet.origin.on(path, 200, "page", "Cache-Control", "max-age=600", "ETag", "\"1\"");
+        fleet.a.store(path);
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            hold.await();
+            exchange.answer(304, "", "Cache-Control", "max-age=600", "ETag", "\"1\"");
+        });
+
+        var near = Client.crowd(75, () -> fleet.a.get(path, "Cache-Control", "no-cache", "Pragma", "no-cache"));
+        fleet.a.awaitWaiting(75);
+        var far = Client.crowd(75, () -> fleet.b.get(path, "Cache-Control", "max-age=0"));
+        fleet.b.awaitWaiting(75);
+        fleet.awaitFollower();
+        hold.countDown();
+
+        assertThat(Client.join(near)).allMatch(answer -> answer.text().equals("page"));
+        assertThat(Client.join(far)).allMatch(answer -> answer.text().equals("page"));
+        assertThat(fleet.origin.count(path)).isEqualTo(2);
     }
 
     /** Public behaviour 15. One after the other, each at another replica than the one before: what must be validated is never the same twice. */
