@@ -24,9 +24,9 @@ public final class Application {
 
     static {
         // How many pieces of an answer that streams are asked for ahead of its client. A piece is what one read brings, up to 64 KB:
-        // 1 MB for each client that reads slowly or not at all, rather than the 8 MB of Reactor Netty's own 128.
+        // 256 KB for each client that reads slowly or not at all, rather than the 8 MB of Reactor Netty's own 128.
         String ahead = ReactorNetty.REACTOR_NETTY_SEND_MAX_PREFETCH_SIZE;
-        System.setProperty(ahead, System.getProperty(ahead, "16"));
+        System.setProperty(ahead, System.getProperty(ahead, "4"));
         // How long the JDK keeps what a name means, in seconds. Its 30 are long for a Redis that has moved; a setting of java.security or
         // on the command line wins.
         cacheNames("networkaddress.cache.ttl", "sun.net.inetaddr.ttl", "5");

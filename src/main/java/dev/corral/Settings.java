@@ -1,6 +1,7 @@
 package dev.corral;
 
 import dev.corral.coalesce.Timing;
+import dev.corral.edge.ConnectionLimits;
 import dev.corral.http.Policy;
 import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.ops.Logins;
@@ -36,12 +37,14 @@ import org.springframework.web.util.pattern.PatternParseException;
  * @param redis     where the fleet keeps its state
  * @param shutdown  how the process ends
  * @param warmUp    what happens before a replica is ready
+ * @param server    what one connection of a client may cost
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lease, @DefaultValue("") String replicaId,
         @DefaultValue("true") boolean coalesce, @DefaultValue Waiters waiters, @DefaultValue Near near,
         @DefaultValue Management management, @DefaultValue("false") boolean accessLog, @DefaultValue Purge purge,
-        @DefaultValue Redis redis, @DefaultValue Shutdown shutdown, @DefaultValue WarmUp warmUp) {
+        @DefaultValue Redis redis, @DefaultValue Shutdown shutdown, @DefaultValue WarmUp warmUp,
+        @DefaultValue Server server) {
 
     /** Rejects a start that could serve nothing. */
     public Settings {
@@ -469,6 +472,37 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         public WarmUp {
             require(max.compareTo(Duration.ofMillis(100)) >= 0 && max.compareTo(Duration.ofMinutes(1)) <= 0,
                     "corral.warm-up.max", "must be from 100ms to 1m", max.toString());
+        }
+    }
+
+    /**
+     * What one connection may cost, at both ports. How long it may idle is Spring's {@code server.netty.idle-timeout}.
+     *
+     * @param headTimeout  how long the head of a request may take
+     * @param bodyTimeout  how long a request's body may bring next to nothing while it is read
+     * @param writeTimeout how long a client may read nothing of a response
+     * @param maxPipelined requests that are read and not yet answered
+     */
+    public record Server(@DefaultValue("60s") Duration headTimeout, @DefaultValue("60s") Duration bodyTimeout,
+            @DefaultValue("60s") Duration writeTimeout, @DefaultValue("32") int maxPipelined) {
+
+        /** Rejects limits that would hit every client, and those that would be none. */
+        public Server {
+            time("head-timeout", headTimeout);
+            time("body-timeout", bodyTimeout);
+            time("write-timeout", writeTimeout);
+            require(maxPipelined >= 1 && maxPipelined <= 64, "corral.server.max-pipelined", "must be from 1 to 64",
+                    Integer.toString(maxPipelined));
+        }
+
+        private static void time(String name, Duration limit) {
+            require(limit.compareTo(Duration.ofMillis(100)) >= 0 && limit.compareTo(Duration.ofHours(1)) <= 0,
+                    "corral.server." + name, "must be from 100ms to 1h", limit.toString());
+        }
+
+        /** As the ports take them. */
+        ConnectionLimits limits() {
+            return new ConnectionLimits(headTimeout, bodyTimeout, writeTimeout, maxPipelined);
         }
     }
 

@@ -10,8 +10,10 @@ import dev.corral.edge.AccessLines;
 import dev.corral.edge.AccessLog;
 import dev.corral.edge.Catalogue;
 import dev.corral.edge.ClientConnections;
+import dev.corral.edge.ConnectionGuard;
 import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
+import dev.corral.edge.Http1Pipeline;
 import dev.corral.edge.Isolation;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
@@ -458,7 +460,7 @@ final class Wiring {
                 .maxWaitDuration(Duration.ZERO)
                 .build();
         var origin = new Origin(upstream, commonPath(route.path()), breakers.of(route.id()),
-                bulkheads.bulkhead(route.id(), limit), names, purges.fleetClock());
+                bulkheads.bulkhead(route.id(), limit), names, purges.fleetClock(), settings.server().writeTimeout());
         originTls.keep(route, origin);
         var host = Route.HostRule.of(route.host());
         boolean keyed = host instanceof Route.HostRule.OfClient;
@@ -547,18 +549,18 @@ final class Wiring {
     }
 
     @Bean
-    NettyServerCustomizer strictHeads() {
-        return server -> server.doOnChannelInit((observer, channel, peer) -> StrictHead.guard(channel));
-    }
-
-    @Bean
     ClientConnections clientConnections() {
         return new ClientConnections();
     }
 
     @Bean
-    NettyServerCustomizer tracksConnections(ClientConnections connections) {
-        return server -> server.doOnChannelInit((observer, channel, peer) -> connections.add(channel));
+    NettyServerCustomizer guardsConnections(ClientConnections connections, Settings settings) {
+        return server -> server.doOnChannelInit(
+                (observer, channel, peer) -> Http1Pipeline.whenReady(channel, ready -> {
+                    ConnectionGuard.guard(ready, settings.server().limits());
+                    StrictHead.guard(ready);
+                    connections.add(ready);
+                }));
     }
 
     @Bean

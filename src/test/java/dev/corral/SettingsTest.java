@@ -2,6 +2,7 @@ package dev.corral;
 
 import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
+import dev.corral.edge.ConnectionLimits;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -132,6 +133,11 @@ class SettingsTest {
                         "invalidate-on-unsafe-methods", "never", "boolean"),
                 refused("corral.warm-up.max=99ms", "corral.warm-up.max (PT0.099S)", "from 100ms to 1m"),
                 refused("corral.warm-up.max=61s", "corral.warm-up.max", "from 100ms to 1m"),
+                refused("corral.server.head-timeout=99ms", "corral.server.head-timeout (PT0.099S)", "from 100ms to 1h"),
+                refused("corral.server.body-timeout=61m", "corral.server.body-timeout", "from 100ms to 1h"),
+                refused("corral.server.write-timeout=0s", "corral.server.write-timeout", "from 100ms to 1h"),
+                refused("corral.server.max-pipelined=0", "corral.server.max-pipelined (0)", "from 1 to 64"),
+                refused("corral.server.max-pipelined=65", "corral.server.max-pipelined", "from 1 to 64"),
                 refused("corral.shutdown.drain=-1s", "corral.shutdown.drain (PT-1S)", "from 0 to 5m"),
                 refused("corral.shutdown.drain=301s", "corral.shutdown.drain", "from 0 to 5m"),
                 refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
@@ -228,6 +234,7 @@ class SettingsTest {
             assertThat(settings.replicaId()).isEmpty();
             assertThat(settings.redis().keyPrefix()).isEqualTo("corral");
             assertThat(settings.lease().ttl()).isEqualTo(Duration.ofSeconds(2));
+            assertThat(settings.server().limits()).isEqualTo(ConnectionLimits.DEFAULT);
             assertThat(settings.routes()).singleElement().satisfies(route -> {
                 assertThat(route.path()).isEqualTo("/**");
                 assertThat(route.timeout()).isEqualTo(Duration.ofSeconds(5));

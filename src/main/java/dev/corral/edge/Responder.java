@@ -28,6 +28,9 @@ import reactor.netty.http.server.HttpServerResponse;
 /** Writes results. The only place that touches a response. Thread-safe. */
 public final class Responder {
 
+    /** Bytes of a body that are handed to Netty at once; a few pieces wait for a client that reads nothing (Application). */
+    private static final int PIECE = 32 * 1024;
+
     private final InstantSource clock;
     private final ObjectMapper json;
 
@@ -89,9 +92,22 @@ public final class Responder {
         List<Slice> body = reply.body();
         return switch (body.size()) {
             case 0 -> response.setComplete();
-            case 1 -> response.writeWith(Mono.just(buffer(buffers, body.getFirst())));
-            default -> response.writeWith(Flux.fromIterable(body).map(slice -> buffer(buffers, slice)));
+            case 1 -> body.getFirst().length() <= PIECE
+                    ? response.writeWith(Mono.just(buffer(buffers, body.getFirst())))
+                    : response.writeWith(pieces(buffers, body));
+            default -> response.writeWith(pieces(buffers, body));
         };
+    }
+
+    /**
+     * A long body, piece by piece as the client reads: Netty copies what is written to it into direct memory, all of it at once.
+     * Hidden, for a source that Reactor Netty fuses with would be asked for all pieces.
+     */
+    private static Flux<DataBuffer> pieces(DataBufferFactory buffers, List<Slice> body) {
+        return Flux.fromIterable(body)
+                .concatMapIterable(slice -> slice.pieces(PIECE))
+                .map(piece -> buffer(buffers, piece))
+                .hide();
     }
 
     private Mono<Void> write(ServerHttpResponse response, Request request, Result.FromOrigin from) {

@@ -33,7 +33,11 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
     public static final RequestHeaderPolicy DEFAULT = new RequestHeaderPolicy(Mode.FORWARD, Set.of(), Set.of(),
             Set.of());
 
-    /** Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. */
+    /**
+     * Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. Those among them
+     * that tell who the client is ({@link Credentials}) are carried, as Cookie is: an origin that must not see them could not say
+     * that its response is for one user.
+     */
     private static final List<String> FAMILIES = List.of(
             // Where the request came from or was to go, as one proxy tells the next.
             "x-forwarded", "x-forward-", "x-original-", "x-originating-", "x-rewrite-", "x-host", "x-backend-",
@@ -129,7 +133,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
         }
         String comparable = comparable(name);
         return isAmbiguous(name) || SINGLE.contains(comparable) || remove.contains(comparable)
-                || startsWithAny(comparable, FAMILIES);
+                || (startsWithAny(comparable, FAMILIES) && !Credentials.named(comparable));
     }
 
     /**

@@ -1,6 +1,8 @@
 package dev.corral.http;
 
+import java.util.List;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /** Some bytes of a body, not copied. Immutable. */
 public record Slice(Body body, int offset, int length) {
@@ -12,6 +14,14 @@ public record Slice(Body body, int offset, int length) {
      */
     public Slice {
         Objects.checkFromIndexSize(offset, length, body.length());
+    }
+
+    /** The same bytes in slices of at most that length, in their order. */
+    public List<Slice> pieces(int most) {
+        int count = Math.ceilDiv(length, most);
+        return IntStream.range(0, count)
+                .mapToObj(i -> new Slice(body, offset + i * most, Math.min(most, length - i * most)))
+                .toList();
     }
 
     /** All bytes of the body. */

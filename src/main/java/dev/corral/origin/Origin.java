@@ -71,7 +71,12 @@ public final class Origin implements AutoCloseable {
         this(upstream, prefix, breaker, bulkhead, names, clock, PATIENCE);
     }
 
-    Origin(Upstream upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
+    /**
+     * An origin without a connection yet, as above.
+     *
+     * @param patience how long the reader of a streamed body may ask for nothing; until then it holds one of the origin's places
+     */
+    public Origin(Upstream upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
             AddressResolverGroup<InetSocketAddress> names,
             Clock clock, Duration patience) {
         require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), upstream, "its bulkhead must not wait");

@@ -116,7 +116,8 @@ class ChartValuesTest {
         findMissing("", SCHEMA, defaults, missing);
 
         assertThat(missing).isSubsetOf("global", "settings.access-log", "settings.lease", "settings.coalesce",
-                "settings.purge", "settings.warm-up", "settings.waiters", "settings.near", "resources.claims",
+                "settings.purge", "settings.server", "settings.warm-up", "settings.waiters", "settings.near",
+                "resources.claims",
                 "redis.builtIn.resources.claims");
     }
 

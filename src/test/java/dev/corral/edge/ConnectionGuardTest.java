@@ -1,0 +1,152 @@
+package dev.corral.edge;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.embedded.EmbeddedChannel;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.HttpContent;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpServerCodec;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.util.ReferenceCountUtil;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import reactor.netty.NettyPipeline;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** Requests that a connection pipelines: what is not answered is bounded, and no more is read. */
+class ConnectionGuardTest {
+
+    private static final int LIMIT = 4;
+
+    /** 28 bytes, the least that passes for a request with a Host. */
+    private static final String SMALL = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /** As many as there are in the piece that passes the limit. */
+    private static final int MOST = LIMIT + 1024 / SMALL.length() + 1;
+
+    /** Where Reactor Netty would be. */
+    private static final class Server extends ChannelInboundHandlerAdapter {
+
+        final List<String> targets = new ArrayList<>();
+        int bodyBytes;
+
+        @Override
+        public void channelRead(ChannelHandlerContext context, Object message) {
+            if (message instanceof HttpRequest request) {
+                targets.add(request.uri());
+            }
+            if (message instanceof HttpContent content) {
+                bodyBytes += content.content().readableBytes();
+            }
+            ReferenceCountUtil.release(message);
+        }
+    }
+
+    private final Server server = new Server();
+    private EmbeddedChannel channel = new EmbeddedChannel();
+
+    @BeforeEach
+    void connect() {
+        channel = new EmbeddedChannel();
+        channel.config().setAutoRead(false);
+        channel.pipeline().addLast(NettyPipeline.HttpCodec, new HttpServerCodec());
+        channel.pipeline().addLast(NettyPipeline.HttpTrafficHandler, server);
+        var defaults = ConnectionLimits.DEFAULT;
+        ConnectionGuard.guard(channel, new ConnectionLimits(defaults.head(), defaults.body(), defaults.write(), LIMIT));
+        channel.read();
+    }
+
+    @AfterEach
+    void leaveNothing() {
+        channel.close().syncUninterruptibly();
+        channel.releaseOutbound();
+    }
+
+    private void send(String text) {
+        channel.writeInbound(Unpooled.copiedBuffer(text, StandardCharsets.ISO_8859_1));
+    }
+
+    private void answer(HttpResponseStatus status) {
+        channel.writeOutbound(new DefaultFullHttpResponse(HttpVersion.HTTP_1_1, status, Unpooled.EMPTY_BUFFER));
+        channel.releaseOutbound();
+    }
+
+    @Test
+    void noMoreThanTheLimitAndOnePieceAreTakenIn() {
+        ByteBuf many = Unpooled.copiedBuffer(SMALL.repeat(20_000), StandardCharsets.ISO_8859_1);
+
+        channel.writeInbound(many);
+
+        assertThat(server.targets).hasSizeBetween(LIMIT, MOST);
+        channel.close().syncUninterruptibly();
+        assertThat(many.refCnt()).as("what is held goes with the connection").isZero();
+    }
+
+    @Test
+    void eachAnswerLetsMoreIn() {
+        int all = 2_000;
+        for (int i = 0; i < all; i++) {
+            send("GET /" + i + " HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for (int answered = 0; answered < all; answered++) {
+            assertThat(server.targets.size() - answered).isBetween(1, MOST);
+            answer(HttpResponseStatus.OK);
+        }
+
+        assertThat(server.targets).hasSize(all);
+        assertThat(server.targets).element(1_234).isEqualTo("/1234");
+    }
+
+    @Test
+    void anInterimResponseIsNoAnswer() {
+        send(SMALL.repeat(1_000));
+        int before = server.targets.size();
+
+        answer(HttpResponseStatus.CONTINUE);
+        answer(HttpResponseStatus.EARLY_HINTS);
+        assertThat(server.targets).hasSize(before);
+
+        for (int i = 0; i < before; i++) {
+            answer(HttpResponseStatus.OK);
+        }
+        assertThat(server.targets.size()).isGreaterThan(before);
+    }
+
+    /** Two requests are few, but not their bytes. */
+    @Test
+    void aLongBodyBehindARequestInProgressIsNotTakenIn() {
+        send(SMALL + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+        for (int i = 0; i < 100; i++) {
+            send("x".repeat(100_000));
+        }
+
+        assertThat(server.bodyBytes).isLessThan(100_000);
+        // Its own request is now the one in progress, and whoever serves that reads as much as it likes.
+        answer(HttpResponseStatus.OK);
+        assertThat(server.bodyBytes).isEqualTo(10_000_000);
+    }
+
+    @Test
+    void aBodyOfTheRequestInProgressIsHandedOnAtOnce() {
+        send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + "x".repeat(1_000_000));
+
+        assertThat(server.bodyBytes).isEqualTo(1_000_000);
+    }
+
+    @Test
+    void theDefaultsAreThoseOfTheField() {
+        assertThat(ConnectionLimits.DEFAULT.head()).hasSeconds(60);
+        assertThat(ConnectionLimits.DEFAULT.body()).hasSeconds(60);
+        assertThat(ConnectionLimits.DEFAULT.write()).hasSeconds(60);
+        assertThat(ConnectionLimits.DEFAULT.pipelined()).isEqualTo(32);
+    }
+}

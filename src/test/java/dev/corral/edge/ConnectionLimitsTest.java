@@ -1,0 +1,177 @@
+package dev.corral.edge;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+
+/** Time on a client's connection is bounded; the limits are set small here. Whoever keeps within them is left alone. */
+@EdgeTest
+class ConnectionLimitsTest {
+
+    private static final int MEGA = 1024 * 1024;
+    private static final Duration LIMIT = Duration.ofMillis(600);
+
+    private final Fleet fleet;
+    private final Replica replica;
+
+    ConnectionLimitsTest(Fleet fleet) {
+        this.fleet = fleet;
+        this.replica = fleet.guest("limits", "corral.server.head-timeout=600ms", "corral.server.body-timeout=600ms",
+                "corral.server.write-timeout=600ms", "server.netty.idle-timeout=600ms");
+    }
+
+    @BeforeEach
+    void warm() throws IOException {
+        fleet.origin.on("/t/warm", 200, "warm", "Cache-Control", "max-age=600");
+        assertThat(replica.get("/t/warm").status()).isEqualTo(200);
+    }
+
+    @AfterEach
+    void stop() {
+        replica.close();
+    }
+
+    private static Duration timed(Runnable action) {
+        long start = System.nanoTime();
+        action.run();
+        return Duration.ofNanos(System.nanoTime() - start);
+    }
+
+    private static void assertClosed(Client client) {
+        assertThat(timed(() -> assertThatCode(() -> assertThat(client.closed()).isTrue()).doesNotThrowAnyException()))
+                .isLessThan(LIMIT.multipliedBy(10));
+    }
+
+    /** Bytes that come now and then do not keep it alive: it is the whole head that counts. */
+    @Test
+    void aHeadThatTricklesIsClosed() throws Exception {
+        try (Client client = replica.connect()) {
+            client.send("GET /t/x HTTP/1.1\r\nHost: a\r\n");
+            boolean open = true;
+            for (int i = 0; open && i < 100; i++) {
+                TimeUnit.MILLISECONDS.sleep(100);
+                try {
+                    client.send("X-A: b\r\n");
+                } catch (IOException closed) {
+                    open = false;
+                }
+            }
+            assertThat(open).as("still open after 10 s").isFalse();
+        }
+    }
+
+    @Test
+    void aSecondHeadThatTricklesIsClosedToo() throws Exception {
+        try (Client client = replica.connect()) {
+            assertThat(client.request("GET", "/t/warm").read().status()).isEqualTo(200);
+            client.send("GET /t/x HTTP/1.1\r\nHost");
+            assertClosed(client);
+        }
+    }
+
+    @Test
+    void aConnectionThatIdlesIsClosed() throws Exception {
+        try (Client never = replica.connect(); Client idle = replica.connect()) {
+            assertThat(idle.request("GET", "/t/warm").read().status()).isEqualTo(200);
+            assertClosed(idle);
+            assertClosed(never);
+        }
+    }
+
+    /** Neither idle nor late: the origin takes its time. */
+    @Test
+    void aClientThatWaitsIsLeftAlone() throws Exception {
+        String path = fleet.path("waits");
+        fleet.origin.on(path, exchange -> {
+            TimeUnit.MILLISECONDS.sleep(LIMIT.multipliedBy(4).toMillis());
+            exchange.answer(200, "late", "Cache-Control", "max-age=600");
+        });
+        try (Client client = replica.connect()) {
+            assertThat(client.request("GET", path).read().text()).isEqualTo("late");
+            assertThat(client.request("GET", path).read().hit()).isTrue();
+        }
+    }
+
+    /** A byte now and then is no body. */
+    @Test
+    void aBodyThatTricklesIsClosedAndTheOriginLetGo() throws Exception {
+        String path = fleet.path("trickles");
+        var gone = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            exchange.untilClosed();
+            gone.countDown();
+        });
+        try (Client client = replica.connect()) {
+            client.send("POST " + path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+            for (int i = 0; i < 100 && gone.getCount() > 0; i++) {
+                TimeUnit.MILLISECONDS.sleep(100);
+                try {
+                    client.send("x");
+                } catch (IOException closed) {
+                    break;
+                }
+            }
+        }
+        assertThat(gone.await(10, TimeUnit.SECONDS)).isTrue();
+    }
+
+    @Test
+    void aBodyThatIsSlowButComesIsTakenIn() throws Exception {
+        String path = fleet.path("slow");
+        fleet.origin.on(path, exchange -> exchange.answer(200, Integer.toString(exchange.text().length())));
+        try (Client client = replica.connect()) {
+            client.send("POST " + path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
+            for (int i = 0; i < 10; i++) {
+                TimeUnit.MILLISECONDS.sleep(200);
+                client.send("x".repeat(3_000));
+            }
+            assertThat(client.read().text()).isEqualTo("30000");
+        }
+    }
+
+    /** Streamed, and so with a place at the origin, which is given back. */
+    @Test
+    void aClientThatReadsNothingIsClosedAndTheOriginLetGo() throws Exception {
+        String path = fleet.path("unread");
+        var gone = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            try {
+                exchange.raw(StubOrigin.Exchange.head(200, "Cache-Control", "no-store", "Content-Length",
+                        Integer.toString(40 * MEGA)) + "\r\n");
+                for (int i = 0; i < 40; i++) {
+                    exchange.raw(new byte[MEGA]);
+                }
+            } catch (IOException closed) {
+                gone.countDown();
+            }
+        });
+        try (var client = new Client(replica.port(), 1024)) {
+            client.request("GET", path).until("\r\n\r\n");
+            assertThat(gone.await(15, TimeUnit.SECONDS)).isTrue();
+        }
+    }
+
+    @Test
+    void aClientThatReadsSlowlyGetsAll() throws Exception {
+        String path = fleet.path("read");
+        String text = "0123456789".repeat(100_000);
+        fleet.origin.on(path, 200, text, "Cache-Control", "max-age=600");
+        try (var client = new Client(replica.port(), 16 * 1024)) {
+            client.request("GET", path);
+            assertThat(client.until("\r\n\r\n")).contains(" 200 ");
+            var all = new StringBuilder();
+            while (all.length() < text.length()) {
+                all.append(client.until("0123456789".repeat(5_000)));
+                TimeUnit.MILLISECONDS.sleep(150);
+            }
+            assertThat(all.toString()).isEqualTo(text);
+        }
+    }
+}
