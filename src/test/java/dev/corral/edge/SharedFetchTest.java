@@ -71,7 +71,7 @@ class SharedFetchTest {
         String path = fleet.path("counted", "post");
 
         fleet.a.ask("POST", path + "?utm_source=x&id=1", "Content-Length", "0");
-        fleet.a.get(path + "?utm_source=y&id=1", "Cache-Control", "no-store");
+        fleet.a.ask("DELETE", path + "?utm_source=y&id=1");
 
         assertThat(fleet.origin.received(path)).extracting(StubOrigin.Received::target)
                 .containsExactly(path + "?utm_source=x&id=1", path + "?utm_source=y&id=1");
