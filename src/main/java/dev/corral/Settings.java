@@ -88,6 +88,8 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
      * @param forward     which of the client's fields the origin sees
      * @param requestHeaders what a fetch whose response is shared carries of them
      * @param cache       what the route chooses where the RFCs leave a choice
+     * @param allowMethods methods that caches take as orders, such as PURGE, and that reach the origin here although they do not
+     *                    elsewhere
      * @param ssl         keys and trusted certificates for an https origin
      */
     public record Route(String id, @DefaultValue("/**") String path, URI origin, @DefaultValue("5s") Duration timeout,
@@ -95,7 +97,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             @DefaultValue("60s") Duration connectionMaxLife, @DefaultValue("2m") Duration hitForMiss,
             @DefaultValue("origin") String host, @DefaultValue Query query,
             @DefaultValue Keyed key, @DefaultValue Forward forward, @DefaultValue RequestHeaders requestHeaders,
-            @DefaultValue Cache cache, @DefaultValue Ssl ssl) {
+            @DefaultValue Cache cache, @DefaultValue Set<String> allowMethods, @DefaultValue Ssl ssl) {
 
         /** Rejects what cannot work. */
         public Route {
@@ -136,6 +138,12 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
             }
             require(ssl.bundle() == null || "https".equals(origin.getScheme()), name + ".ssl.bundle",
                     "needs an origin that begins with https://", String.valueOf(ssl.bundle()));
+            for (String method : allowMethods) {
+                require(dev.corral.edge.Route.isCacheOrder(method), name + ".allow-methods",
+                        "must be methods that are refused elsewhere: " + String.join(", ",
+                                dev.corral.edge.Route.CACHE_ORDERS),
+                        method);
+            }
             pattern(name, path);
             cache.check(name + ".cache");
         }

@@ -472,7 +472,7 @@ final class Wiring {
         Duration patience = route.timeout().multipliedBy(2).plus(settings.lease().ttl());
         return new Route(route.id(), PathPatternParser.defaultInstance.parse(route.path()), upstream, origin, host,
                 rules, query,
-                route.key().fields(), policy, patience);
+                route.key().fields(), policy, route.allowMethods(), patience);
     }
 
     /** The part of a pattern that all its paths begin with, up to a slash: {@code /shop/} of {@code /shop/**}. */

@@ -99,6 +99,8 @@ class SettingsTest {
                 refused("corral.routes[0].host=my shop", route + ".host (my shop)", "origin, client, or a host name"),
                 refused("corral.routes[0].host=shop/x", route + ".host (shop/x)", "origin, client, or a host name"),
                 refused("corral.routes[0].query.exclude=utm_*,a*b", "query.exclude (a*b)", "* at its end"),
+                refused("corral.routes[0].allow-methods=GET", route + ".allow-methods (GET)", "PURGE, BAN, REFRESH"),
+                refused("corral.routes[0].request-headers.mode=lax", "request-headers.mode", "lax"),
                 refused("corral.routes[0].query.include[0]=*b", "query.include (*b)", "* at its end"),
                 refused("corral.routes[1].id=shop", "corral.routes[1]", "[shop].origin (not set)",
                         "http://shop.internal:8080"),

@@ -100,6 +100,9 @@ public final class EdgeController {
 
     private Mono<Void> dispatch(ServerWebExchange exchange, HttpServerRequest received, String method,
             RequestTarget target, Route route) {
+        if (!route.allows(method)) {
+            return refuse(exchange, route.id(), Problem.METHOD_REFUSED, CacheStatus.Forward.METHOD);
+        }
         if (received.requestHeaders().containsValue("Upgrade", "websocket", true)) {
             return refuse(exchange, route.id(), Problem.UPGRADE_REFUSED, CacheStatus.Forward.BYPASS);
         }

@@ -50,6 +50,16 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
             "x-middleware-", "x-invoke-", "x-now-", "x-nextjs-", "x-matched-path", "x-prerender-", "x-nuxt-",
             "x-react-router-", "x-remix-", "x-sveltekit-", "x-astro-");
 
+    /**
+     * Of those families, what authenticating proxies say of the user. The origin must see it to answer {@code private}, as it must
+     * see {@code Authorization}.
+     */
+    private static final Set<String> IDENTITIES = Set.of("x-forwarded-user", "x-forwarded-email",
+            "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",
+            "x-forwarded-client-cert", "x-remote-user", "x-remote-email", "x-remote-groups", "x-client-cert",
+            "x-ssl-client-cert", "x-ssl-client-verify", "x-arr-clientcert", "cf-access-jwt-assertion",
+            "cf-access-authenticated-user-email", "cf-access-client-id", "cf-access-client-secret");
+
     /** Single fields of the same kind, and those of one request: a trace is not that of all who wait. */
     private static final Set<String> SINGLE = Set.of("forwarded", "via", "x-wap-profile", "base-url", "destination",
             "proxy", "max-forwards", "request-uri", "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid",
@@ -133,7 +143,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
         }
         String comparable = comparable(name);
         return isAmbiguous(name) || SINGLE.contains(comparable) || remove.contains(comparable)
-                || (startsWithAny(comparable, FAMILIES) && !Credentials.named(comparable));
+                || (startsWithAny(comparable, FAMILIES) && !IDENTITIES.contains(comparable));
     }
 
     /**

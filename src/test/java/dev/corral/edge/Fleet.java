@@ -98,6 +98,8 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         route(arguments, 18, "told", origin.url(), "forward.trust=true");
         route(arguments, 19, "strict", origin.url(), "request-headers.mode=strict", "forward.keep=X-Kept",
                 "key.fields=X-Keyed");
+        route(arguments, 20, "orders-allowed", origin.url(),
+                "allow-methods=PURGE,ban,REFRESH,PURGEALL,SOFTPURGE,BANURL");
         for (String setting : settings) {
             replace(arguments, "--" + setting);
         }

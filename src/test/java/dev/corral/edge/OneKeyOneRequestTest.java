@@ -69,7 +69,7 @@ class OneKeyOneRequestTest {
         var headers = new RequestHeaderPolicy(mode, Set.copyOf(keyed), Set.of(), Set.of());
         return new Route("shop", PathPatternParser.defaultInstance.parse("/**"), UPSTREAM, ORIGIN, host,
                 new Forwarding.Rules("corral", trust, host instanceof Route.HostRule.OfClient, headers), query, keyed,
-                Policy.DEFAULT, Duration.ofSeconds(1));
+                Policy.DEFAULT, Set.of(), Duration.ofSeconds(1));
     }
 
     private static final List<Route> ROUTES = Stream

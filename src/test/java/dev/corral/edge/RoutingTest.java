@@ -2,6 +2,7 @@ package dev.corral.edge;
 
 import java.io.IOException;
 import java.util.List;
+import java.util.Locale;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -104,7 +105,7 @@ class RoutingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "M-SEARCH", "PURGE", "get", "FOO"})
+    @ValueSource(strings = {"OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "M-SEARCH", "get", "FOO"})
     void everyOtherMethodIsTheOriginsToAnswer(String method) throws IOException {
         String path = fleet.path("method");
         fleet.origin.on(path,
@@ -120,6 +121,29 @@ class RoutingTest {
         }
 
         assertThat(fleet.origin.received(path)).extracting(StubOrigin.Received::method).containsExactly(method, method);
+    }
+
+    /** The origin may be a cache that trusts this one's address; purges are asked for on the management port. */
+    @ParameterizedTest
+    @ValueSource(strings = {"PURGE", "BAN", "REFRESH", "purge", "Ban", "PURGEALL", "SOFTPURGE", "BANURL", "FULLBAN"})
+    void anOrderToACacheDoesNotReachTheOriginUnlessTheRouteAllowsIt(String method) throws IOException {
+        String path = fleet.path("orders");
+        fleet.origin.on(path, 200, "page", "Cache-Control", "max-age=600");
+        fleet.a.store(path);
+
+        Client.Answer answer = fleet.a.ask(method, path, "Content-Length", "0");
+
+        assertThat(answer.status()).isEqualTo(501);
+        assertThat(answer.reason()).isEqualTo("method-refused");
+        assertThat(answer.cacheStatus()).isEqualTo("Corral; fwd=method; detail=method-refused");
+        assertThat(fleet.origin.received(path)).extracting(StubOrigin.Received::method).containsExactly("GET");
+        assertThat(fleet.a.get(path).hit()).isTrue();
+
+        String allowed = fleet.path("orders-allowed", "x");
+        fleet.origin.on(allowed, exchange -> exchange.answer(200, exchange.request.method()));
+        boolean named = !method.toUpperCase(Locale.ROOT).startsWith("FULL");
+        assertThat(fleet.a.ask(method, allowed, "Content-Length", "0").status()).isEqualTo(named ? 200 : 501);
+        assertThat(fleet.origin.count(allowed)).isEqualTo(named ? 1 : 0);
     }
 
     /** RFC 9110 section 9.3.1: a GET with a body has no meaning a cache knows. */

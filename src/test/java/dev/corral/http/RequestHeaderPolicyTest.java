@@ -1,0 +1,73 @@
+package dev.corral.http;
+
+import dev.corral.http.RequestHeaderPolicy.Mode;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+class RequestHeaderPolicyTest {
+
+    private static final RequestHeaderPolicy STRICT = new RequestHeaderPolicy(Mode.STRICT, Set.of("X-Keyed"),
+            Set.of("X-Kept", "X-Forwarded-Port"), Set.of("Referer"));
+
+    @ParameterizedTest
+    @CsvSource({"X-Forwarded-Host, x-forwarded-host", "x_forwarded.HOST, x-forwarded-host", "a, a", "A1-, a1-", "_, -",
+            "X!#$%&'*+-.^_`|~Y, x---------------y"})
+    void namesAreComparedAsOriginsDoThatMakeVariablesOfThem(String name, String comparable) {
+        assertThat(RequestHeaderPolicy.comparable(name)).isEqualTo(comparable);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"X-Forwarded-Host", "x_forwarded_host", "X-Forwarded", "X-Original-URL", "X-Rewrite-URL",
+            "x-middleware-subrequest", "x-invoke-path", "x-now-route-matches", "x-nextjs-data", "X-Sendfile",
+            "X-Accel-Redirect", "X-HTTP-Method", "X-Host", "X-Real-IP", "Via", "forwarded", "traceparent", "cf-visitor",
+            "CloudFront-Forwarded-Proto", "User_Agent", "X.Y"})
+    void whatSteersOriginsIsWithheldInEveryMode(String name) {
+        for (Mode mode : Mode.values()) {
+            var policy = new RequestHeaderPolicy(mode, Set.of(), Set.of(), Set.of());
+            assertThat(policy.carries(name, List.of())).isFalse();
+            assertThat(policy.carries(name, List.of(name.toLowerCase(java.util.Locale.ROOT)))).isFalse();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"Cookie", "Authorization", "Accept", "Accept-Language", "User-Agent", "Origin", "Referer",
+            "Rsc", "Next-Router-State-Tree", "X-Api-Key", "X-Forwarded-User", "X-Forwarded-Client-Cert",
+            "Cf-Access-Jwt-Assertion", "X-Realm", "X-Unknown", "X-Hosting", "Sec-CH-UA"})
+    void whatOriginsMustDeclareIsCarried(String name) {
+        assertThat(RequestHeaderPolicy.DEFAULT.carries(name, List.of())).isEqualTo(!name.equals("X-Hosting"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"Accept,true", "Cookie,true", "Authorization,true", "Sec-CH-UA-Mobile,true", "Sec-Fetch-Site,true",
+            "Sec-GPC,true", "X-Keyed,true", "x-kept,true", "X-Forwarded-Port,true", "X_Kept,false",
+            "X_Forwarded_Port,false",
+            "Referer,false", "Rsc,false", "X-Api-Key,false", "X-Forwarded-User,false", "X-Unknown,false",
+            "Sec-WebSocket-Key,false"})
+    void strictOnlyStandardFieldsAndWhatIsNamedAreCarried(String name, boolean carried) {
+        assertThat(STRICT.carries(name, List.of())).isEqualTo(carried);
+    }
+
+    @Test
+    void strictWhatVaryNamesIsCarried() {
+        assertThat(STRICT.carries("Rsc", List.of("accept", "rsc"))).isTrue();
+        assertThat(STRICT.carries("X-Unknown", List.of("rsc"))).isFalse();
+        assertThat(STRICT.carries("X-Forwarded-Host", List.of("x-forwarded-host"))).isFalse();
+    }
+
+    @Test
+    void whatIsKeptOrKeyedIsOnlyInThatSpelling() {
+        var policy = new RequestHeaderPolicy(Mode.FORWARD, Set.of("X_Device"), Set.of("X-Real-IP"), Set.of("X_Own"));
+
+        assertThat(policy.withholds("x_device")).isFalse();
+        assertThat(policy.withholds("X-Device")).isFalse();
+        assertThat(policy.withholds("x-real-ip")).isFalse();
+        assertThat(policy.withholds("X_Real_IP")).isTrue();
+        assertThat(policy.withholds("X-Own")).isTrue();
+    }
+}
