@@ -215,6 +215,8 @@ class InvalidationTest {
         });
         List<Future<Client.Answer>> before = Client.crowd(3, () -> fleet.a.get(path));
         fleet.a.awaitWaiting(3);
+        // Whoever waits may not have asked yet: a fill that begins after the change may be served.
+        Replica.until(() -> fleet.origin.count(path) == 1);
         List<Future<Client.Answer>> far = Client.crowd(3, () -> fleet.b.get(path));
         fleet.b.awaitWaiting(3);
 
