@@ -189,8 +189,9 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     private Result hit(Stored stored, boolean stale) {
-        if (!stored.selecting().lines().isEmpty() && !at.equals(request.address().resource())) {
-            edge.variants().used(request.address().resource(), at);
+        if (!stored.selecting().lines().isEmpty()) {
+            Key resource = request.address().resource();
+            edge.variants().used(resource, at.equals(resource) ? request.address().variant(stored.selecting()) : at);
         }
         return new Result.FromStore(stored, CacheStatus.hit().ttl(stored.terms().ttl(now())),
                 stale ? Traffic.Outcome.STALE : Traffic.Outcome.HIT);

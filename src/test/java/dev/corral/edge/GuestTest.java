@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
@@ -106,5 +107,48 @@ class GuestTest {
         // That the breaker has opened is a warning.
         Quiet.take("shop");
         Quiet.take("sick");
+    }
+
+    /**
+     * One endpoint that is silent is left alone by itself, after a few calls, and everybody is told the true Retry-After; streams and what is
+     * merely long are no failures at all.
+     */
+    @Test
+    void oneEndpointDoesNotShutItsRoute() throws Exception {
+        String slow = fleet.path("slow");
+        String events = fleet.path("events");
+        String page = fleet.path("page");
+        fleet.origin.on(slow, StubOrigin.Exchange::untilClosed);
+        fleet.origin.on(events, exchange -> {
+            exchange.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+            exchange.chunk("data: 1\n\n");
+            exchange.untilClosed();
+        });
+        fleet.origin.on(page, 200, "page");
+        String breaker = "resilience4j.circuitbreaker.instances.t.";
+        try (Replica guest = fleet.guest("patchy", "corral.routes[0].timeout=500ms", breaker + "slidingWindowSize=10",
+                breaker + "slidingWindowType=TIME_BASED", breaker + "minimumNumberOfCalls=5",
+                breaker + "waitDurationInOpenState=20s")) {
+            var user = new AtomicInteger();
+            assertThat(Client.join(Client.crowd(12, () -> {
+                try (Client client = guest.connect()) {
+                    return client.request("GET", events + "?user=" + user.incrementAndGet()).until("data: 1\n\n");
+                }
+            }))).hasSize(12);
+            assertThat(guest.get(events.replace("events", "other")).status()).isEqualTo(404);
+
+            Client.join(Client.crowd(8, () -> guest.get(slow + "?user=" + user.incrementAndGet())))
+                    .forEach(answer -> assertThat(answer.reason()).isEqualTo("origin-timed-out"));
+            List<Client.Answer> shut = Client.join(Client.crowd(8, () -> guest.get(slow)));
+
+            assertThat(shut).extracting(Client.Answer::reason).containsOnly("origin-shut");
+            assertThat(shut).extracting(answer -> Integer.parseInt(answer.field("Retry-After")))
+                    .allMatch(wait -> wait > 10 && wait <= 20);
+            assertThat(guest.ask("POST", slow).field("Retry-After")).isGreaterThan("10");
+            assertThat(guest.get(page).text()).isEqualTo("page");
+        }
+        // That the breaker of the endpoint has opened is a warning.
+        Quiet.take("its circuit breaker");
+        Quiet.take("patchy");
     }
 }
