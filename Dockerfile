@@ -1,8 +1,8 @@
 # docker build -t corral .                        the service
 # docker build -t corral-demo --target demo .     the demo shop, an origin to try it with
 
-ARG JDK=eclipse-temurin:25-jdk
-ARG JRE=eclipse-temurin:25-jre
+ARG JDK=eclipse-temurin:25.0.3_9-jdk-noble
+ARG JRE=eclipse-temurin:25.0.3_9-jre-noble
 
 FROM ${JDK} AS build
 WORKDIR /build

@@ -63,6 +63,11 @@ final class ManagementSecurity {
         Optional<Tokens> tokens = decoder.stream()
                 .findFirst()
                 .map(found -> new Tokens(found, management.jwt().claims(), principal(properties.getObject()), guesses));
+        if (tokens.isPresent() && properties.getObject().getJwt().getAudiences().isEmpty()) {
+            log.warn(
+                    "spring.security.oauth2.resourceserver.jwt.audiences is not set: a token that the issuer has made for another "
+                            + "service gets in at the management port too. Set it to the audience of this service.");
+        }
         List<Logins.Login> logins = management.users().isEmpty() && tokens.isEmpty()
                 ? List.of(anybody())
                 : management.users().stream().map(Settings.User::login).toList();

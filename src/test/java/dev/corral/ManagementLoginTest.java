@@ -186,12 +186,34 @@ class ManagementLoginTest {
             // Names and passwords are for users, and there is none.
             assertThat(replica.manage("GET", "/actuator", "Authorization", basic("corral", "x")).statusCode())
                     .isEqualTo(401);
-            assertThat(output.getAll()).doesNotContain("with the password");
+            assertThat(output.getAll()).doesNotContain("with the password", "jwt.audiences");
         }
     }
 
     @Test
-    void anIssuerThatIsAwayIsNoWrongPassword() throws Exception {
+    void whatShowsMoreThanAViewerMaySeeIsForOperators() {
+        try (var replica = TestReplica.start(settings("corral.management.users[0].name", "ada",
+                "corral.management.users[0].password", "looks", "corral.management.users[1].name", "olga",
+                "corral.management.users[1].password", "does", "corral.management.users[1].role", "operator",
+                "management.endpoints.web.exposure.include", "*", "management.endpoint.heapdump.access",
+                "unrestricted"))) {
+            for (String endpoint : List.of("heapdump", "env", "env/spring.application.name", "configprops",
+                    "threaddump")) {
+                for (String method : List.of("GET", "HEAD")) {
+                    assertThat(replica.manage(method, "/actuator/" + endpoint, "Authorization", basic("ada", "looks"))
+                            .statusCode()).as(endpoint).isEqualTo(403);
+                }
+            }
+            assertThat(replica.manage("GET", "/actuator/env", "Authorization", basic("olga", "does")).statusCode())
+                    .isEqualTo(200);
+            assertThat(replica.manage("GET", "/actuator/metrics", "Authorization", basic("ada", "looks")).statusCode())
+                    .isEqualTo(200);
+        }
+    }
+
+    @Test
+    @ExtendWith(OutputCaptureExtension.class)
+    void anIssuerThatIsAwayIsNoWrongPassword(CapturedOutput output) throws Exception {
         String away = "http://127.0.0.1:" + FreePort.pick() + "/keys";
         try (var replica = TestReplica.start(settings("spring.security.oauth2.resourceserver.jwt.jwk-set-uri", away,
                 "corral.management.users[0].name", "ada", "corral.management.users[0].password", "right"))) {
@@ -206,6 +228,8 @@ class ManagementLoginTest {
                     .isEqualTo(200);
             assertThat(replica.manage("GET", "/actuator").headers().allValues("WWW-Authenticate"))
                     .containsExactlyInAnyOrder("Basic realm=\"Corral\", charset=\"UTF-8\"", "Bearer");
+            // Tokens for whatever service of that issuer would get in.
+            assertThat(output.getAll()).contains("spring.security.oauth2.resourceserver.jwt.audiences is not set");
         }
     }
 

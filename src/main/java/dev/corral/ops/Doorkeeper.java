@@ -31,6 +31,11 @@ public final class Doorkeeper {
     private static final String CONTENT = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
             + "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+    /** Endpoints of Spring Boot that show more than a viewer may see (settings, memory, what others do), if they are exposed. */
+    private static final String[] TELLTALE = {"heapdump", "env", "configprops", "threaddump", "logfile",
+            "httpexchanges",
+            "auditevents", "sessions"};
+
     private Doorkeeper() {}
 
     /**
@@ -74,6 +79,7 @@ public final class Doorkeeper {
         if (prometheusOpen) {
             paths.matchers(looking(EndpointRequest.to(PrometheusScrapeEndpoint.class))).permitAll();
         }
+        paths.matchers(EndpointRequest.to(TELLTALE)).hasRole(Role.OPERATOR.name());
         paths.matchers(Doorkeeper::looking)
                 .hasRole(Role.VIEWER.name())
                 .anyExchange()

@@ -9,7 +9,7 @@ import org.testcontainers.utility.DockerImageName;
 public final class ContainerRedis implements RedisServer {
 
     /** The image of the Redis that is started unless another is named. */
-    static final String IMAGE = "redis:7-alpine";
+    static final String IMAGE = "redis:7.4.11-alpine";
 
     private static final int REDIS_PORT = 6379;
 

@@ -33,9 +33,9 @@ class DockerEngineTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
-            PULL_FAILS   | the Docker engine cannot pull redis:7-alpine: Status 500: .*pull rate limit.*
-            PULL_HANGS   | the Docker engine cannot pull redis:7-alpine within 2.0 s
-            CREATE_FAILS | the Docker engine starts no container of redis:7-alpine: .*ryuk.*
+            PULL_FAILS   | the Docker engine cannot pull redis:7.4.11-alpine: Status 500: .*pull rate limit.*
+            PULL_HANGS   | the Docker engine cannot pull redis:7.4.11-alpine within 2.0 s
+            CREATE_FAILS | the Docker engine starts no container of redis:7.4.11-alpine: .*ryuk.*
             GARBAGE      | no Docker engine answers: .*
             SILENT       | no Docker engine answers within 8.0 s
             """)
@@ -56,7 +56,7 @@ class DockerEngineTest {
             List<String> lines = choose(Map.of("DOCKER_HOST", docker.host()), "--dev.redis.kind=docker");
 
             assertThat(lines.getFirst()).startsWith("Exception in thread")
-                    .contains("dev.redis.kind=docker, but the Docker engine cannot pull redis:7-alpine");
+                    .contains("dev.redis.kind=docker, but the Docker engine cannot pull redis:7.4.11-alpine");
         }
     }
 
