@@ -17,7 +17,7 @@ final class Credentials {
 
     private static final List<String> WORDS = List.of("token", "auth", "api-key", "apikey", "access-key", "session",
             "jwt", "secret", "password", "credential", "signature", "client-cert", "ssl-client", "user", "email",
-            "identity", "oidc", "saml");
+            "identity", "oidc", "saml", "account", "customer", "tenant");
 
     private Credentials() {}
 
@@ -27,6 +27,6 @@ final class Credentials {
         // What a browser sends of itself in Sec-* and User-Agent is about no user.
         return name.equals("cookie") || name.equals("cookie2")
                 || (!name.startsWith("sec-") && !name.endsWith("user-agent") && !name.equals("authorization")
-                        && WORDS.stream().anyMatch(name::contains));
+                        && (name.endsWith("-key") || WORDS.stream().anyMatch(name::contains)));
     }
 }

@@ -49,6 +49,8 @@ class StoringTest {
             "X-Api-Key: a                | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
             "x_auth_token: a             | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
             "X-Forwarded-User: joe       | 200 | ETag: `1`                                      | cookie        | a credential too",
+            "Ocp-Apim-Subscription-Key: a| 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
+            "X-Tenant-Id: a              | 200 | Last-Modified: {-86400}                        | cookie        | whose it is",
             "Authorization: x            | 200 | Last-Modified: {-86400}                        | authorization | 9111 3.5",
     })
     void whatIsForOneRequestLeavesAMarker(String request, int status, String answer, String reason, String section) {
