@@ -48,6 +48,12 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
                 case "if-match", "if-unmodified-since" -> preconditioned = true;
                 case "content-length" -> bodied |= !Syntax.trim(field.value()).equals("0");
                 case "transfer-encoding" -> bodied = true;
+                // What nearly every request has, before the names are searched for words.
+                case "host", "user-agent", "accept", "accept-encoding", "accept-language", "connection", "referer",
+                        "origin", "dnt", "priority", "upgrade-insecure-requests", "via", "forwarded", "x-forwarded-for",
+                        "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-request-id" -> {
+                    // Of no concern to a cache.
+                }
                 default -> cookied |= Credentials.named(field.name());
             }
         }

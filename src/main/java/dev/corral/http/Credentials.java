@@ -25,8 +25,18 @@ final class Credentials {
     static boolean named(String field) {
         String name = field.toLowerCase(Locale.ROOT).replace('_', '-');
         // What a browser sends of itself in Sec-* and User-Agent is about no user.
-        return name.equals("cookie") || name.equals("cookie2")
-                || (!name.startsWith("sec-") && !name.endsWith("user-agent") && !name.equals("authorization")
-                        && (name.endsWith("-key") || WORDS.stream().anyMatch(name::contains)));
+        if (name.startsWith("sec-") || name.endsWith("user-agent") || name.equals("authorization")) {
+            return false;
+        }
+        return name.equals("cookie") || name.equals("cookie2") || name.endsWith("-key") || hasWord(name);
+    }
+
+    private static boolean hasWord(String name) {
+        for (String word : WORDS) {
+            if (name.contains(word)) {
+                return true;
+            }
+        }
+        return false;
     }
 }
