@@ -63,7 +63,7 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
         require(replicaId.isEmpty() || NAME.matcher(replicaId).matches(), "corral.replica-id",
                 "must be 1 to 40 letters, digits, '.', '_' or '-', and unique in the fleet", replicaId);
         // Checked here, where the settings have their names.
-        Timing.of(lease.ttl(), waiters.perKey(), waiters.perReplica());
+        Timing.of(lease.ttl(), waiters.mostPerKey(), waiters.mostPerReplica());
     }
 
     /** Short enough for a channel name and a metric tag. */
@@ -394,10 +394,23 @@ public record Settings(@DefaultValue List<Route> routes, @DefaultValue Lease lea
     /**
      * How many requests may wait for somebody else's fetch; more are refused with 503. A waiting request costs some kilobytes.
      *
-     * @param perKey     of one key in this replica
-     * @param perReplica of all keys in this replica
+     * @param perKey     of one key in this replica; 10,000 unless set, and no more than of all keys
+     * @param perReplica of all keys in this replica; what a tenth of the heap is enough for unless set, 20,000 at most
      */
-    public record Waiters(@DefaultValue("10000") int perKey, @DefaultValue("20000") int perReplica) {}
+    public record Waiters(@Nullable Integer perKey, @Nullable Integer perReplica) {
+
+        private static final int PER_KEY = 10_000;
+
+        int mostPerReplica() {
+            return perReplica != null ? perReplica : Math.max(mostPerKey(), MemoryShares.ofThisJvm().waiters());
+        }
+
+        int mostPerKey() {
+            return perKey != null
+                    ? perKey
+                    : perReplica != null ? PER_KEY : Math.min(PER_KEY, MemoryShares.ofThisJvm().waiters());
+        }
+    }
 
     /**
      * The near cache.

@@ -61,8 +61,9 @@ final class WarmUpPipeline implements AutoCloseable {
         var meters = new Meters(registry);
         NearCache<Entry> near = Wiring.newNearCache(redis, purges, NEAR);
         this.coalescer = Wiring.newCoalescer(near, timing, purges, meters);
-        Edge edge = Wiring.newEdge(coalescer, near, purges, meters, invalidation, settings);
-        this.controller = new EdgeController(edge, List.of(route), new Responder(purges.fleetClock(), json),
+        Edge edge = Wiring.newEdge(coalescer, near, purges, meters, invalidation, settings, Wiring.newMemory());
+        this.controller = new EdgeController(edge, List.of(route),
+                new Responder(purges.fleetClock(), json, edge.memory()),
                 Tracing.OFF, AccessLog.OFF);
     }
 

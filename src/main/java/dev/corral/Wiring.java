@@ -3,6 +3,7 @@ package dev.corral;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.AwaitedInvalidation;
+import dev.corral.coalesce.ByteBudget;
 import dev.corral.coalesce.Coalescer;
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.Timing;
@@ -15,6 +16,7 @@ import dev.corral.edge.Edge;
 import dev.corral.edge.EdgeController;
 import dev.corral.edge.Http1Pipeline;
 import dev.corral.edge.Isolation;
+import dev.corral.edge.Memory;
 import dev.corral.edge.Responder;
 import dev.corral.edge.Route;
 import dev.corral.edge.Spans;
@@ -27,6 +29,7 @@ import dev.corral.http.Ailing;
 import dev.corral.http.CacheKey;
 import dev.corral.http.Entry;
 import dev.corral.http.EntryFormat;
+import dev.corral.http.EntrySize;
 import dev.corral.http.Failure;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HitForMiss;
@@ -223,42 +226,38 @@ final class Wiring {
             }
 
             @Override
+            public byte[] encode(byte[] before, Entry entry) {
+                return EntryFormat.encode(before, entry);
+            }
+
+            @Override
+            public long size(Entry entry) {
+                return EntrySize.of(entry);
+            }
+
+            @Override
             public Optional<Entry> decode(ByteBuffer bytes) {
                 return EntryFormat.decode(bytes);
             }
-        }, timing, purges::position, purges::sync, identity.replica());
+        }, timing, purges::position, purges::sync, identity.replica(),
+                new ByteBudget(MemoryShares.ofThisJvm().encoding()));
     }
 
     @Bean
     NearCache<Entry> tier(RedisTier<Entry> redis, RedisPurges purges, Settings settings) {
         long size = Optional.ofNullable(settings.near().size())
                 .map(DataSize::toBytes)
-                .orElse(Runtime.getRuntime().maxMemory() / 10);
+                .orElse(MemoryShares.ofThisJvm().nearCache());
         return newNearCache(redis, purges, size);
     }
 
     /** @param size in bytes */
     static NearCache<Entry> newNearCache(RedisTier<Entry> redis, RedisPurges purges, long size) {
         Clock clock = purges.fleetClock();
-        return new NearCache<>(redis, purges, size, Wiring::weight, entry -> left(entry, clock.instant()),
+        return new NearCache<>(redis, purges, size, EntrySize::of, entry -> left(entry, clock.instant()),
                 RECENCY,
                 entry -> longestRecency(entry, clock.instant()),
                 Ticker.systemTicker());
-    }
-
-    /** Bytes of an entry in memory, roughly: what is not body are short strings and small objects. */
-    private static int weight(Entry entry) {
-        return 512 + switch (entry) {
-            case Stored stored -> weight(stored);
-            case Ailing ailing -> weight(ailing.stored());
-            case Varies pointer -> 0;
-            case HitForMiss marker -> 0;
-            case Failure failure -> failure.answer().map(answer -> answer.body().length()).orElse(0);
-        };
-    }
-
-    private static int weight(Stored stored) {
-        return stored.body().length() + 160 * stored.head().fields().lines().size();
     }
 
     private static Duration left(Entry entry, Instant now) {
@@ -289,7 +288,7 @@ final class Wiring {
 
     @Bean
     Timing timing(Settings settings) {
-        return Timing.of(settings.lease().ttl(), settings.waiters().perKey(), settings.waiters().perReplica());
+        return Timing.of(settings.lease().ttl(), settings.waiters().mostPerKey(), settings.waiters().mostPerReplica());
     }
 
     @Bean
@@ -504,13 +503,25 @@ final class Wiring {
     }
 
     @Bean
+    Memory memory() {
+        return newMemory();
+    }
+
+    /** Of the size of this JVM. */
+    static Memory newMemory() {
+        MemoryShares shares = MemoryShares.ofThisJvm();
+        return new Memory(new ByteBudget(shares.collecting()), new ByteBudget(shares.unread()),
+                new ByteBudget(shares.buffers()));
+    }
+
+    @Bean
     Edge edge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
-            AwaitedInvalidation invalidation, Settings settings) {
-        return newEdge(coalescer, tier, purges, meters, invalidation, settings);
+            AwaitedInvalidation invalidation, Settings settings, Memory memory) {
+        return newEdge(coalescer, tier, purges, meters, invalidation, settings, memory);
     }
 
     static Edge newEdge(Coalescer<Key, Entry> coalescer, NearCache<Entry> tier, RedisPurges purges, Meters meters,
-            AwaitedInvalidation invalidation, Settings settings) {
+            AwaitedInvalidation invalidation, Settings settings, Memory memory) {
         var isolation = new Isolation(settings.purge().maxIsolation(), purges::lag);
         return new Edge(coalescer, tier::peek, purges, isolation, invalidation, purges.fleetClock(), new Traffic() {
             @Override
@@ -522,13 +533,14 @@ final class Wiring {
             public void fetched(String route, String result, Duration time) {
                 meters.fetched(route, result, time);
             }
-        }, new Variants(Ticker.systemTicker()), settings.coalesce());
+        }, new Variants(Ticker.systemTicker()), memory, settings.coalesce());
     }
 
     @Bean
     EdgeController edgeController(Edge edge, Routes routes, RedisPurges purges, ObjectMapper json, Tracing tracing,
             AccessLog accesses) {
-        return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json), tracing, accesses);
+        return new EdgeController(edge, routes.list(), new Responder(purges.fleetClock(), json, edge.memory()), tracing,
+                accesses);
     }
 
     /** Off unless management.tracing.enabled: then there is no propagator. */

@@ -110,7 +110,7 @@ class SettingsTest {
                 refused("corral.waiters.per-key=0", "corral.waiters.per-key (0)", "at least 1"),
                 refused("corral.waiters.per-replica=9", "corral.waiters.per-key (10000)",
                         "at most corral.waiters.per-replica (9)"),
-                refused("corral.waiters.per-key=many", "corral.waiters.per-key", "many", "int"),
+                refused("corral.waiters.per-key=many", "corral.waiters.per-key", "many", "java.lang.Integer"),
                 refused("corral.near.size=-1B", "corral.near.size (-1B)", "0 or more"),
                 refused("corral.replica-id=a b", "corral.replica-id (a b)", "1 to 40 letters"),
                 refused("corral.replica-id=" + "r".repeat(41), "corral.replica-id", "1 to 40 letters"),

@@ -37,6 +37,9 @@ public interface Ask<K, V> {
      */
     Mono<Filled<K, V>> fill(Optional<V> seen, long position);
 
+    /** The flight that this opened for that key has ended, its write included: what its fill has taken may be given back. */
+    default void ended(K key) {}
+
     /** How long to wait for other replicas before fetching alone. */
     Duration patience();
 }

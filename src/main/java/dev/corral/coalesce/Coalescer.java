@@ -245,6 +245,8 @@ public final class Coalescer<K, V> {
     private final class Course {
 
         private final Ask<K, V> ask;
+        /** The key of this flight: what is asked for may be another key later. */
+        private final K opened;
         private final long start = scheduler.now(TimeUnit.NANOSECONDS);
         private Optional<Seen<V>> seen = Optional.empty();
         private Optional<String> stoodOn = Optional.empty();
@@ -260,6 +262,7 @@ public final class Coalescer<K, V> {
         private volatile boolean abandoned;
 
         Course(Ask<K, V> ask) {
+            this.opened = ask.key();
             this.ask = ask;
         }
 
@@ -273,6 +276,7 @@ public final class Coalescer<K, V> {
         private void ended() {
             renewing.dispose();
             courses.remove(this);
+            ask.ended(opened);
         }
 
         InFlight<K> seen(long now) {

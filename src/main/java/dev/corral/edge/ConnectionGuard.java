@@ -48,6 +48,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
     /** The sum of all but the first. */
     private int ahead;
     private boolean readWanted;
+    private boolean autoReadWanted;
     private boolean handingOn;
 
     private boolean inBody;
@@ -92,11 +93,24 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     @Override
     public void read(ChannelHandlerContext context) {
-        if (held.isEmpty() && !full()) {
+        if (blocked()) {
+            readWanted = true;
+            stopReading(context);
+        } else {
             reading = true;
             context.read();
-        } else {
-            readWanted = true;
+        }
+    }
+
+    private boolean blocked() {
+        return !held.isEmpty() || full();
+    }
+
+    /** Reactor Netty lets a connection read by itself once a request has been read. */
+    private void stopReading(ChannelHandlerContext context) {
+        if (context.channel().config().isAutoRead()) {
+            context.channel().config().setAutoRead(false);
+            autoReadWanted = true;
         }
     }
 
@@ -130,7 +144,13 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         } finally {
             handingOn = false;
         }
-        if (readWanted && held.isEmpty() && !full()) {
+        if (blocked()) {
+            stopReading(context);
+        } else if (autoReadWanted && !inBody) {
+            autoReadWanted = false;
+            readWanted = false;
+            context.channel().config().setAutoRead(true);
+        } else if (readWanted) {
             readWanted = false;
             reading = true;
             context.read();
@@ -159,7 +179,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     /** Not from within: Reactor Netty is in the middle of ending a response. */
     private void resume(ChannelHandlerContext context) {
-        if (!held.isEmpty() || readWanted) {
+        if (!held.isEmpty() || readWanted || autoReadWanted) {
             context.executor().execute(() -> {
                 if (!context.isRemoved()) {
                     boolean some = !held.isEmpty();
@@ -196,7 +216,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     private void look(ChannelHandlerContext context) {
         long now = System.nanoTime();
-        if (headSince != NEVER && !reading) {
+        if (headSince != NEVER && blocked()) {
             // Not the client's fault: the rest of the head is kept back here.
             headSince = now;
         }
@@ -248,6 +268,11 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         public void channelRead(ChannelHandlerContext context, Object message) {
             if (message instanceof HttpRequest request) {
                 bodyLeft = length(request);
+                if (bodyLeft > 0 || HttpUtil.isTransferEncodingChunked(request)) {
+                    // Else the body of any but the first request would be read whoever wants it, and as fast as it comes.
+                    context.channel().config().setAutoRead(false);
+                    autoReadWanted = false;
+                }
                 requestSeen = true;
                 inBody = true;
                 bodyBytes = 0;

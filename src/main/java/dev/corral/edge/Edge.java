@@ -17,8 +17,9 @@ import java.util.function.Function;
  * @param invalidation of what unsafe requests have changed
  * @param clock     the fleet's clock: ages are judged by it, on every replica alike
  * @param variants  which variants have been stored here
+ * @param memory    what responses on their way may take
  * @param coalesces false sends every miss to the origin, for comparison only
  */
 public record Edge(Coalescer<Key, Entry> coalescer, Function<Key, Optional<Entry>> near, Purges purges,
         Isolation isolation, AwaitedInvalidation invalidation, InstantSource clock,
-        Traffic traffic, Variants variants, boolean coalesces) {}
+        Traffic traffic, Variants variants, Memory memory, boolean coalesces) {}

@@ -21,6 +21,7 @@ import dev.corral.http.Variant;
 import dev.corral.http.Varies;
 import dev.corral.origin.Answer;
 import dev.corral.origin.Intake;
+import dev.corral.origin.MemoryFullException;
 import dev.corral.origin.OriginFailed;
 import dev.corral.origin.OriginFull;
 import dev.corral.origin.OriginShut;
@@ -30,10 +31,13 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Function;
 import java.util.function.LongFunction;
+import java.util.function.LongPredicate;
 import org.jspecify.annotations.Nullable;
 import org.springframework.core.io.buffer.DataBuffer;
 import reactor.core.publisher.Flux;
@@ -67,6 +71,8 @@ final class Fetch {
     private final AtomicReference<@Nullable Answer> own = new AtomicReference<>();
     /** The request fields that select among the variants that are stored of the resource, as far as this request has seen. */
     private volatile List<String> beside = List.of();
+    /** What fetches for everybody have collected, by their flights. */
+    private final Map<Key, Memory.Collected> collected = new ConcurrentHashMap<>();
     private volatile boolean begun;
     private volatile int status;
     private volatile boolean left;
@@ -124,6 +130,14 @@ final class Fetch {
         return false;
     }
 
+    /** A flight that this request has opened has ended. */
+    void ended(Key flight) {
+        Memory.Collected taken = collected.remove(flight);
+        if (taken != null) {
+            taken.close();
+        }
+    }
+
     /** The request has ended: what nobody will read is dropped. */
     void leave() {
         left = true;
@@ -139,7 +153,9 @@ final class Fetch {
      */
     Mono<Filled<Key, Entry>> fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position) {
         begun = true;
-        var fill = new Fill(flight, stale, judged, failures, position);
+        var memory = edge.memory().collected();
+        collected.put(flight, memory);
+        var fill = new Fill(flight, stale, judged, failures, position, memory);
         return Mono.defer(() -> fill.run(stale.filter(Validation::possible)))
                 .onErrorResume(OriginFailed.class,
                         failed -> Mono.just(fill.fail(failure(failed, position), false, Optional.empty())))
@@ -168,7 +184,7 @@ final class Fetch {
 
     /** One fetch for this request alone, in the client's own words. */
     Mono<Alone> alone(Optional<Flux<DataBuffer>> body) {
-        return fetched(position -> ask(request.own(body), true, Fetch::passing).map(answer -> {
+        return fetched(position -> ask(request.own(body), true, bytes -> true, Fetch::passing).map(answer -> {
             keep(answer);
             return new Alone.Own(answer, false);
         }));
@@ -187,9 +203,11 @@ final class Fetch {
         }
         return fetched(position -> {
             var decision = new Decision(request.asked());
-            return ask(request.shared(Fields.NONE, varied), false,
+            var memory = edge.memory().collected();
+            return ask(request.shared(Fields.NONE, varied), false, memory,
                     head -> decision.on(head) instanceof Storing.Share share ? collecting(head, share) : passing(head))
-                    .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position));
+                    .flatMap(answer -> kept(at, inPlaceOf, decision, answer, position))
+                    .doFinally(end -> memory.close());
         });
     }
 
@@ -224,14 +242,15 @@ final class Fetch {
         }
     }
 
-    private Mono<Answer> ask(Outgoing outgoing, boolean mine, Function<Head, Intake> intake) {
+    private Mono<Answer> ask(Outgoing outgoing, boolean mine, LongPredicate memory,
+            Function<Head, Intake> intake) {
         return Mono.defer(() -> {
             long start = System.nanoTime();
             Tracing.Leg leg = request.trace().fetch(outgoing, mine);
             trace = mine ? "" : leg.id();
             return request.route()
                     .origin()
-                    .fetch(leg.outgoing(), intake, request.interims())
+                    .fetch(leg.outgoing(), intake, request.interims(), memory)
                     .doOnNext(answer -> {
                         status = answer.head().status();
                         told("answered", start);
@@ -294,7 +313,8 @@ final class Fetch {
     }
 
     private static boolean expected(Throwable error) {
-        return error instanceof OriginFailed || error instanceof OriginShut || error instanceof OriginFull;
+        return error instanceof OriginFailed || error instanceof OriginShut || error instanceof OriginFull
+                || error instanceof MemoryFullException;
     }
 
     private Failure failure(Throwable error, long position) {
@@ -307,6 +327,7 @@ final class Fetch {
             };
             case OriginShut shut -> Problem.ORIGIN_SHUT;
             case OriginFull full -> Problem.ORIGIN_FULL;
+            case MemoryFullException full -> Problem.MEMORY_FULL;
             default -> Problem.INTERNAL;
         };
         Optional<Duration> wait = error instanceof OriginShut shut ? Optional.of(shut.retryAfter()) : Optional.empty();
@@ -343,12 +364,14 @@ final class Fetch {
     private final class Fill {
 
         private final Key flight;
+        private final LongPredicate memory;
         private final Optional<Stored> stale;
         private final boolean judged;
         private final int failures;
         private final long position;
 
-        Fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position) {
+        Fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position, LongPredicate memory) {
+            this.memory = memory;
             this.flight = flight;
             this.stale = stale;
             this.judged = judged;
@@ -361,7 +384,7 @@ final class Fetch {
             // That nothing is to be stored does not keep those who wait from sharing it.
             var decision = new Decision(request.asked().withoutDirectives());
             Fields conditions = base.map(Validation::conditions).orElse(Fields.NONE);
-            return ask(request.shared(conditions, varied), false, head -> intake(base, decision, head))
+            return ask(request.shared(conditions, varied), false, memory, head -> intake(base, decision, head))
                     .flatMap(answer -> base.isPresent() && answer.head().status() == 304
                             ? validated(base.get(), decision, answer)
                             : Mono.just(filled(decision, answer)));

@@ -38,6 +38,9 @@ record Problem(int status, String title, String reason, String detail, Optional<
     static final Problem ORIGIN_FULL = new Problem(503, "Service Unavailable", "origin-concurrency",
             "The limit of simultaneous requests to the origin is reached.", SOON);
 
+    static final Problem MEMORY_FULL = new Problem(503, "Service Unavailable", "memory-full",
+            "This cache has no memory left for a response of that size.", SOON);
+
     static final Problem ORIGIN_SHUT = new Problem(503, "Service Unavailable", "origin-shut",
             "The origin has failed too often and is left alone for a while.", SOON);
 
@@ -94,6 +97,7 @@ record Problem(int status, String title, String reason, String detail, Optional<
     private static Problem of(String reason, int status) {
         return switch (reason) {
             case "origin-concurrency" -> ORIGIN_FULL;
+            case "memory-full" -> MEMORY_FULL;
             case "origin-shut" -> ORIGIN_SHUT;
             case "origin-unreachable" -> ORIGIN_UNREACHABLE;
             case "origin-timed-out" -> ORIGIN_TIMED_OUT;

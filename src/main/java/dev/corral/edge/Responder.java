@@ -31,14 +31,20 @@ public final class Responder {
     /** Bytes of a body that are handed to Netty at once; a few pieces wait for a client that reads nothing (Application). */
     private static final int PIECE = 32 * 1024;
 
+    /** Those that wait, and one on its way. */
+    private static final long PIECES = 5L * PIECE;
+
     private final InstantSource clock;
     private final ObjectMapper json;
+    private final Memory memory;
 
     /**
      * @param clock the fleet's, for Age
      * @param json  writes problem details
+     * @param memory for long bodies, as long as they are read
      */
-    public Responder(InstantSource clock, ObjectMapper json) {
+    public Responder(InstantSource clock, ObjectMapper json, Memory memory) {
+        this.memory = memory;
         this.clock = clock;
         this.json = json;
     }
@@ -87,16 +93,21 @@ public final class Responder {
     }
 
     private Mono<Void> write(ServerHttpResponse response, CacheStatus status, Reply reply) {
-        head(response, reply.status(), status.addedTo(reply.fields()));
         DataBufferFactory buffers = response.bufferFactory();
         List<Slice> body = reply.body();
-        return switch (body.size()) {
-            case 0 -> response.setComplete();
-            case 1 -> body.getFirst().length() <= PIECE
-                    ? response.writeWith(Mono.just(buffer(buffers, body.getFirst())))
-                    : response.writeWith(pieces(buffers, body));
-            default -> response.writeWith(pieces(buffers, body));
-        };
+        if (body.size() > 1 || (body.size() == 1 && body.getFirst().length() > PIECE)) {
+            return Mono.defer(() -> memory.unread(body.getFirst().body(), PIECES)
+                    .map(done -> {
+                        head(response, reply.status(), status.addedTo(reply.fields()));
+                        return response.writeWith(pieces(buffers, body)).doFinally(end -> done.run());
+                    })
+                    .orElseGet(() -> write(response, new Result.Refused(Problem.MEMORY_FULL,
+                            status.detail(Problem.MEMORY_FULL.reason()), Traffic.Outcome.REFUSED))));
+        }
+        head(response, reply.status(), status.addedTo(reply.fields()));
+        return body.isEmpty()
+                ? response.setComplete()
+                : response.writeWith(Mono.just(buffer(buffers, body.getFirst())));
     }
 
     /**

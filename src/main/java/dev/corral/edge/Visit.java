@@ -397,6 +397,11 @@ final class Visit implements Ask<Key, Entry> {
     }
 
     @Override
+    public void ended(Key flight) {
+        fetch.ended(flight);
+    }
+
+    @Override
     public Duration patience() {
         return request.route().patience();
     }

@@ -10,7 +10,12 @@ public final class EntryFormat {
 
     /** The entry's bytes. */
     public static byte[] encode(Entry entry) {
-        return new EntryWriter().write(entry);
+        return encode(new byte[0], entry);
+    }
+
+    /** These bytes and the entry's behind them. The body is copied once. */
+    public static byte[] encode(byte[] before, Entry entry) {
+        return new EntryWriter().write(before, entry);
     }
 
     /** The entry; empty when the bytes are damaged or of another version. Never throws. */

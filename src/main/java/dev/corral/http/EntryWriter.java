@@ -1,5 +1,6 @@
 package dev.corral.http;
 
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
@@ -21,10 +22,16 @@ final class EntryWriter {
     static final byte FAILURE = 4;
     static final byte AILING = 5;
 
+    private static final int CHECKSUM = 4;
+
     private byte[] bytes = new byte[512];
     private int length;
+    /** Comes last, and is copied once. */
+    private Body tail = Body.EMPTY;
 
-    byte[] write(Entry entry) {
+    /** @param before bytes that stand before the entry, and are no part of it */
+    byte[] write(byte[] before, Entry entry) {
+        raw(before);
         octet(VERSION);
         switch (entry) {
             case Stored stored -> {
@@ -62,13 +69,14 @@ final class EntryWriter {
                 failure.retryAfter().ifPresent(this::duration);
             }
         }
+        int end = Math.addExact(length, tail.length());
+        byte[] all = new byte[Math.addExact(end, CHECKSUM)];
+        System.arraycopy(bytes, 0, all, 0, length);
+        System.arraycopy(tail.bytes(), 0, all, length, tail.length());
         var checksum = new CRC32C();
-        checksum.update(bytes, 0, length);
-        int sum = (int) checksum.getValue();
-        for (int shift = 24; shift >= 0; shift -= 8) {
-            octet((byte) (sum >> shift));
-        }
-        return Arrays.copyOf(bytes, length);
+        checksum.update(all, before.length, end - before.length);
+        ByteBuffer.wrap(all).putInt(end, (int) checksum.getValue());
+        return all;
     }
 
     private void named(Entry entry) {
@@ -125,7 +133,7 @@ final class EntryWriter {
 
     private void body(Body body) {
         number(body.length());
-        raw(body.bytes());
+        tail = body;
     }
 
     private void texts(List<String> texts) {

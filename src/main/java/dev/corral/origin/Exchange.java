@@ -19,6 +19,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongPredicate;
 import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 import org.reactivestreams.Publisher;
@@ -75,6 +76,7 @@ final class Exchange {
     private final Outgoing request;
     private final Function<Head, Intake> intake;
     private final Consumer<Head> interims;
+    private final LongPredicate memory;
     private final Permit permit;
     private final Clock clock;
     private final Optional<Upload> upload;
@@ -92,8 +94,8 @@ final class Exchange {
     private volatile Optional<Inflow> inflow = Optional.empty();
 
     Exchange(Upstream upstream, Duration patience, Outgoing request, Function<Head, Intake> intake,
-            Consumer<Head> interims, Permit permit,
-            Clock clock) {
+            Consumer<Head> interims, LongPredicate memory, Permit permit, Clock clock) {
+        this.memory = memory;
         this.upstream = upstream;
         this.patience = patience;
         this.request = request;
@@ -240,7 +242,7 @@ final class Exchange {
         Intake wish = intake.apply(head);
         return Mono.<Answer>create(sink -> {
             var body = new Inflow(upstream, patience, permit, used, arrival, wish,
-                    upload.isPresent() ? upstream.timeout() : rest(), sink);
+                    upload.isPresent() ? upstream.timeout() : rest(), memory, sink);
             inflow = Optional.of(body);
             sink.onCancel(body::discard);
             response.body(BodyExtractors.toDataBuffers()).concatWith(Mono.defer(() -> end(used))).subscribe(body);

@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.LongPredicate;
 import org.reactivestreams.Publisher;
 import org.reactivestreams.Subscriber;
 import org.reactivestreams.Subscription;
@@ -61,6 +62,7 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
     private final Intake intake;
     private final Duration time;
     private final boolean collect;
+    private final LongPredicate memory;
     private final long most;
     private volatile boolean handedOver;
 
@@ -85,10 +87,11 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
 
     /**
      * @param patience how long a reader may ask for nothing
+     * @param memory   whether that many more bytes may be collected
      * @param time     how much is left of the time in which the whole response was to come
      */
     Inflow(Upstream upstream, Duration patience, Permit permit, Line line, Arrival arrival, Intake intake,
-            Duration time,
+            Duration time, LongPredicate memory,
             MonoSink<Answer> sink) {
         this.upstream = upstream;
         this.patience = patience;
@@ -99,6 +102,7 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         this.most = upstream.maxBody().toBytes();
         this.intake = intake;
         this.time = time;
+        this.memory = memory;
         this.collect = (intake == Intake.COLLECT || intake == Intake.COLLECT_BRIEFLY) && arrival.length <= most;
     }
 
@@ -152,6 +156,13 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         switch (phase) {
             case COLLECTING -> {
                 mark();
+                if (!memory.test(growth(piece))) {
+                    DataBufferUtils.release(piece);
+                    over();
+                    source.cancel();
+                    sink.error(new MemoryFullException(upstream.id()));
+                    return;
+                }
                 collect(piece);
                 // One at a time: what has been asked for cannot be taken back when this becomes a stream.
                 if (size <= most) {
@@ -215,11 +226,21 @@ final class Inflow implements CoreSubscriber<DataBuffer>, Subscription {
         flow();
     }
 
+    /** By how many bytes the array must grow for that piece. */
+    private int growth(DataBuffer piece) {
+        int needed = size + piece.readableByteCount();
+        if (needed <= collected.length) {
+            return 0;
+        }
+        long room = Math.max(needed, collected.length == 0 ? arrival.length : collected.length * 2L);
+        return (int) Math.min(room, Math.max(most, needed)) - collected.length;
+    }
+
     private void collect(DataBuffer piece) {
         int more = piece.readableByteCount();
-        if (size + more > collected.length) {
-            long room = Math.max(size + more, collected.length == 0 ? arrival.length : collected.length * 2L);
-            collected = Arrays.copyOf(collected, (int) Math.min(room, Math.max(most, size + more)));
+        int growth = growth(piece);
+        if (growth > 0) {
+            collected = Arrays.copyOf(collected, collected.length + growth);
         }
         piece.read(collected, size, more);
         DataBufferUtils.release(piece);

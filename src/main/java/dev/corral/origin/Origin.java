@@ -13,6 +13,7 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.LongPredicate;
 import org.springframework.boot.ssl.SslBundle;
 import org.springframework.boot.ssl.SslOptions;
 import org.springframework.http.client.reactive.ReactorClientHttpConnector;
@@ -118,8 +119,19 @@ public final class Origin implements AutoCloseable {
      *                 second try again
      */
     public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake, Consumer<Head> interims) {
+        return fetch(request, intake, interims, bytes -> true);
+    }
+
+    /**
+     * As above. Fails with {@link MemoryFullException} when there is no memory for a body that is to be collected.
+     *
+     * @param memory takes that many bytes for the body, or says that there are none; called on an event loop
+     */
+    public Mono<Answer> fetch(Outgoing request, Function<Head, Intake> intake, Consumer<Head> interims,
+            LongPredicate memory) {
         return Mono.defer(
-                () -> new Exchange(upstream, patience, request, intake, interims, gate.enter(request.target()), clock)
+                () -> new Exchange(upstream, patience, request, intake, interims, memory, gate.enter(request.target()),
+                        clock)
                         .answer(lines.pooled(), lines.anew(), () -> closed));
     }
 

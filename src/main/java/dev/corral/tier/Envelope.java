@@ -14,14 +14,10 @@ record Envelope(String version, ByteBuffer payload) {
     private static final byte FORMAT = 1;
     private static final int HEAD = 2;
 
-    static byte[] seal(String version, byte[] payload) {
+    /** What stands before the payload. */
+    static byte[] head(String version) {
         byte[] name = version.getBytes(StandardCharsets.US_ASCII);
-        return ByteBuffer.allocate(HEAD + name.length + payload.length)
-                .put(FORMAT)
-                .put((byte) name.length)
-                .put(name)
-                .put(payload)
-                .array();
+        return ByteBuffer.allocate(HEAD + name.length).put(FORMAT).put((byte) name.length).put(name).array();
     }
 
     /** The length of what stands before the payload. */
@@ -31,7 +27,7 @@ record Envelope(String version, ByteBuffer payload) {
 
     /** Whether these bytes, as many as {@link #headLength}, begin an entry of that version. */
     static boolean begins(byte[] head, String version) {
-        return Arrays.equals(head, seal(version, new byte[0]));
+        return Arrays.equals(head, head(version));
     }
 
     /** Empty when the bytes are of another format: for this process the entry is absent. */

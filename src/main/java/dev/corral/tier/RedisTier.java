@@ -1,5 +1,6 @@
 package dev.corral.tier;
 
+import dev.corral.coalesce.ByteBudget;
 import dev.corral.coalesce.Key;
 import dev.corral.coalesce.SharedTier;
 import dev.corral.coalesce.TierUnavailable;
@@ -57,6 +58,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
     private final Duration waitLife;
     private final LongSupplier purgePosition;
     private final Supplier<Mono<Void>> syncPurges;
+    private final ByteBudget encoding;
     private final Inbox inbox = new Inbox();
     private final AtomicLong flights = new AtomicLong();
     private final AtomicInteger givenUp = new AtomicInteger();
@@ -66,10 +68,12 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
      *
      * @param purgePosition the last purge position this replica knows of
      * @param syncPurges    reads the log of purges to its end, and begins it anew if it is lost
+     * @param encoding      for the bytes of the entries that are being written
      * @param replicaId     unique for each process of the fleet; its inbox is named by it
      */
     public RedisTier(RedisConnections connections, RedisGate gate, Codec<V> codec, Timing timing,
-            LongSupplier purgePosition, Supplier<Mono<Void>> syncPurges, String replicaId) {
+            LongSupplier purgePosition, Supplier<Mono<Void>> syncPurges, String replicaId, ByteBudget encoding) {
+        this.encoding = encoding;
         this.connections = connections;
         this.redisKeys = connections.keys();
         this.gate = gate;
@@ -212,10 +216,14 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         Stream<String> own = Stream.of(names.entry(), names.lock(), names.waiters(), names.fail());
         List<String> keys = Stream.concat(own, writes.stream().map(write -> redisKeys.names(write.key()).entry()))
                 .toList();
-        return Mono.fromSupplier(() -> arguments(lease, stoodOn, writes))
-                .flatMap(arguments -> bodies(names.entry(),
-                        redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
-                                arguments)))
+        long size = writes.stream().mapToLong(write -> codec.size(write.value())).sum();
+        // Many at once take their turns: each has its bytes twice, here and in the connection's buffer.
+        return Mono.usingWhen(encoding.take(size),
+                permit -> Mono.fromSupplier(() -> arguments(lease, stoodOn, writes))
+                        .flatMap(arguments -> bodies(names.entry(),
+                                redis -> TierScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
+                                        arguments))),
+                permit -> Mono.fromRunnable(permit::close))
                 .map(RedisTier::published)
                 .doOnNext(published -> {
                     if (published == Published.FENCED) {
@@ -307,7 +315,7 @@ public final class RedisTier<V> implements SharedTier<Key, V> {
         var arguments = new ArrayList<byte[]>(List.of(bytes(lease.holder()), bytes(stoodOn.orElse(""))));
         for (Write<Key, V> write : writes) {
             arguments.add(bytes(millis(write.life())));
-            arguments.add(Envelope.seal(lease.holder(), codec.encode(write.value())));
+            arguments.add(codec.encode(Envelope.head(lease.holder()), write.value()));
         }
         arguments.add(bytes(redisKeys.inboxPrefix()));
         return arguments.toArray(byte[][]::new);

@@ -142,6 +142,31 @@ class ConnectionGuardTest {
         assertThat(server.bodyBytes).isEqualTo(1_000_000);
     }
 
+    /** As Reactor Netty leaves it after a request. */
+    @Test
+    void aConnectionThatReadsByItselfStopsAndGoesOn() {
+        channel.config().setAutoRead(true);
+        send(SMALL.repeat(1_000));
+        assertThat(channel.config().isAutoRead()).isFalse();
+        channel.config().setAutoRead(true);
+        assertThat(channel.config().isAutoRead()).as("asked again while it is held back").isFalse();
+
+        for (int answered = 0; answered < server.targets.size(); answered++) {
+            answer(HttpResponseStatus.OK);
+        }
+
+        assertThat(server.targets).hasSize(1_000);
+        assertThat(channel.config().isAutoRead()).isTrue();
+    }
+
+    @Test
+    void aBodyIsReadOnlyAsItIsAskedForOnEveryRequest() {
+        channel.config().setAutoRead(true);
+        send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+
+        assertThat(channel.config().isAutoRead()).isFalse();
+    }
+
     @Test
     void theDefaultsAreThoseOfTheField() {
         assertThat(ConnectionLimits.DEFAULT.head()).hasSeconds(60);

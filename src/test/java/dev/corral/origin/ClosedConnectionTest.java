@@ -258,7 +258,7 @@ class ClosedConnectionTest {
         try (var rig = Rig.to(upstream)) {
             var gate = new Gate("shop", "/", rig.breaker, rig.bulkhead, Clock.systemUTC());
             var exchange = new Exchange(upstream, Rig.LONG, new Outgoing(method, "/", Fields.NONE, Optional.empty()),
-                    head -> Intake.COLLECT, interim -> {}, gate.enter("/"), Clock.systemUTC());
+                    head -> Intake.COLLECT, interim -> {}, bytes -> true, gate.enter("/"), Clock.systemUTC());
 
             assertThatThrownBy(() -> exchange.answer(failing(failure, new AtomicInteger()),
                     failing(new ConnectException("refused"), asked), () -> false).block(Rig.LONG))

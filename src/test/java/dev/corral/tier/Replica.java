@@ -1,6 +1,7 @@
 package dev.corral.tier;
 
 import com.github.benmanes.caffeine.cache.Ticker;
+import dev.corral.coalesce.ByteBudget;
 import dev.corral.coalesce.Timing;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -71,7 +72,8 @@ final class Replica implements AutoCloseable {
         probes = new RedisProbes(connections, gate, Schedulers.parallel());
         purges = new RedisPurges(connections, gate, id, Duration.ofHours(24), looks, Ticker.systemTicker(),
                 Clock.systemUTC());
-        tier = new RedisTier<>(connections, gate, text(1), TIMING, purges::position, purges::sync, id);
+        tier = new RedisTier<>(connections, gate, text(1), TIMING, purges::position, purges::sync, id,
+                ByteBudget.unlimited());
         probes.start();
         connections.start();
         purges.start();
