@@ -96,7 +96,8 @@ public final class Responder {
         DataBufferFactory buffers = response.bufferFactory();
         List<Slice> body = reply.body();
         if (body.size() > 1 || (body.size() == 1 && body.getFirst().length() > PIECE)) {
-            return Mono.defer(() -> memory.unread(body.getFirst().body(), PIECES)
+            long pieces = Math.min(PIECES, body.stream().mapToLong(Slice::length).sum());
+            return Mono.defer(() -> memory.unread(body.getFirst().body(), pieces)
                     .map(done -> {
                         head(response, reply.status(), status.addedTo(reply.fields()));
                         return response.writeWith(pieces(buffers, body)).doFinally(end -> done.run());

@@ -22,7 +22,7 @@ class EntrySizeTest {
     void fieldsAndBodiesOfFailuresCount() {
         var head = new Head(500, Fields.of("X-Long", "v".repeat(10_000)));
         var said = new Failure.Answer(head, Fields.NONE, Body.of(new byte[50_000]));
-        var failure = new Failure("GET http://a/", "origin-failed", 500, Optional.of(said), 1);
+        var failure = new Failure("GET http://a/", "origin-failed", 500, Optional.of(said), Optional.empty(), 1);
 
         assertThat(EntrySize.of(failure)).isBetween(60_500, 61_500);
     }
