@@ -16,16 +16,16 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The routes' circuit breakers, and those of their endpoints, which are like them. What {@code resilience4j.circuitbreaker.*} says, for a route or for all, is as it says; the rest is
- * decided here for a cache, where one fetch stands for many requests: a few failures tell that an origin is away, and one fetch
- * tells that it is back.
+ * The routes' circuit breakers, and those of their endpoints, which are like them. What {@code resilience4j.circuitbreaker.*}
+ * says, for a route or for all, is as it says; the rest is decided here for a cache, where one fetch stands for many requests: a
+ * few failures tell that an origin is away, and one fetch tells that it is back.
  */
 final class RouteBreakers {
 
     /** Failures are counted over this many seconds: as many as an origin may be broken before it is left alone. */
     private static final int WINDOW_SECONDS = 10;
 
-    /** So many fetches must have ended within the window; half of them failed (Resilience4j's own default). */
+    /** So many fetches must have ended within the window, half of them failed: a cache asks an origin seldom. */
     private static final int CALLS = 5;
 
     /** The first wait. Each further one is twice as long, so that all of them together are of the order of the outage. */
