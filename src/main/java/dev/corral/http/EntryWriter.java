@@ -26,8 +26,9 @@ final class EntryWriter {
 
     private byte[] bytes = new byte[512];
     private int length;
-    /** Comes last, and is copied once. */
-    private Body tail = Body.EMPTY;
+    /** An entry has one body at most: it is put in at the end, and so copied once. */
+    private Body inserted = Body.EMPTY;
+    private int insertedAt;
 
     /** @param before bytes that stand before the entry, and are no part of it */
     byte[] write(byte[] before, Entry entry) {
@@ -69,10 +70,12 @@ final class EntryWriter {
                 failure.retryAfter().ifPresent(this::duration);
             }
         }
-        int end = Math.addExact(length, tail.length());
+        int end = Math.addExact(length, inserted.length());
         byte[] all = new byte[Math.addExact(end, CHECKSUM)];
-        System.arraycopy(bytes, 0, all, 0, length);
-        System.arraycopy(tail.bytes(), 0, all, length, tail.length());
+        ByteBuffer.wrap(all)
+                .put(bytes, 0, insertedAt)
+                .put(inserted.bytes())
+                .put(bytes, insertedAt, length - insertedAt);
         var checksum = new CRC32C();
         checksum.update(all, before.length, end - before.length);
         ByteBuffer.wrap(all).putInt(end, (int) checksum.getValue());
@@ -133,7 +136,8 @@ final class EntryWriter {
 
     private void body(Body body) {
         number(body.length());
-        tail = body;
+        inserted = body;
+        insertedAt = length;
     }
 
     private void texts(List<String> texts) {
