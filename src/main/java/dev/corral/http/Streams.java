@@ -27,13 +27,9 @@ public final class Streams {
                         .anyMatch(value -> value.strip().equalsIgnoreCase("no"));
     }
 
-    /**
-     * Whether a response that may be shared may yet have no end: neither a length nor freshness nor a validator says that there is
-     * a whole worth keeping.
-     */
+    /** Whether a response that may be shared may yet have no end: neither a length nor freshness says that there is a whole to keep. */
     public static boolean possible(Head head, Storing.Share share) {
-        return !head.fields().has("Content-Length") && !share.explicit() && share.terms().lifetime().isZero()
-                && !share.terms().open() && !Validation.possible(head);
+        return !head.fields().has("Content-Length") && !share.explicit() && share.terms().lifetime().isZero();
     }
 
     private static boolean streams(String contentType) {

@@ -30,7 +30,7 @@ class StreamTest {
             "Content-Type: application/stream+json\r\nCache-Control: no-cache, no-transform",
             "Content-Type: application/json-seq", "Content-Type: application/grpc-web+proto\r\nCache-Control: public",
             "Content-Type: text/html\r\nCache-Control: max-age=60\r\nX-Accel-Buffering: no",
-            "Content-Type: application/json", "Cache-Control: no-cache"})
+            "Content-Type: application/json", "Cache-Control: no-cache", "ETag: \"1\"", "Cache-Control: public"})
     void theFirstEventReachesEachClientAtOnce(String fields) throws Exception {
         String path = fleet.path("events");
         var first = new CountDownLatch(1);
