@@ -48,6 +48,7 @@ class StreamTest {
         fleet.a.awaitWaiting(3);
         List<Future<String>> far = Client.crowd(3, () -> firstEvent(fleet.b, path));
         fleet.b.awaitWaiting(3);
+        fleet.awaitFollower();
         first.countDown();
 
         assertThat(Client.join(near)).allMatch(head -> head.startsWith("HTTP/1.1 200 OK"));
@@ -78,6 +79,7 @@ class StreamTest {
         fleet.a.awaitWaiting(5);
         List<Future<Client.Answer>> far = Client.crowd(5, () -> fleet.b.get(path));
         fleet.b.awaitWaiting(5);
+        fleet.awaitFollower();
         first.countDown();
 
         assertThat(Client.join(near)).extracting(Client.Answer::text).containsOnly("page");
