@@ -18,7 +18,7 @@ final class ManagementServer {
         return factory -> factory.addServerCustomizers(server -> server.doOnChannelInit(
                 (observer, channel, peer) -> Http1Pipeline.whenReady(channel, ready -> {
                     ConnectionGuard.guard(ready, settings.server().limits());
-                    StrictHead.guard(ready);
+                    StrictHead.guardManagement(ready);
                 })));
     }
 }

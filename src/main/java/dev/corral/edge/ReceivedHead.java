@@ -46,6 +46,11 @@ final class ReceivedHead extends DefaultHttpHeaders {
         return query < 0 ? target : target.substring(0, query);
     }
 
+    /** Whether the request is not to be served. */
+    static boolean isRefused(ServerHttpRequest request) {
+        return refusal(ServerHttpRequestDecorator.<HttpServerRequest>getNativeRequest(request)).isPresent();
+    }
+
     /** Why the request is not to be served; empty when it is. */
     static Optional<Problem> refusal(HttpServerRequest request) {
         return request.requestHeaders() instanceof ReceivedHead head ? head.refusal : Optional.empty();

@@ -13,6 +13,7 @@ import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
@@ -38,13 +39,31 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
 
     private boolean refused;
 
-    private StrictHead() {}
+    private final boolean closesOnBadBody;
+
+    private StrictHead(boolean closesOnBadBody) {
+        this.closesOnBadBody = closesOnBadBody;
+    }
 
     /** Guards a connection to a client. */
     public static void guard(Channel channel) {
+        guard(channel, false);
+    }
+
+    /**
+     * Guards a connection of the management port. A body that is no HTTP ends it without a response: Reactor Netty would send a 400
+     * of its own, and Spring, whose handlers often do not read the body, would find its response sent and lose the buffers.
+     */
+    public static void guardManagement(Channel channel) {
+        guard(channel, true);
+    }
+
+    private static void guard(Channel channel, boolean closesOnBadBody) {
         // Elsewhere there is no HTTP/1.1 to guard.
         if (channel.pipeline().get(NettyPipeline.HttpTrafficHandler) != null) {
-            channel.pipeline().addBefore(NettyPipeline.HttpTrafficHandler, "corral.strict", new StrictHead());
+            channel.pipeline()
+                    .addBefore(NettyPipeline.HttpTrafficHandler, "corral.strict",
+                            new StrictHead(closesOnBadBody));
         }
     }
 
@@ -55,7 +74,13 @@ public final class StrictHead extends ChannelInboundHandlerAdapter {
             return;
         }
         if (!(message instanceof HttpRequest request)) {
-            context.fireChannelRead(message);
+            if (closesOnBadBody && message instanceof HttpObject part && part.decoderResult().isFailure()) {
+                refused = true;
+                ReferenceCountUtil.release(message);
+                var unused = context.close();
+            } else {
+                context.fireChannelRead(message);
+            }
             return;
         }
         Optional<Problem> problem = request.decoderResult().isSuccess()

@@ -1,6 +1,7 @@
 package dev.corral.edge;
 
 import org.springframework.context.ApplicationContext;
+import org.springframework.core.Ordered;
 import org.springframework.http.HttpMethod;
 import org.springframework.http.server.reactive.ServerHttpRequest;
 import org.springframework.web.server.ServerWebExchange;
@@ -10,9 +11,10 @@ import reactor.core.publisher.Mono;
 
 /**
  * Hands the controller what WebFlux would answer itself before it asked one: OPTIONS, CORS preflights among them, whose answer
- * only the origin knows; and targets that are no path, such as those of {@code OPTIONS *} and CONNECT.
+ * only the origin knows; targets that are no path, such as those of {@code OPTIONS *} and CONNECT; and on both ports what
+ * {@link StrictHead} has refused, before anybody else takes it for a request.
  */
-public final class Unmapped implements WebFilter {
+public final class Unmapped implements WebFilter, Ordered {
 
     private final EdgeController controller;
     private final ApplicationContext clients;
@@ -27,11 +29,21 @@ public final class Unmapped implements WebFilter {
     }
 
     @Override
+    public int getOrder() {
+        return Ordered.HIGHEST_PRECEDENCE;
+    }
+
+    @Override
     public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
         ServerHttpRequest request = exchange.getRequest();
-        boolean mapped = !clients.equals(exchange.getApplicationContext())
-                || (!request.getMethod().equals(HttpMethod.OPTIONS)
-                        && request.getPath().pathWithinApplication().value().startsWith("/"));
+        if (ReceivedHead.isRefused(request)) {
+            return controller.handle(exchange);
+        }
+        if (!clients.equals(exchange.getApplicationContext())) {
+            return chain.filter(exchange);
+        }
+        boolean mapped = !request.getMethod().equals(HttpMethod.OPTIONS)
+                && request.getPath().pathWithinApplication().value().startsWith("/");
         return mapped ? chain.filter(exchange) : controller.handle(exchange);
     }
 }

@@ -33,11 +33,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
     public static final RequestHeaderPolicy DEFAULT = new RequestHeaderPolicy(Mode.FORWARD, Set.of(), Set.of(),
             Set.of());
 
-    /**
-     * Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. Those among them
-     * that tell who the client is ({@link Credentials}) are carried, as Cookie is: an origin that must not see them could not say
-     * that its response is for one user.
-     */
+    /** Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. */
     private static final List<String> FAMILIES = List.of(
             // Where the request came from or was to go, as one proxy tells the next.
             "x-forwarded", "x-forward-", "x-original-", "x-originating-", "x-rewrite-", "x-host", "x-backend-",
@@ -52,7 +48,8 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
 
     /**
      * Of those families, what authenticating proxies say of the user. The origin must see it to answer {@code private}, as it must
-     * see {@code Authorization}.
+     * see {@code Authorization}. By their whole names: {@link Credentials} goes by words, and would take {@code X-Forwarded-Authority}
+     * for one.
      */
     private static final Set<String> IDENTITIES = Set.of("x-forwarded-user", "x-forwarded-email",
             "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",

@@ -228,6 +228,20 @@ final class Client implements AutoCloseable {
         }
     }
 
+    /** Everything until the other side closes the connection, or says nothing for that long. */
+    String untilSilent(int millis) throws IOException {
+        socket.setSoTimeout(millis);
+        var all = new ByteArrayOutputStream();
+        try {
+            for (int next = in.read(); next >= 0; next = in.read()) {
+                all.write(next);
+            }
+        } catch (IOException silentOrReset) {
+            // That is all there was.
+        }
+        return all.toString(StandardCharsets.ISO_8859_1);
+    }
+
     /** Everything until the other side closes the connection. */
     String untilClosed() throws IOException {
         var all = new ByteArrayOutputStream();

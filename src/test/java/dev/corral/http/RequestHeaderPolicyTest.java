@@ -25,7 +25,8 @@ class RequestHeaderPolicyTest {
     @ParameterizedTest
     @ValueSource(strings = {"X-Forwarded-Host", "x_forwarded_host", "X-Forwarded", "X-Original-URL", "X-Rewrite-URL",
             "x-middleware-subrequest", "x-invoke-path", "x-now-route-matches", "x-nextjs-data", "X-Sendfile",
-            "X-Accel-Redirect", "X-HTTP-Method", "X-Host", "X-Real-IP", "Via", "forwarded", "traceparent", "cf-visitor",
+            "X-Accel-Redirect", "X-HTTP-Method", "X-Host", "X-Forwarded-Authority", "X-Original-Author",
+            "X_Forwarded_User", "X-Real-IP", "Via", "forwarded", "traceparent", "cf-visitor",
             "CloudFront-Forwarded-Proto", "User_Agent", "X.Y"})
     void whatSteersOriginsIsWithheldInEveryMode(String name) {
         for (Mode mode : Mode.values()) {
