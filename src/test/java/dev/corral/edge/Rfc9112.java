@@ -62,11 +62,7 @@ final class Rfc9112 {
     }
 
     private Request request() throws Improper {
-        // Section 2.2: an empty line before a request is no request.
-        while (text.startsWith("\r\n", at)) {
-            at += 2;
-        }
-        Matcher line = matched(LINE, line());
+        Matcher line = matched(LINE, requestLine());
         boolean old = line.group(3).equals("0");
         List<String[]> fields = fields();
         List<String> hosts = all(fields, "host");
@@ -84,6 +80,21 @@ final class Rfc9112 {
         }
         inBody = false;
         return new Request(line.group(1), line.group(2), body);
+    }
+
+    /**
+     * Section 2.2: an empty line before a request is no request. Section 3: any white space may be taken for the blank, a carriage
+     * return too. Netty does both, and skips any control character before a request; where a request ends is the same to all.
+     */
+    private String requestLine() throws Improper {
+        while (at < text.length() && text.charAt(at) <= ' ') {
+            at++;
+        }
+        int end = text.indexOf("\r\n", at);
+        require(end >= 0);
+        String line = text.substring(at, end);
+        at = end + 2;
+        return line.replaceAll("[ \t\u000b\f\r]+", " ");
     }
 
     private List<String[]> fields() throws Improper {
