@@ -382,9 +382,13 @@ public final class RedisConnections implements AutoCloseable {
                     last = Optional.empty();
                 } else if (now - next >= 0) {
                     boolean again = last.equals(difference);
-                    pause = again ? Math.min(pause * 2, LONGEST_PAUSE.toNanos()) : FIRST_PAUSE.toNanos();
-                    last = difference;
-                    reconnect(difference.get(), again);
+                    if (reconnect(difference.get(), again)) {
+                        pause = again ? Math.min(pause * 2, LONGEST_PAUSE.toNanos()) : FIRST_PAUSE.toNanos();
+                        last = difference;
+                    } else {
+                        // Nothing was broken by trying, and Redis' return is not to be missed for long.
+                        pause = FIRST_PAUSE.toNanos();
+                    }
                     next = System.nanoTime() + pause;
                 }
             } catch (InterruptedException closing) {
@@ -450,19 +454,20 @@ public final class RedisConnections implements AutoCloseable {
         });
     }
 
-    private void reconnect(String reason, boolean again) {
+    /** False when Redis cannot be connected to: the connections stay what they are. */
+    private boolean reconnect(String reason, boolean again) {
         Links fresh;
         try {
             fresh = connect();
         } catch (RuntimeException e) {
             log.debug("Redis cannot be connected to again", e);
-            return;
+            return false;
         }
         Optional<Links> old;
         synchronized (this) {
             if (closed) {
                 close(fresh.closing());
-                return;
+                return true;
             }
             old = links;
             links = Optional.of(fresh);
@@ -472,6 +477,7 @@ public final class RedisConnections implements AutoCloseable {
         if (!again) {
             log.warn("The connections to Redis were made again: {}", reason);
         }
+        return true;
     }
 
     private Links connect() {
