@@ -150,11 +150,16 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
             autoReadWanted = false;
             readWanted = false;
             context.channel().config().setAutoRead(true);
-        } else if (readWanted) {
+        } else if (readWanted || isRest()) {
             readWanted = false;
             reading = true;
             context.read();
         }
+    }
+
+    /** What comes is the rest of a body whose request has been answered: nobody asks for it, and a client may send it to its end. */
+    private boolean isRest() {
+        return inBody && unanswered.isEmpty();
     }
 
     private void handOn(ChannelHandlerContext context, ByteBuf piece) {
@@ -179,7 +184,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     /** Not from within: Reactor Netty is in the middle of ending a response. */
     private void resume(ChannelHandlerContext context) {
-        if (!held.isEmpty() || readWanted || autoReadWanted) {
+        if (!held.isEmpty() || readWanted || autoReadWanted || isRest()) {
             context.executor().execute(() -> {
                 if (!context.isRemoved()) {
                     boolean some = !held.isEmpty();
