@@ -24,7 +24,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 @Timeout(300)
 class AmbiguousRequestsTest {
 
-    private static final int SEEDS = 600;
+    private static final int SEEDS = Integer.getInteger("corral.seeds", 240);
     private static final int AT_ONCE = 30;
 
     /** Longer than any of these requests takes: who has said nothing until then waits for more. */

@@ -26,6 +26,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import reactor.core.publisher.Mono;
@@ -161,6 +162,7 @@ class HostileClientsIT {
     private static final String SMALL = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     @Test
+    @Tag("faults")
     void requestsThatArePipelinedAndNotRead() throws Exception {
         for (int i = 0; i < 8; i++) {
             // What the kernels keep is megabytes, and no more is taken.
@@ -192,6 +194,7 @@ class HostileClientsIT {
 
     /** The first request of a connection is not the only one whose body must wait for its reader. */
     @Test
+    @Tag("faults")
     void aLongBodyThatTheOriginDoesNotTake() throws Exception {
         for (int i = 0; i < 8; i++) {
             long sent = push(replica.port(), SMALL_HIT + DEAF_POST, "x".repeat(64), 60L * MEGA);
@@ -249,6 +252,7 @@ class HostileClientsIT {
     }
 
     @Test
+    @Tag("faults")
     void responsesWithAThousandTags() {
         String tags = IntStream.range(0, 1_000)
                 .mapToObj(i -> "tag-number-" + i)

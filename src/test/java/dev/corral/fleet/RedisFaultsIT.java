@@ -8,6 +8,7 @@ import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.TestInstance.Lifecycle;
@@ -67,6 +68,7 @@ class RedisFaultsIT {
     }
 
     @Test
+    @Tag("faults")
     void itPausesItsClients() {
         survives("client-pause", () -> redis.ask("CLIENT PAUSE 3000 ALL"), () -> {});
     }
@@ -92,6 +94,7 @@ class RedisFaultsIT {
     }
 
     @Test
+    @Tag("faults")
     void itWantsReplicasThatItDoesNotHave() {
         survives("no-replicas", () -> redis.ask("CONFIG SET min-replicas-to-write 1"),
                 () -> redis.ask("CONFIG SET min-replicas-to-write 0"));
@@ -112,12 +115,14 @@ class RedisFaultsIT {
     }
 
     @Test
+    @Tag("faults")
     void itClosesConnectionsWhoseBuffersAreFull() {
         survives("buffers", () -> redis.ask("CONFIG SET client-output-buffer-limit \"normal 1 0 0 pubsub 1 0 0\""),
                 () -> redis.ask("CONFIG SET client-output-buffer-limit \"normal 0 0 0 pubsub 33554432 8388608 60\""));
     }
 
     @Test
+    @Tag("faults")
     void nothingComesThrough() {
         survives("black-hole", () -> fleet.proxies().forEach(FaultProxy::blackHole),
                 () -> fleet.proxies().forEach(FaultProxy::heal));
@@ -130,11 +135,13 @@ class RedisFaultsIT {
 
     /** No end is announced and nothing is refused: what was connected is silent for ever, and a new connection works. */
     @Test
+    @Tag("faults")
     void itsConnectionsLeadNowhere() {
         survives("half-open", () -> fleet.proxies().forEach(FaultProxy::halfOpen), () -> {});
     }
 
     @Test
+    @Tag("faults")
     void itsConnectionsAreCutAndNewOnesRefused() {
         survives("refused", () -> fleet.proxies().forEach(proxy -> {
             proxy.refuse();
@@ -154,6 +161,7 @@ class RedisFaultsIT {
      * are on one server and entries on the other.
      */
     @Test
+    @Tag("faults")
     void onlyTheLocksMoveToAnotherServer() {
         survives("split", () -> {
             fleet.proxies().forEach(proxy -> proxy.retarget(other.port()));

@@ -34,6 +34,7 @@ class RollingRestartIT {
     }
 
     @Test
+    @Tag("faults")
     void noRequestOnAKeptAliveConnectionFails() {
         List<Replica> replicas = replicas("direct");
         List<Integer> ports = replicas.stream().map(Replica::port).toList();
