@@ -154,7 +154,11 @@ final class Fetch {
     Mono<Filled<Key, Entry>> fill(Key flight, Optional<Stored> stale, boolean judged, int failures, long position) {
         begun = true;
         var memory = edge.memory().collected();
-        collected.put(flight, memory);
+        Memory.Collected before = collected.put(flight, memory);
+        if (before != null) {
+            // Of an earlier flight of this request for the same key, whose write may not have ended.
+            before.close();
+        }
         var fill = new Fill(flight, stale, judged, failures, position, memory);
         return Mono.defer(() -> fill.run(stale.filter(Validation::possible)))
                 .onErrorResume(OriginFailed.class,

@@ -91,12 +91,14 @@ public final class Memory {
             return Optional.empty();
         }
         var key = new Held(body);
-        int count = readers.compute(key,
-                (same, before) -> before != null
-                        ? Integer.valueOf(before + 1)
-                        : unread.tryTake(body.length()) ? Integer.valueOf(1) : Integer.valueOf(0));
-        if (count == 0) {
-            readers.remove(key, 0);
+        // In one step: a refusal leaves nothing that another client could take for bytes that are counted.
+        Integer count = readers.compute(key, (same, before) -> {
+            if (before != null) {
+                return before + 1;
+            }
+            return unread.tryTake(body.length()) ? 1 : null;
+        });
+        if (count == null) {
             buffers.release(pieces);
             return Optional.empty();
         }

@@ -6,12 +6,14 @@ import com.github.benmanes.caffeine.cache.Expiry;
 import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.Key;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
-import java.util.List;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.stream.IntStream;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which variants of a resource this replica has stored of late, and how often it used each: there must be a bound, for clients choose
@@ -25,19 +27,16 @@ public final class Variants {
     /** Variants of all resources together, about 20 MB. A resource that falls out is counted anew. */
     static final int REMEMBERED = 100_000;
 
-    /** @param uses hits since it was stored first */
-    private record Use(Key variant, AtomicInteger uses) {}
-
-    /** Of each resource, in the order in which they were stored first. The lists are never changed. */
-    private final Cache<Key, List<Use>> stored;
+    /** Of each resource: its variants in the order in which they were stored first, and their hits since. The maps are never changed. */
+    private final Cache<Key, Map<Key, AtomicInteger>> stored;
 
     /** None so far. */
     public Variants(Ticker ticker) {
         // On the caller's thread: to evict is quick.
         this.stored = Caffeine.newBuilder()
-                .expireAfter(Expiry.<Key, List<Use>>creating((resource, variants) -> COUNTED))
+                .expireAfter(Expiry.<Key, Map<Key, AtomicInteger>>creating((resource, variants) -> COUNTED))
                 .maximumWeight(REMEMBERED)
-                .weigher((Key resource, List<Use> variants) -> variants.size())
+                .weigher((Key resource, Map<Key, AtomicInteger> variants) -> variants.size())
                 .ticker(ticker)
                 .executor(Runnable::run)
                 .build();
@@ -50,54 +49,46 @@ public final class Variants {
      * @param most of one resource
      */
     Optional<Key> admit(Key resource, Key variant, int most) {
-        if (of(resource, variant).isPresent()) {
+        if (known(resource).containsKey(variant)) {
             return Optional.empty();
         }
-        var removed = new ArrayList<Key>(1);
+        var removed = new AtomicReference<@Nullable Key>();
         // Written anew, for so it is weighed anew.
         stored.asMap().compute(resource, (key, before) -> {
-            removed.clear();
-            var after = new ArrayList<Use>();
-            if (before != null) {
-                if (before.stream().anyMatch(use -> use.variant.equals(variant))) {
-                    return before;
-                }
-                after.addAll(before);
+            removed.set(null);
+            if (before != null && before.containsKey(variant)) {
+                return before;
             }
+            var after = new LinkedHashMap<Key, AtomicInteger>(before == null ? Map.of() : before);
             if (after.size() >= most) {
-                int least = IntStream.range(0, after.size())
-                        .boxed()
-                        .min(Comparator.comparingInt(i -> after.get(i).uses.get()))
+                Key least = after.keySet()
+                        .stream()
+                        .min(Comparator.comparingInt(each -> after.get(each).get()))
                         .orElseThrow();
-                removed.add(after.remove(least).variant);
+                after.remove(least);
+                removed.set(least);
             }
-            after.add(new Use(variant, new AtomicInteger()));
-            return List.copyOf(after);
+            after.put(variant, new AtomicInteger());
+            return Collections.unmodifiableMap(after);
         });
-        return removed.stream().findFirst();
+        return Optional.ofNullable(removed.get());
     }
 
     /** This variant has served a request. */
     void used(Key resource, Key variant) {
-        of(resource, variant).ifPresent(use -> use.uses.incrementAndGet());
+        AtomicInteger uses = known(resource).get(variant);
+        if (uses != null) {
+            uses.incrementAndGet();
+        }
     }
 
-    private Optional<Use> of(Key resource, Key variant) {
-        List<Use> known = stored.getIfPresent(resource);
-        if (known == null) {
-            return Optional.empty();
-        }
-        for (Use use : known) {
-            if (use.variant.equals(variant)) {
-                return Optional.of(use);
-            }
-        }
-        return Optional.empty();
+    private Map<Key, AtomicInteger> known(Key resource) {
+        Map<Key, AtomicInteger> known = stored.getIfPresent(resource);
+        return known == null ? Map.of() : known;
     }
 
     /** How many variants of the resource are remembered. */
     int remembers(Key resource) {
-        List<Use> known = stored.getIfPresent(resource);
-        return known == null ? 0 : known.size();
+        return known(resource).size();
     }
 }

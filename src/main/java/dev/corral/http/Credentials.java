@@ -1,7 +1,6 @@
 package dev.corral.http;
 
 import java.util.List;
-import java.util.Locale;
 
 /**
  * Request fields by which an origin knows a user. {@code Authorization} is not among them: RFC 9111 section 3.5 has a rule of its
@@ -21,9 +20,9 @@ final class Credentials {
 
     private Credentials() {}
 
-    /** Whether a field of that name tells who the client is. Ignores case; {@code _} is {@code -}, as in CGI. */
+    /** Whether a field of that name tells who the client is, in whatever spelling ({@link RequestHeaderPolicy#comparable}). */
     static boolean named(String field) {
-        String name = field.toLowerCase(Locale.ROOT).replace('_', '-');
+        String name = RequestHeaderPolicy.comparable(field);
         // What a browser sends of itself in Sec-* and User-Agent is about no user.
         if (name.startsWith("sec-") || name.endsWith("user-agent") || name.equals("authorization")) {
             return false;

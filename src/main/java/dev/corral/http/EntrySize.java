@@ -33,7 +33,7 @@ public final class EntrySize {
 
     private static long size(Stored stored) {
         return stored.body().length() + fields(stored.head().fields()) + fields(stored.selecting())
-                + texts(stored.tags());
+                + texts(stored.tags()) + texts(stored.earlierVary());
     }
 
     private static long fields(Fields fields) {

@@ -59,6 +59,14 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     private static String encoded(String text, String allowed) {
+        int odd = 0;
+        while (odd < text.length() && (isPlain(text.charAt(odd)) || allowed.indexOf(text.charAt(odd)) >= 0)) {
+            odd++;
+        }
+        if (odd == text.length()) {
+            // As nearly all are.
+            return text;
+        }
         var encoded = new StringBuilder(text.length() + 16);
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);

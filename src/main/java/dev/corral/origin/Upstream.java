@@ -45,6 +45,8 @@ public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, 
                 "origin " + id + ": connection-max-life (" + connectionMaxLife
                         + ") must be between a second and a day");
         require(concurrency >= 1, "origin " + id + ": concurrency (" + concurrency + ") must be at least 1");
+        // A path in other letters than those of ASCII goes out encoded.
+        base = URI.create(base.toASCIIString());
     }
 
     boolean secure() {
@@ -58,7 +60,7 @@ public record Upstream(String id, URI base, Duration timeout, DataSize maxBody, 
 
     /** The target behind the path of the base, byte for byte. */
     String target(String target) {
-        String path = URI.create(base.toASCIIString()).getRawPath();
+        String path = base.getRawPath();
         return (path.endsWith("/") ? path.substring(0, path.length() - 1) : path) + target;
     }
 

@@ -4,7 +4,10 @@ import dev.corral.coalesce.ByteBudget;
 import dev.corral.http.Body;
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import reactor.core.publisher.Flux;
+import reactor.core.scheduler.Schedulers;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -84,6 +87,33 @@ class MemoryTest {
         assertThat(memory.unread(body, 10)).as("no buffer is left").isEmpty();
 
         List.of(first, second, small).forEach(Runnable::run);
+        assertThat(memory.used()).isZero();
+    }
+
+    /** Those who are refused at the same moment leave nothing behind that counts for the others. */
+    @Test
+    void whatIsRefusedToManyAtOnceIsNotCounted() {
+        var unread = new ByteBudget(1_000);
+        var memory = new Memory(ByteBudget.unlimited(), unread, ByteBudget.unlimited());
+        Runnable large = memory.unread(Body.of(new byte[900]), 1).orElseThrow();
+        Body body = Body.of(new byte[200]);
+
+        List<Boolean> admitted = Flux.range(0, 200_000)
+                .parallel(8)
+                .runOn(Schedulers.boundedElastic())
+                .map(i -> {
+                    Optional<Runnable> done = memory.unread(body, 1);
+                    done.ifPresent(Runnable::run);
+                    return done.isPresent();
+                })
+                .sequential()
+                .collectList()
+                .blockOptional()
+                .orElseThrow();
+
+        assertThat(admitted).containsOnly(false);
+        assertThat(unread.used()).isEqualTo(900);
+        large.run();
         assertThat(memory.used()).isZero();
     }
 }
