@@ -28,7 +28,7 @@ record MemoryShares(long nearCache, long collecting, long encoding, long unread,
                 (int) Math.min(MOST_WAITERS, heap / 10 / WAITER));
     }
 
-    /** Of this JVM. Direct memory may have as much as the heap unless it is told otherwise, and here never more. */
+    /** Of this JVM. Direct memory may have as much as the heap unless a flag says otherwise, and here never more. */
     static MemoryShares ofThisJvm() {
         long heap = Runtime.getRuntime().maxMemory();
         return of(heap, Math.min(heap, io.netty.util.internal.PlatformDependent.maxDirectMemory()));

@@ -234,7 +234,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         return since != NEVER && now - since >= limit;
     }
 
-    /** Only while this side reads: a client does not answer for an origin that takes its time. */
+    /** Only while this side reads: that an origin takes its time is not the client's fault. */
     private boolean bodyIsLate(long now) {
         if (!inBody || !reading || bodyBytes >= ConnectionLimits.LEAST_BODY) {
             bodySince = NEVER;
@@ -274,7 +274,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
             if (message instanceof HttpRequest request) {
                 bodyLeft = length(request);
                 if (bodyLeft > 0 || HttpUtil.isTransferEncodingChunked(request)) {
-                    // Else the body of any but the first request would be read whoever wants it, and as fast as it comes.
+                    // Else the body of any but the first request would be read even if nobody wants it, and as fast as it comes.
                     context.channel().config().setAutoRead(false);
                     autoReadWanted = false;
                 }
