@@ -4,6 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOutboundHandlerAdapter;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
@@ -15,6 +16,7 @@ import io.netty.util.ReferenceCountUtil;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -165,6 +167,30 @@ class ConnectionGuardTest {
         send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
 
         assertThat(channel.config().isAutoRead()).isFalse();
+    }
+
+    /** Nobody asks for it, and the client may not hear the response before it has sent all. */
+    @Test
+    void theRestOfABodyWhoseRequestIsAnsweredIsReadToItsEnd() {
+        var reads = new AtomicInteger();
+        channel.pipeline().addFirst(new ChannelOutboundHandlerAdapter() {
+            @Override
+            public void read(ChannelHandlerContext context) {
+                reads.incrementAndGet();
+                context.read();
+            }
+        });
+        send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n" + "x".repeat(1_000));
+        assertThat(reads).as("of a body in progress its reader asks for more").hasValue(0);
+
+        answer(HttpResponseStatus.REQUEST_ENTITY_TOO_LARGE);
+        channel.runPendingTasks();
+        assertThat(reads).hasValue(1);
+        send("x".repeat(1_000));
+        assertThat(reads).hasValue(2);
+        send("x".repeat(1_000));
+        assertThat(reads).as("it has ended").hasValue(2);
+        assertThat(server.bodyBytes).isEqualTo(3_000);
     }
 
     @Test
