@@ -61,10 +61,9 @@ public final class Variants {
             }
             var after = new LinkedHashMap<Key, AtomicInteger>(before == null ? Map.of() : before);
             if (after.size() >= most) {
-                Key least = after.keySet()
-                        .stream()
-                        .min(Comparator.comparingInt(each -> after.get(each).get()))
-                        .orElseThrow();
+                Key least = Collections
+                        .min(after.entrySet(), Comparator.comparingInt(entry -> entry.getValue().get()))
+                        .getKey();
                 after.remove(least);
                 removed.set(least);
             }
