@@ -216,10 +216,10 @@ final class Wiring {
                 Clock.systemUTC());
     }
 
+    /** Entries as bytes. */
     @Bean
-    RedisTier<Entry> redisTier(RedisConnections connections, RedisGate gate, RedisPurges purges, Timing timing,
-            Identity identity) {
-        return new RedisTier<>(connections, gate, new Codec<Entry>() {
+    Codec<Entry> entryCodec() {
+        return new Codec<Entry>() {
             @Override
             public byte[] encode(Entry entry) {
                 return EntryFormat.encode(entry);
@@ -239,7 +239,13 @@ final class Wiring {
             public Optional<Entry> decode(ByteBuffer bytes) {
                 return EntryFormat.decode(bytes);
             }
-        }, timing, purges::position, purges::sync, identity.replica(),
+        };
+    }
+
+    @Bean
+    RedisTier<Entry> redisTier(RedisConnections connections, RedisGate gate, Codec<Entry> codec, RedisPurges purges,
+            Timing timing, Identity identity) {
+        return new RedisTier<>(connections, gate, codec, timing, purges::position, purges::sync, identity.replica(),
                 new ByteBudget(MemoryShares.ofThisJvm().encoding()));
     }
 

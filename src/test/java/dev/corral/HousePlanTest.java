@@ -70,8 +70,8 @@ final class HousePlanTest {
             .resideInAPackage(HTTP)
             .should()
             .onlyDependOnClassesThat()
-            .resideInAnyPackage(HTTP, "java..", "org.jspecify..", "org.greenbytes..")
-            .as("http knows the JDK and the structured fields' syntax only");
+            .resideInAnyPackage(HTTP, "java..", "org.jspecify..", "org.greenbytes..", "com.google.protobuf..")
+            .as("http knows the JDK, the structured fields' syntax and the wire format of entries only");
 
     @ArchTest
     static final ArchRule coalesceKnowsReactorOnly = classes().that()

@@ -1,200 +1,192 @@
 package dev.corral.http;
 
-import java.nio.BufferUnderflowException;
+import com.google.protobuf.CodedInputStream;
+import com.google.protobuf.WireFormat;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.zip.CRC32C;
 
-/** Reads what {@link EntryWriter} wrote. */
+/** Reads what an {@link EntryWriter} wrote, of this release or another. Skips the fields it does not know. */
 final class EntryReader {
 
-    private static final int CHECKSUM = 4;
+    private int kind;
+    private Optional<String> key = Optional.empty();
+    private long position;
+    private String trace = "";
+    private int status;
+    private final List<String> header = new ArrayList<>();
+    private final List<String> selecting = new ArrayList<>();
+    private Optional<Terms> terms = Optional.empty();
+    private final List<String> tags = new ArrayList<>();
+    private final List<String> earlierVary = new ArrayList<>();
+    private final List<String> names = new ArrayList<>();
+    private String reason = "";
+    private int failureStatus;
+    private Optional<Duration> retryAfter = Optional.empty();
+    private Body body = Body.EMPTY;
+    private Instant retryAt = Instant.EPOCH;
+    private int failures;
+    private boolean answered;
 
-    /** Replicas of a version that writes this may still be there: a rolling upgrade does not empty the cache. */
-    private static final byte OLDEST = 2;
-
-    private final ByteBuffer bytes;
-    private final byte version;
-
-    private EntryReader(ByteBuffer bytes, byte version) {
-        this.bytes = bytes;
-        this.version = version;
-    }
+    private EntryReader() {}
 
     static Optional<Entry> read(ByteBuffer bytes) {
-        int end = bytes.limit() - CHECKSUM;
-        if (bytes.remaining() < CHECKSUM + 2) {
+        int end = bytes.remaining() - EntryWriter.CHECKSUM;
+        if (end < 1 || bytes.get(bytes.position()) != EntryWriter.VERSION) {
             return Optional.empty();
         }
-        byte version = bytes.get(bytes.position());
-        if (version < OLDEST || version > EntryWriter.VERSION) {
-            return Optional.empty();
-        }
+        ByteBuffer checked = bytes.slice(bytes.position(), end);
         var checksum = new CRC32C();
-        ByteBuffer checked = bytes.slice(bytes.position(), end - bytes.position());
         checksum.update(checked.duplicate());
-        int sum = 0;
-        for (int i = 0; i < CHECKSUM; i++) {
-            sum = (sum << 8) | (bytes.get(end + i) & 0xff);
-        }
-        if (sum != (int) checksum.getValue()) {
+        if (bytes.slice(bytes.position() + end, EntryWriter.CHECKSUM).getInt() != (int) checksum.getValue()) {
             return Optional.empty();
         }
         try {
-            var reader = new EntryReader(checked, version);
-            reader.octet();
-            Entry entry = reader.entry();
-            return checked.hasRemaining() ? Optional.empty() : Optional.of(entry);
-        } catch (BufferUnderflowException | IllegalArgumentException | DateTimeException
-                | ArithmeticException damaged) {
+            var reader = new EntryReader();
+            reader.message(CodedInputStream.newInstance(checked.position(1)));
+            return reader.entry();
+        } catch (IOException | IllegalArgumentException | DateTimeException | ArithmeticException damaged) {
             return Optional.empty();
         }
     }
 
-    private Entry entry() {
-        byte kind = octet();
-        String key = text();
-        long position = signed();
-        String trace = text();
-        return switch (kind) {
-            case EntryWriter.STORED -> stored(key, position, trace);
-            case EntryWriter.AILING -> {
-                Instant until = moment();
-                int failures = count();
-                String reason = text();
-                int status = count();
-                boolean answered = flag();
-                yield new Ailing(stored(key, position, trace), until, failures, reason, status, answered);
+    private void message(CodedInputStream in) throws IOException {
+        for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
+            switch (WireFormat.getTagFieldNumber(tag)) {
+                case EntryWriter.KIND -> kind = in.readUInt32();
+                case EntryWriter.KEY -> key = Optional.of(text(in));
+                case EntryWriter.POSITION -> position = in.readSInt64();
+                case EntryWriter.TRACE -> trace = text(in);
+                case EntryWriter.STATUS -> status = in.readUInt32();
+                case EntryWriter.HEADER -> header.add(text(in));
+                case EntryWriter.SELECTING -> selecting.add(text(in));
+                case EntryWriter.TERMS -> terms = Optional.of(nested(in, EntryReader::terms));
+                case EntryWriter.TAG -> tags.add(text(in));
+                case EntryWriter.EARLIER_VARY -> earlierVary.add(text(in));
+                case EntryWriter.NAME -> names.add(text(in));
+                case EntryWriter.REASON -> reason = text(in);
+                case EntryWriter.FAILURE_STATUS -> failureStatus = in.readUInt32();
+                case EntryWriter.RETRY_AFTER -> retryAfter = Optional.of(nested(in, EntryReader::duration));
+                case EntryWriter.BODY -> body = Body.of(in.readByteArray());
+                case EntryWriter.RETRY_AT -> retryAt = nested(in, EntryReader::moment);
+                case EntryWriter.FAILURES -> failures = in.readUInt32();
+                case EntryWriter.ANSWERED -> answered = in.readBool();
+                default -> in.skipField(tag);
             }
-            case EntryWriter.VARIES -> new Varies(key, texts(), position, trace);
-            case EntryWriter.HIT_FOR_MISS -> new HitForMiss(key, text(), position, trace);
-            case EntryWriter.FAILURE -> new Failure(key, text(), count(), answer(),
-                    version > 2 && flag() ? Optional.of(duration()) : Optional.empty(), position, trace);
-            default -> throw new IllegalArgumentException("unknown kind " + kind);
-        };
+        }
     }
 
-    private Stored stored(String key, long position, String trace) {
-        Head head = head();
-        Fields selecting = fields();
-        Terms terms = terms();
-        return new Stored(key, head, selecting, terms, position, texts(), body(), version > 2 ? texts() : List.of(),
-                trace);
+    /** Empty for a kind this release does not know, and without what an entry of its kind cannot be without. */
+    private Optional<Entry> entry() {
+        return key.flatMap(name -> switch (kind) {
+            case EntryWriter.STORED -> stored(name).map(Entry.class::cast);
+            case EntryWriter.AILING -> stored(name)
+                    .map(old -> new Ailing(old, retryAt, failures, reason, failureStatus, answered));
+            case EntryWriter.VARIES -> Optional.of(new Varies(name, names, position, trace));
+            case EntryWriter.HIT_FOR_MISS -> Optional.of(new HitForMiss(name, reason, position, trace));
+            case EntryWriter.FAILURE ->
+                Optional.of(new Failure(name, reason, failureStatus, answer(), retryAfter, position, trace));
+            default -> Optional.empty();
+        });
+    }
+
+    private Optional<Stored> stored(String name) {
+        return terms.filter(there -> status != 0)
+                .map(there -> new Stored(name, new Head(status, fields(header)), fields(selecting), there, position,
+                        tags, body, earlierVary, trace));
     }
 
     private Optional<Failure.Answer> answer() {
-        return flag() ? Optional.of(new Failure.Answer(head(), fields(), body())) : Optional.empty();
+        return status == 0
+                ? Optional.empty()
+                : Optional.of(new Failure.Answer(new Head(status, fields(header)), fields(selecting), body));
     }
 
-    private Head head() {
-        return new Head(count(), fields());
-    }
-
-    private Fields fields() {
-        int count = elements(2);
-        var lines = new ArrayList<Fields.Field>(count);
-        for (int i = 0; i < count; i++) {
-            lines.add(new Fields.Field(text(), text()));
+    private static Fields fields(List<String> namesAndValues) {
+        if (namesAndValues.size() % 2 != 0) {
+            throw new IllegalArgumentException("a field name without a value");
+        }
+        var lines = new ArrayList<Fields.Field>(namesAndValues.size() / 2);
+        for (int i = 0; i < namesAndValues.size(); i += 2) {
+            lines.add(new Fields.Field(namesAndValues.get(i), namesAndValues.get(i + 1)));
         }
         return Fields.of(lines);
     }
 
-    private Terms terms() {
-        return new Terms(moment(), duration(), duration(), flag(), flag(), flag(), flag(), duration(), duration(),
-                duration(), duration(), duration());
-    }
-
-    private Body body() {
-        return Body.of(raw(count()));
-    }
-
-    private List<String> texts() {
-        int count = elements(1);
-        var texts = new ArrayList<String>(count);
-        for (int i = 0; i < count; i++) {
-            texts.add(text());
-        }
-        return texts;
-    }
-
-    private String text() {
-        long coded = number();
-        int length = Math.toIntExact(coded >>> 1);
-        if ((coded & 1) == 0) {
-            return new String(raw(length), StandardCharsets.ISO_8859_1);
-        }
-        if (length > bytes.remaining() / 2) {
-            throw new BufferUnderflowException();
-        }
-        var text = new StringBuilder(length);
-        for (int i = 0; i < length; i++) {
-            text.append(bytes.getChar());
-        }
-        return text.toString();
-    }
-
-    private byte[] raw(int length) {
-        if (length > bytes.remaining()) {
-            throw new BufferUnderflowException();
-        }
-        var raw = new byte[length];
-        bytes.get(raw);
-        return raw;
-    }
-
-    /** How many elements of at least so many bytes follow, checked before anything is allocated for them. */
-    private int elements(int least) {
-        int count = count();
-        if (count > bytes.remaining() / least) {
-            throw new BufferUnderflowException();
-        }
-        return count;
-    }
-
-    private int count() {
-        int count = Math.toIntExact(number());
-        if (count < 0) {
-            throw new IllegalArgumentException("negative count");
-        }
-        return count;
-    }
-
-    private Instant moment() {
-        return Instant.ofEpochSecond(signed(), number());
-    }
-
-    private Duration duration() {
-        return Duration.ofSeconds(signed(), number());
-    }
-
-    private long signed() {
-        long coded = number();
-        return (coded >>> 1) ^ -(coded & 1);
-    }
-
-    private long number() {
-        long number = 0;
-        for (int shift = 0; shift < 64; shift += 7) {
-            byte octet = octet();
-            number |= (octet & 0x7fL) << shift;
-            if (octet >= 0) {
-                return number;
+    private static Terms terms(CodedInputStream in) throws IOException {
+        Optional<Instant> at = Optional.empty();
+        var times = new Duration[EntryWriter.LIFE + 1];
+        Arrays.fill(times, Duration.ZERO);
+        var flags = new boolean[EntryWriter.LIFE + 1];
+        for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
+            int number = WireFormat.getTagFieldNumber(tag);
+            switch (number) {
+                case EntryWriter.AT -> at = Optional.of(nested(in, EntryReader::moment));
+                case EntryWriter.NO_CACHE, EntryWriter.MUST_REVALIDATE, EntryWriter.OPEN, EntryWriter.IMMUTABLE ->
+                    flags[number] = in.readBool();
+                case EntryWriter.INITIAL_AGE, EntryWriter.LIFETIME, EntryWriter.STALE_WHILE_REVALIDATE,
+                        EntryWriter.STALE_IF_ERROR, EntryWriter.STALE_IF_UNREACHABLE, EntryWriter.TOOK,
+                        EntryWriter.LIFE ->
+                    times[number] = nested(in, EntryReader::duration);
+                default -> in.skipField(tag);
             }
         }
-        throw new IllegalArgumentException("a number without an end");
+        return new Terms(at.orElseThrow(() -> new IllegalArgumentException("terms without a time")),
+                times[EntryWriter.INITIAL_AGE], times[EntryWriter.LIFETIME], flags[EntryWriter.NO_CACHE],
+                flags[EntryWriter.MUST_REVALIDATE], flags[EntryWriter.OPEN], flags[EntryWriter.IMMUTABLE],
+                times[EntryWriter.STALE_WHILE_REVALIDATE], times[EntryWriter.STALE_IF_ERROR],
+                times[EntryWriter.STALE_IF_UNREACHABLE], times[EntryWriter.TOOK], times[EntryWriter.LIFE]);
     }
 
-    private boolean flag() {
-        return octet() != 0;
+    private static Instant moment(CodedInputStream in) throws IOException {
+        Duration sinceEpoch = duration(in);
+        return Instant.ofEpochSecond(sinceEpoch.getSeconds(), sinceEpoch.getNano());
     }
 
-    private byte octet() {
-        return bytes.get();
+    private static Duration duration(CodedInputStream in) throws IOException {
+        long seconds = 0;
+        int nanos = 0;
+        for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
+            switch (WireFormat.getTagFieldNumber(tag)) {
+                case EntryWriter.SECONDS -> seconds = in.readSInt64();
+                case EntryWriter.NANOS -> nanos = in.readUInt32();
+                default -> in.skipField(tag);
+            }
+        }
+        return Duration.ofSeconds(seconds, nanos);
+    }
+
+    /** A message inside the message. */
+    private interface Nested<T> {
+
+        T read(CodedInputStream in) throws IOException;
+    }
+
+    private static <T> T nested(CodedInputStream in, Nested<T> message) throws IOException {
+        int outer = in.pushLimit(in.readRawVarint32());
+        T value = message.read(in);
+        in.popLimit(outer);
+        return value;
+    }
+
+    private static String text(CodedInputStream in) throws IOException {
+        byte[] bytes = in.readByteArray();
+        if (bytes.length < EntryWriter.WIDE.length || bytes[0] != EntryWriter.WIDE[0]
+                || bytes[1] != EntryWriter.WIDE[1]) {
+            return new String(bytes, StandardCharsets.ISO_8859_1);
+        }
+        var text = new StringBuilder(bytes.length / 2);
+        for (int i = EntryWriter.WIDE.length; i + 1 < bytes.length; i += 2) {
+            text.append((char) ((bytes[i] & 0xff) | (bytes[i + 1] << 8)));
+        }
+        return text.toString();
     }
 }

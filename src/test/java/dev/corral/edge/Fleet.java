@@ -65,10 +65,19 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
 
     /** One more replica, to be closed by whoever asked for it: with these settings, {@code name=value}, instead of the usual ones. */
     Replica guest(String id, String... settings) {
-        return start(id, settings);
+        return start(id, List.of(), settings);
+    }
+
+    /** One more replica with these beans in place of the usual ones, to be closed by whoever asked for it. */
+    Replica guest(String id, Class<?> beans) {
+        return start(id, List.of(beans));
     }
 
     private Replica start(String id, String... settings) {
+        return start(id, List.of(), settings);
+    }
+
+    private Replica start(String id, List<Class<?>> beans, String... settings) {
         var arguments = new ArrayList<String>();
         redis.settings().forEach((name, value) -> arguments.add("--" + name + "=" + value));
         // A slow machine is not a lost Redis.
@@ -103,7 +112,8 @@ final class Fleet implements ExtensionContext.Store.CloseableResource {
         for (String setting : settings) {
             replace(arguments, "--" + setting);
         }
-        var run = new SpringApplicationBuilder(Application.class).run(arguments.toArray(String[]::new));
+        var run = new SpringApplicationBuilder(Application.class).sources(beans.toArray(Class[]::new))
+                .run(arguments.toArray(String[]::new));
         Replica.until(() -> run.getBean(Purges.class).current());
         return new Replica(run, port(run));
     }

@@ -198,12 +198,14 @@ class HeaderSoupTest {
                 entry -> assertThat(EntryFormat.decode(EntryFormat.encode(entry.orElseThrow()))).isEqualTo(entry));
     }
 
-    /** With a version, a kind and a checksum that fit, as from a writer gone wrong. */
+    /** With a version, a key, a kind and a checksum that fit, as from a writer gone wrong. */
     private static byte[] sealed(byte[] bytes) {
-        var buffer = ByteBuffer.allocate(bytes.length + 6);
-        buffer.put((byte) 1).put((byte) (1 + Math.floorMod(bytes.length, 5))).put(bytes);
+        byte kind = (byte) (1 + Math.floorMod(bytes.length, 5));
+        byte[] start = {EntryWriter.VERSION, EntryWriter.KEY << 3 | 2, 1, 'k', EntryWriter.KIND << 3, kind,
+                EntryWriter.STATUS << 3, 42, EntryWriter.TERMS << 3 | 2, 2, EntryWriter.AT << 3 | 2, 0};
+        var buffer = ByteBuffer.allocate(start.length + bytes.length + 4).put(start).put(bytes);
         var checksum = new CRC32C();
-        checksum.update(buffer.array(), 0, bytes.length + 2);
+        checksum.update(buffer.array(), 0, buffer.position());
         return buffer.putInt((int) checksum.getValue()).array();
     }
 }
