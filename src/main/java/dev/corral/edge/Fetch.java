@@ -456,7 +456,7 @@ final class Fetch {
         }
 
         private Filled<Key, Entry> share(Stored stored) {
-            if (request.asked().alone(policy())) {
+            if (policy().forbidsStoring(request.asked())) {
                 Stored passing = stored.with(stored.terms().forThoseWhoWait());
                 return new Filled.Share<>(passing, List.of(new Write<>(flight, passing, ONWARD)), false);
             }

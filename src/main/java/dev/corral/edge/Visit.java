@@ -361,7 +361,7 @@ final class Visit implements Ask<Key, Entry> {
 
     /** Nothing that is fetched for this request may be stored: it is for those who wait with it. */
     private boolean unstored() {
-        return request.asked().alone(request.route().policy());
+        return request.route().policy().forbidsStoring(request.asked());
     }
 
     @Override

@@ -106,12 +106,4 @@ public record Asked(String method, Fields fields, CacheControl cacheControl, boo
         }
         return preconditioned ? Optional.of("precondition") : Optional.empty();
     }
-
-    /**
-     * Whether nothing that is fetched for this request may be stored: the client said {@code no-store} (RFC 9111 section 5.2.1.5). A
-     * stored response may serve it, and those who wait for one response may share it.
-     */
-    public boolean alone(Policy policy) {
-        return policy.honourReload() && cacheControl.noStore();
-    }
 }

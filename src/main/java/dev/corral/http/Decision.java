@@ -72,7 +72,7 @@ final class Decision {
         if (asked.bypass().isPresent()) {
             return Optional.of("method");
         }
-        if (asked.alone(policy)) {
+        if (policy.forbidsStoring(asked)) {
             return Optional.of("request-no-store");
         }
         if (said.mustUnderstand() ? !understood(head.status()) : said.noStore()) {

@@ -77,6 +77,14 @@ public record Policy(boolean shareSetCookie, boolean shareWithCookies, boolean h
         }
     }
 
+    /**
+     * Whether nothing that is fetched for this request may be stored: the client said {@code no-store} (RFC 9111 section 5.2.1.5). A
+     * stored response may serve it, and requests that wait for one response may share it.
+     */
+    public boolean forbidsStoring(Asked asked) {
+        return honourReload && asked.cacheControl().noStore();
+    }
+
     /** The default choices, to be changed. */
     public static Builder builder() {
         return DEFAULT.change();

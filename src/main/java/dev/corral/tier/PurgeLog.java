@@ -31,20 +31,12 @@ import static dev.corral.tier.Script.bytes;
  */
 final class PurgeLog {
 
-    /** One name of a purge. */
-    record Name(String text, boolean soft) {
-
-        static List<Name> of(List<String> names, boolean soft) {
-            return names.stream().map(name -> new Name(name, soft)).toList();
-        }
-    }
-
     /**
      * What was purged at one position.
      *
      * @param told for people: what, in words; and by whom, empty when nobody in particular
      */
-    record Purge(long position, List<Name> names, List<String> told, String by) {}
+    record Purge(long position, List<PurgedName> names, List<String> told, String by) {}
 
     /**
      * What a message says: that there is a purge, and not what it purges. It is only a reason to read the log.
@@ -265,7 +257,7 @@ final class PurgeLog {
     /** Letters and what follows them. */
     private static final class Reading {
 
-        private final List<Name> names = new ArrayList<>();
+        private final List<PurgedName> names = new ArrayList<>();
         private final List<String> told = new ArrayList<>();
         private String by = "";
 
@@ -273,7 +265,7 @@ final class PurgeLog {
             switch (letter) {
                 case TOLD -> told.add(text);
                 case BY -> by = text;
-                default -> names.add(new Name(text, letter.equals(SOFT)));
+                default -> names.add(new PurgedName(text, letter.equals(SOFT)));
             }
         }
 

@@ -2,7 +2,6 @@ package dev.corral.tier;
 
 import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Verdict;
-import dev.corral.tier.PurgeLog.Name;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -139,7 +138,7 @@ final class PurgeMirror {
     }
 
     /** A purge of these names. Repeating it is harmless. */
-    synchronized void purge(List<Name> purged, long at) {
+    synchronized void purge(List<PurgedName> purged, long at) {
         purged.forEach(name -> purge(name, at));
         // Last: who sees the position sees the names.
         position = Math.max(position, at);
@@ -156,19 +155,19 @@ final class PurgeMirror {
      * What was last purged after the one position and not after the other. Of more than {@code limit} names only the last are known
      * by name.
      */
-    synchronized List<Name> between(long after, long upTo) {
-        var between = new ArrayList<Name>();
+    synchronized List<PurgedName> between(long after, long upTo) {
+        var between = new ArrayList<PurgedName>();
         add(between, Purges.EVERYTHING, floor, after, upTo);
         exact.forEach((name, marks) -> add(between, name, marks, after, upTo));
         prefixes.forEach((name, marks) -> add(between, name, marks, after, upTo));
         return between;
     }
 
-    private static void add(List<Name> names, String name, Marks marks, long after, long upTo) {
+    private static void add(List<PurgedName> names, String name, Marks marks, long after, long upTo) {
         if (marks.hard > after && marks.hard <= upTo) {
-            names.add(new Name(name, false));
+            names.add(new PurgedName(name, false));
         } else if (marks.soft > marks.hard && marks.soft > after && marks.soft <= upTo) {
-            names.add(new Name(name, true));
+            names.add(new PurgedName(name, true));
         }
     }
 
@@ -177,7 +176,7 @@ final class PurgeMirror {
         return order.size();
     }
 
-    private void purge(Name name, long at) {
+    private void purge(PurgedName name, long at) {
         if (name.text().equals(Purges.EVERYTHING)) {
             floor = floor.with(name.soft(), at);
             return;

@@ -2,7 +2,6 @@ package dev.corral.tier;
 
 import com.github.benmanes.caffeine.cache.Ticker;
 import dev.corral.coalesce.Purges;
-import dev.corral.tier.PurgeLog.Name;
 import dev.corral.tier.PurgeLog.Page;
 import java.time.Clock;
 import java.time.Duration;
@@ -201,7 +200,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     }
 
     private Mono<Long> write(Purge purge) {
-        var whole = new PurgeLog.Purge(0, Name.of(purge.names(), purge.soft()), purge.told(), purge.by());
+        var whole = new PurgeLog.Purge(0, PurgedName.of(purge.names(), purge.soft()), purge.told(), purge.by());
         String requester = purge.awaits() ? replicaId : "";
         return gate
                 .guard(Mono.defer(() -> PurgeLog.write(connections.control(), keys, whole, requester, mirror.position(),
@@ -330,7 +329,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     private Mono<Void> readOn() {
         long asked = ticker.read();
         return page().map(this::take).repeat().takeUntil(end -> end).then(Mono.defer(() -> {
-            List<Name> missing = missing();
+            List<PurgedName> missing = missing();
             if (missing.isEmpty()) {
                 heardAt(asked);
                 return Mono.empty();
@@ -366,7 +365,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
     /** Called under this, in the order of the log. */
     private void remember(PurgeLog.Purge purge) {
         if (!purge.told().isEmpty()) {
-            boolean soft = purge.names().stream().allMatch(Name::soft);
+            boolean soft = purge.names().stream().allMatch(PurgedName::soft);
             recent.addFirst(
                     new Recent(purge.position(), Purges.time(purge.position()), soft, purge.told(), purge.by()));
             if (recent.size() > RECENT) {
@@ -384,8 +383,8 @@ public final class RedisPurges implements Purges, AutoCloseable {
      * To be asked at the end of the log: the names this replica knows to be purged at positions that the log does not have, and
      * that have not been purged since. A failover has lost them; a purge that the log has superseded is known by its later position.
      */
-    private synchronized List<Name> missing() {
-        List<Name> missing = gaps.stream()
+    private synchronized List<PurgedName> missing() {
+        List<PurgedName> missing = gaps.stream()
                 .flatMap(gap -> mirror.between(gap.after(), gap.upTo()).stream())
                 .distinct()
                 .toList();
@@ -395,7 +394,7 @@ public final class RedisPurges implements Purges, AutoCloseable {
         return missing;
     }
 
-    private Mono<Void> writeAgain(List<Name> missing) {
+    private Mono<Void> writeAgain(List<PurgedName> missing) {
         return Flux.fromIterable(missing)
                 .buffer(Purges.Purge.MOST)
                 .map(part -> new PurgeLog.Purge(0, part, List.of(), ""))

@@ -2,7 +2,6 @@ package dev.corral.tier;
 
 import dev.corral.coalesce.Purges;
 import dev.corral.coalesce.Purges.Verdict;
-import dev.corral.tier.PurgeLog.Name;
 import java.time.Duration;
 import java.util.List;
 import net.jqwik.api.ForAll;
@@ -21,11 +20,11 @@ class PurgeMirrorTest {
     private final PurgeMirror mirror = new PurgeMirror(Duration.ofHours(25), 100);
 
     private void purge(long at, String... names) {
-        mirror.purge(Name.of(List.of(names), false), at);
+        mirror.purge(PurgedName.of(List.of(names), false), at);
     }
 
     private void soften(long at, String... names) {
-        mirror.purge(Name.of(List.of(names), true), at);
+        mirror.purge(PurgedName.of(List.of(names), true), at);
     }
 
     private Verdict verdict(long since, String... labels) {
@@ -68,8 +67,8 @@ class PurgeMirrorTest {
         purge(20, "shoes");
         purge(30, Purges.EVERYTHING);
 
-        assertThat(mirror.between(10, Long.MAX_VALUE)).containsExactlyInAnyOrder(new Name("shoes", false),
-                new Name(Purges.EVERYTHING, false));
+        assertThat(mirror.between(10, Long.MAX_VALUE)).containsExactlyInAnyOrder(new PurgedName("shoes", false),
+                new PurgedName(Purges.EVERYTHING, false));
         assertThat(mirror.between(30, Long.MAX_VALUE)).isEmpty();
     }
 
@@ -81,8 +80,8 @@ class PurgeMirrorTest {
         }
 
         assertThat(mirror.size()).isEqualTo(3);
-        assertThat(mirror.between(999, 1_000)).containsExactlyInAnyOrder(new Name("hats", false),
-                new Name("p:/hats", false), new Name("shoes", true));
+        assertThat(mirror.between(999, 1_000)).containsExactlyInAnyOrder(new PurgedName("hats", false),
+                new PurgedName("p:/hats", false), new PurgedName("shoes", true));
     }
 
     @Test
@@ -91,7 +90,7 @@ class PurgeMirrorTest {
         purge(20, "hats");
 
         assertThat(mirror.between(5, 15)).isEmpty();
-        assertThat(mirror.between(5, 25)).containsExactly(new Name("hats", false));
+        assertThat(mirror.between(5, 25)).containsExactly(new PurgedName("hats", false));
     }
 
     @Test
@@ -130,7 +129,7 @@ class PurgeMirrorTest {
     void aFloodOfNamesLeavesAnEntryAloneThatIsNotNamed() {
         var flooded = new PurgeMirror(Duration.ofHours(25), 100_000);
         for (int i = 1; i <= 300_000; i++) {
-            flooded.purge(List.of(new Name("k:" + i, false)), i);
+            flooded.purge(List.of(new PurgedName("k:" + i, false)), i);
         }
 
         assertThat(flooded.size()).isEqualTo(100_000);
@@ -208,7 +207,7 @@ class PurgeMirrorTest {
             @ForAll @Size(max = 30) List<@StringLength(max = 6) @Chars({'a', 'b', '/'}) String> purged,
             @ForAll @Chars({'a', 'b', '/'}) @StringLength(max = 8) String label) {
         var given = new PurgeMirror(Duration.ofHours(25), 1_000);
-        purged.forEach(prefix -> given.purge(Name.of(List.of("p:" + prefix), false), 10));
+        purged.forEach(prefix -> given.purge(PurgedName.of(List.of("p:" + prefix), false), 10));
 
         boolean found = given.verdict(List.of("p:" + label), 9) instanceof Verdict.Gone;
 

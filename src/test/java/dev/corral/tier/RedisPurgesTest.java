@@ -261,7 +261,7 @@ class RedisPurgesTest {
         long start = replica.purges.position();
         var positions = new ArrayList<Long>();
         for (int i = 0; i < 20; i++) {
-            var purge = new PurgeLog.Purge(0, PurgeLog.Name.of(List.of("product " + i), false), List.of(), "");
+            var purge = new PurgeLog.Purge(0, PurgedName.of(List.of("product " + i), false), List.of(), "");
             positions.add(PurgeLog
                     .write(replica.connections.control(), new RedisKeys(RedisKeys.DEFAULT_PREFIX, 0), purge, "", start,
                             Duration.ofHours(25), 5)
