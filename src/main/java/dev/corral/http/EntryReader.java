@@ -51,66 +51,66 @@ final class EntryReader {
         }
         try {
             var reader = new EntryReader();
-            reader.message(CodedInputStream.newInstance(checked.position(1)));
-            return reader.entry();
+            reader.readMessage(CodedInputStream.newInstance(checked.position(1)));
+            return reader.toEntry();
         } catch (IOException | IllegalArgumentException | DateTimeException | ArithmeticException damaged) {
             return Optional.empty();
         }
     }
 
-    private void message(CodedInputStream in) throws IOException {
+    private void readMessage(CodedInputStream in) throws IOException {
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
             switch (WireFormat.getTagFieldNumber(tag)) {
                 case EntryWriter.KIND -> kind = in.readUInt32();
-                case EntryWriter.KEY -> key = Optional.of(text(in));
+                case EntryWriter.KEY -> key = Optional.of(readText(in));
                 case EntryWriter.POSITION -> position = in.readSInt64();
-                case EntryWriter.TRACE -> trace = text(in);
+                case EntryWriter.TRACE -> trace = readText(in);
                 case EntryWriter.STATUS -> status = in.readUInt32();
-                case EntryWriter.HEADER -> header.add(text(in));
-                case EntryWriter.SELECTING -> selecting.add(text(in));
-                case EntryWriter.TERMS -> terms = Optional.of(nested(in, EntryReader::terms));
-                case EntryWriter.TAG -> tags.add(text(in));
-                case EntryWriter.EARLIER_VARY -> earlierVary.add(text(in));
-                case EntryWriter.NAME -> names.add(text(in));
-                case EntryWriter.REASON -> reason = text(in);
+                case EntryWriter.HEADER -> header.add(readText(in));
+                case EntryWriter.SELECTING -> selecting.add(readText(in));
+                case EntryWriter.TERMS -> terms = Optional.of(readNested(in, EntryReader::readFreshness));
+                case EntryWriter.TAG -> tags.add(readText(in));
+                case EntryWriter.EARLIER_VARY -> earlierVary.add(readText(in));
+                case EntryWriter.VARY_NAME -> names.add(readText(in));
+                case EntryWriter.REASON -> reason = readText(in);
                 case EntryWriter.FAILURE_STATUS -> failureStatus = in.readUInt32();
-                case EntryWriter.RETRY_AFTER -> retryAfter = Optional.of(nested(in, EntryReader::duration));
+                case EntryWriter.RETRY_AFTER -> retryAfter = Optional.of(readNested(in, EntryReader::readDuration));
                 case EntryWriter.BODY -> body = Body.of(in.readByteArray());
-                case EntryWriter.RETRY_AT -> retryAt = nested(in, EntryReader::moment);
+                case EntryWriter.RETRY_AT -> retryAt = readNested(in, EntryReader::readInstant);
                 case EntryWriter.FAILURES -> failures = in.readUInt32();
-                case EntryWriter.ANSWERED -> answered = in.readBool();
+                case EntryWriter.ORIGIN_RESPONDED -> answered = in.readBool();
                 default -> in.skipField(tag);
             }
         }
     }
 
     /** Empty for a kind this release does not know, and without what an entry of its kind cannot be without. */
-    private Optional<Entry> entry() {
+    private Optional<Entry> toEntry() {
         return key.flatMap(name -> switch (kind) {
-            case EntryWriter.STORED -> stored(name).map(Entry.class::cast);
-            case EntryWriter.AILING -> stored(name)
+            case EntryWriter.STORED -> toStoredResponse(name).map(Entry.class::cast);
+            case EntryWriter.STALE_ON_ERROR -> toStoredResponse(name)
                     .map(old -> new Ailing(old, retryAt, failures, reason, failureStatus, answered));
-            case EntryWriter.VARIES -> Optional.of(new Varies(name, names, position, trace));
+            case EntryWriter.VARY_MARKER -> Optional.of(new Varies(name, names, position, trace));
             case EntryWriter.HIT_FOR_MISS -> Optional.of(new HitForMiss(name, reason, position, trace));
-            case EntryWriter.FAILURE ->
-                Optional.of(new Failure(name, reason, failureStatus, answer(), retryAfter, position, trace));
+            case EntryWriter.FAILED_FILL ->
+                Optional.of(new Failure(name, reason, failureStatus, toErrorResponse(), retryAfter, position, trace));
             default -> Optional.empty();
         });
     }
 
-    private Optional<Stored> stored(String name) {
+    private Optional<Stored> toStoredResponse(String name) {
         return terms.filter(there -> status != 0)
-                .map(there -> new Stored(name, new Head(status, fields(header)), fields(selecting), there, position,
+                .map(there -> new Stored(name, new Head(status, toFields(header)), toFields(selecting), there, position,
                         tags, body, earlierVary, trace));
     }
 
-    private Optional<Failure.Answer> answer() {
+    private Optional<Failure.Answer> toErrorResponse() {
         return status == 0
                 ? Optional.empty()
-                : Optional.of(new Failure.Answer(new Head(status, fields(header)), fields(selecting), body));
+                : Optional.of(new Failure.Answer(new Head(status, toFields(header)), toFields(selecting), body));
     }
 
-    private static Fields fields(List<String> namesAndValues) {
+    private static Fields toFields(List<String> namesAndValues) {
         if (namesAndValues.size() % 2 != 0) {
             throw new IllegalArgumentException("a field name without a value");
         }
@@ -121,37 +121,40 @@ final class EntryReader {
         return Fields.of(lines);
     }
 
-    private static Terms terms(CodedInputStream in) throws IOException {
+    private static Terms readFreshness(CodedInputStream in) throws IOException {
         Optional<Instant> at = Optional.empty();
-        var times = new Duration[EntryWriter.LIFE + 1];
+        var times = new Duration[EntryWriter.RETENTION + 1];
         Arrays.fill(times, Duration.ZERO);
-        var flags = new boolean[EntryWriter.LIFE + 1];
+        var flags = new boolean[EntryWriter.RETENTION + 1];
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
             int number = WireFormat.getTagFieldNumber(tag);
             switch (number) {
-                case EntryWriter.AT -> at = Optional.of(nested(in, EntryReader::moment));
-                case EntryWriter.NO_CACHE, EntryWriter.MUST_REVALIDATE, EntryWriter.OPEN, EntryWriter.IMMUTABLE ->
+                case EntryWriter.RESPONSE_TIME -> at = Optional.of(readNested(in, EntryReader::readInstant));
+                case EntryWriter.NO_CACHE, EntryWriter.MUST_REVALIDATE, EntryWriter.EXPLICITLY_SHAREABLE,
+                        EntryWriter.IMMUTABLE ->
                     flags[number] = in.readBool();
                 case EntryWriter.INITIAL_AGE, EntryWriter.LIFETIME, EntryWriter.STALE_WHILE_REVALIDATE,
-                        EntryWriter.STALE_IF_ERROR, EntryWriter.STALE_IF_UNREACHABLE, EntryWriter.TOOK,
-                        EntryWriter.LIFE ->
-                    times[number] = nested(in, EntryReader::duration);
+                        EntryWriter.STALE_IF_ERROR, EntryWriter.STALE_IF_UNREACHABLE, EntryWriter.RESPONSE_DELAY,
+                        EntryWriter.RETENTION ->
+                    times[number] = readNested(in, EntryReader::readDuration);
                 default -> in.skipField(tag);
             }
         }
         return new Terms(at.orElseThrow(() -> new IllegalArgumentException("terms without a time")),
                 times[EntryWriter.INITIAL_AGE], times[EntryWriter.LIFETIME], flags[EntryWriter.NO_CACHE],
-                flags[EntryWriter.MUST_REVALIDATE], flags[EntryWriter.OPEN], flags[EntryWriter.IMMUTABLE],
+                flags[EntryWriter.MUST_REVALIDATE], flags[EntryWriter.EXPLICITLY_SHAREABLE],
+                flags[EntryWriter.IMMUTABLE],
                 times[EntryWriter.STALE_WHILE_REVALIDATE], times[EntryWriter.STALE_IF_ERROR],
-                times[EntryWriter.STALE_IF_UNREACHABLE], times[EntryWriter.TOOK], times[EntryWriter.LIFE]);
+                times[EntryWriter.STALE_IF_UNREACHABLE], times[EntryWriter.RESPONSE_DELAY],
+                times[EntryWriter.RETENTION]);
     }
 
-    private static Instant moment(CodedInputStream in) throws IOException {
-        Duration sinceEpoch = duration(in);
+    private static Instant readInstant(CodedInputStream in) throws IOException {
+        Duration sinceEpoch = readDuration(in);
         return Instant.ofEpochSecond(sinceEpoch.getSeconds(), sinceEpoch.getNano());
     }
 
-    private static Duration duration(CodedInputStream in) throws IOException {
+    private static Duration readDuration(CodedInputStream in) throws IOException {
         long seconds = 0;
         int nanos = 0;
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
@@ -170,14 +173,14 @@ final class EntryReader {
         T read(CodedInputStream in) throws IOException;
     }
 
-    private static <T> T nested(CodedInputStream in, Nested<T> message) throws IOException {
+    private static <T> T readNested(CodedInputStream in, Nested<T> message) throws IOException {
         int outer = in.pushLimit(in.readRawVarint32());
         T value = message.read(in);
         in.popLimit(outer);
         return value;
     }
 
-    private static String text(CodedInputStream in) throws IOException {
+    private static String readText(CodedInputStream in) throws IOException {
         byte[] bytes = in.readByteArray();
         if (bytes.length < EntryWriter.WIDE.length || bytes[0] != EntryWriter.WIDE[0]
                 || bytes[1] != EntryWriter.WIDE[1]) {

@@ -25,10 +25,10 @@ final class EntryWriter {
 
     // Kinds.
     static final int STORED = 1;
-    static final int VARIES = 2;
+    static final int VARY_MARKER = 2;
     static final int HIT_FOR_MISS = 3;
-    static final int FAILURE = 4;
-    static final int AILING = 5;
+    static final int FAILED_FILL = 4;
+    static final int STALE_ON_ERROR = 5;
 
     // Fields of an entry. Up to 15 a field's number takes one byte.
     static final int KIND = 1;
@@ -41,28 +41,28 @@ final class EntryWriter {
     static final int TERMS = 8;
     static final int TAG = 9;
     static final int EARLIER_VARY = 10;
-    static final int NAME = 11;
+    static final int VARY_NAME = 11;
     static final int REASON = 12;
     static final int FAILURE_STATUS = 13;
     static final int RETRY_AFTER = 14;
     static final int BODY = 15;
     static final int RETRY_AT = 16;
     static final int FAILURES = 17;
-    static final int ANSWERED = 18;
+    static final int ORIGIN_RESPONDED = 18;
 
     // Fields of the terms.
-    static final int AT = 1;
+    static final int RESPONSE_TIME = 1;
     static final int INITIAL_AGE = 2;
     static final int LIFETIME = 3;
     static final int NO_CACHE = 4;
     static final int MUST_REVALIDATE = 5;
-    static final int OPEN = 6;
+    static final int EXPLICITLY_SHAREABLE = 6;
     static final int IMMUTABLE = 7;
     static final int STALE_WHILE_REVALIDATE = 8;
     static final int STALE_IF_ERROR = 9;
     static final int STALE_IF_UNREACHABLE = 10;
-    static final int TOOK = 11;
-    static final int LIFE = 12;
+    static final int RESPONSE_DELAY = 11;
+    static final int RETENTION = 12;
 
     // Fields of a time, which is a duration or a moment since 1970.
     static final int SECONDS = 1;
@@ -79,7 +79,7 @@ final class EntryWriter {
     /** @param before bytes that stand before the entry, and are no part of it */
     byte[] write(byte[] before, Entry entry) {
         try {
-            Body body = message(entry);
+            Body body = writeMessage(entry);
             out.flush();
             int end = Math.addExact(before.length + 1 + bytes.size(), body.length());
             byte[] all = new byte[Math.addExact(end, CHECKSUM)];
@@ -95,114 +95,114 @@ final class EntryWriter {
     }
 
     /** Writes all but the body's bytes, which are to follow. */
-    private Body message(Entry entry) throws IOException {
-        text(KEY, entry.key());
+    private Body writeMessage(Entry entry) throws IOException {
+        writeText(KEY, entry.key());
         out.writeSInt64(POSITION, entry.position());
-        optional(TRACE, entry.trace());
+        writeTextUnlessEmpty(TRACE, entry.trace());
         return switch (entry) {
             case Stored stored -> {
                 out.writeUInt32(KIND, STORED);
-                yield stored(stored);
+                yield writeStoredResponse(stored);
             }
             case Ailing ailing -> {
-                out.writeUInt32(KIND, AILING);
-                time(RETRY_AT, ailing.until());
+                out.writeUInt32(KIND, STALE_ON_ERROR);
+                writeTime(RETRY_AT, ailing.until());
                 out.writeUInt32(FAILURES, ailing.failures());
-                text(REASON, ailing.reason());
+                writeText(REASON, ailing.reason());
                 out.writeUInt32(FAILURE_STATUS, ailing.status());
-                flag(ANSWERED, ailing.answered());
-                yield stored(ailing.stored());
+                writeFlag(ORIGIN_RESPONDED, ailing.answered());
+                yield writeStoredResponse(ailing.stored());
             }
             case Varies varies -> {
-                out.writeUInt32(KIND, VARIES);
-                texts(NAME, varies.names());
+                out.writeUInt32(KIND, VARY_MARKER);
+                writeTexts(VARY_NAME, varies.names());
                 yield Body.EMPTY;
             }
             case HitForMiss marker -> {
                 out.writeUInt32(KIND, HIT_FOR_MISS);
-                text(REASON, marker.reason());
+                writeText(REASON, marker.reason());
                 yield Body.EMPTY;
             }
             case Failure failure -> {
-                out.writeUInt32(KIND, FAILURE);
-                text(REASON, failure.reason());
+                out.writeUInt32(KIND, FAILED_FILL);
+                writeText(REASON, failure.reason());
                 out.writeUInt32(FAILURE_STATUS, failure.status());
                 if (failure.retryAfter().isPresent()) {
-                    time(RETRY_AFTER, failure.retryAfter().get());
+                    writeTime(RETRY_AFTER, failure.retryAfter().get());
                 }
-                yield failure.answer().isPresent() ? answer(failure.answer().get()) : Body.EMPTY;
+                yield failure.answer().isPresent() ? writeErrorResponse(failure.answer().get()) : Body.EMPTY;
             }
         };
     }
 
-    private Body stored(Stored stored) throws IOException {
-        response(stored.head(), stored.selecting());
-        terms(stored.terms());
-        texts(TAG, stored.tags());
-        texts(EARLIER_VARY, stored.earlierVary());
-        return body(stored.body());
+    private Body writeStoredResponse(Stored stored) throws IOException {
+        writeResponse(stored.head(), stored.selecting());
+        writeFreshness(stored.terms());
+        writeTexts(TAG, stored.tags());
+        writeTexts(EARLIER_VARY, stored.earlierVary());
+        return writeBodyLength(stored.body());
     }
 
-    private Body answer(Failure.Answer answer) throws IOException {
-        response(answer.head(), answer.selecting());
-        return body(answer.body());
+    private Body writeErrorResponse(Failure.Answer answer) throws IOException {
+        writeResponse(answer.head(), answer.selecting());
+        return writeBodyLength(answer.body());
     }
 
-    private void response(Head head, Fields selecting) throws IOException {
+    private void writeResponse(Head head, Fields selecting) throws IOException {
         out.writeUInt32(STATUS, head.status());
-        fields(HEADER, head.fields());
-        fields(SELECTING, selecting);
+        writeFields(HEADER, head.fields());
+        writeFields(SELECTING, selecting);
     }
 
     /** Name, value, name, value: each a text of its own. */
-    private void fields(int number, Fields fields) throws IOException {
+    private void writeFields(int number, Fields fields) throws IOException {
         for (Fields.Field field : fields) {
-            text(number, field.name());
-            text(number, field.value());
+            writeText(number, field.name());
+            writeText(number, field.value());
         }
     }
 
-    private void terms(Terms terms) throws IOException {
+    private void writeFreshness(Terms terms) throws IOException {
         var nested = new EntryWriter();
-        nested.time(AT, terms.at());
-        nested.time(INITIAL_AGE, terms.initialAge());
-        nested.time(LIFETIME, terms.lifetime());
-        nested.flag(NO_CACHE, terms.noCache());
-        nested.flag(MUST_REVALIDATE, terms.mustRevalidate());
-        nested.flag(OPEN, terms.open());
-        nested.flag(IMMUTABLE, terms.immutable());
-        nested.time(STALE_WHILE_REVALIDATE, terms.staleWhileRevalidate());
-        nested.time(STALE_IF_ERROR, terms.staleIfError());
-        nested.time(STALE_IF_UNREACHABLE, terms.staleIfUnreachable());
-        nested.time(TOOK, terms.took());
-        nested.time(LIFE, terms.life());
+        nested.writeTime(RESPONSE_TIME, terms.at());
+        nested.writeTime(INITIAL_AGE, terms.initialAge());
+        nested.writeTime(LIFETIME, terms.lifetime());
+        nested.writeFlag(NO_CACHE, terms.noCache());
+        nested.writeFlag(MUST_REVALIDATE, terms.mustRevalidate());
+        nested.writeFlag(EXPLICITLY_SHAREABLE, terms.open());
+        nested.writeFlag(IMMUTABLE, terms.immutable());
+        nested.writeTime(STALE_WHILE_REVALIDATE, terms.staleWhileRevalidate());
+        nested.writeTime(STALE_IF_ERROR, terms.staleIfError());
+        nested.writeTime(STALE_IF_UNREACHABLE, terms.staleIfUnreachable());
+        nested.writeTime(RESPONSE_DELAY, terms.took());
+        nested.writeTime(RETENTION, terms.life());
         nested.out.flush();
         out.writeByteArray(TERMS, nested.bytes.toByteArray());
     }
 
-    private Body body(Body body) throws IOException {
+    private Body writeBodyLength(Body body) throws IOException {
         out.writeTag(BODY, WireFormat.WIRETYPE_LENGTH_DELIMITED);
         out.writeUInt32NoTag(body.length());
         return body;
     }
 
-    private void texts(int number, List<String> texts) throws IOException {
+    private void writeTexts(int number, List<String> texts) throws IOException {
         for (String text : texts) {
-            text(number, text);
+            writeText(number, text);
         }
     }
 
-    private void optional(int number, String text) throws IOException {
+    private void writeTextUnlessEmpty(int number, String text) throws IOException {
         if (!text.isEmpty()) {
-            text(number, text);
+            writeText(number, text);
         }
     }
 
-    private void text(int number, String text) throws IOException {
-        out.writeByteArray(number, characters(text));
+    private void writeText(int number, String text) throws IOException {
+        out.writeByteArray(number, encodeText(text));
     }
 
-    private static byte[] characters(String text) {
+    private static byte[] encodeText(String text) {
         byte[] narrow = text.getBytes(StandardCharsets.ISO_8859_1);
         boolean marked = narrow.length >= WIDE.length && narrow[0] == WIDE[0] && narrow[1] == WIDE[1];
         if (!marked && text.chars().allMatch(c -> c <= 0xff)) {
@@ -219,18 +219,18 @@ final class EntryWriter {
         return wide;
     }
 
-    private void time(int number, Instant moment) throws IOException {
-        time(number, moment.getEpochSecond(), moment.getNano());
+    private void writeTime(int number, Instant moment) throws IOException {
+        writeTime(number, moment.getEpochSecond(), moment.getNano());
     }
 
     /** Zero is the default, and takes no room. */
-    private void time(int number, Duration duration) throws IOException {
+    private void writeTime(int number, Duration duration) throws IOException {
         if (!duration.isZero() || number == RETRY_AFTER) {
-            time(number, duration.getSeconds(), duration.getNano());
+            writeTime(number, duration.getSeconds(), duration.getNano());
         }
     }
 
-    private void time(int number, long seconds, int nanos) throws IOException {
+    private void writeTime(int number, long seconds, int nanos) throws IOException {
         out.writeTag(number, WireFormat.WIRETYPE_LENGTH_DELIMITED);
         int size = CodedOutputStream.computeSInt64Size(SECONDS, seconds)
                 + (nanos == 0 ? 0 : CodedOutputStream.computeUInt32Size(NANOS, nanos));
@@ -241,7 +241,7 @@ final class EntryWriter {
         }
     }
 
-    private void flag(int number, boolean flag) throws IOException {
+    private void writeFlag(int number, boolean flag) throws IOException {
         if (flag) {
             out.writeBool(number, true);
         }

@@ -226,7 +226,7 @@ final class PurgeLog {
             String requester, long mine, Duration keep, int elements) {
         var arguments = new ArrayList<byte[]>(List.of(bytes(mine), bytes(TimeUnit.NANOSECONDS.toMicros(keep.toNanos())),
                 bytes(elements), bytes(keys.purgeChannel()), bytes(requester)));
-        purge.names.forEach(name -> add(arguments, name.soft ? SOFT : HARD, name.text));
+        purge.names.forEach(name -> add(arguments, name.soft() ? SOFT : HARD, name.text()));
         purge.told.forEach(told -> add(arguments, TOLD, told));
         if (!purge.by.isEmpty()) {
             add(arguments, BY, purge.by);

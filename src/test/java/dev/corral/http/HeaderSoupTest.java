@@ -202,7 +202,7 @@ class HeaderSoupTest {
     private static byte[] sealed(byte[] bytes) {
         byte kind = (byte) (1 + Math.floorMod(bytes.length, 5));
         byte[] start = {EntryWriter.VERSION, EntryWriter.KEY << 3 | 2, 1, 'k', EntryWriter.KIND << 3, kind,
-                EntryWriter.STATUS << 3, 42, EntryWriter.TERMS << 3 | 2, 2, EntryWriter.AT << 3 | 2, 0};
+                EntryWriter.STATUS << 3, 42, EntryWriter.TERMS << 3 | 2, 2, EntryWriter.RESPONSE_TIME << 3 | 2, 0};
         var buffer = ByteBuffer.allocate(start.length + bytes.length + 4).put(start).put(bytes);
         var checksum = new CRC32C();
         checksum.update(buffer.array(), 0, buffer.position());
