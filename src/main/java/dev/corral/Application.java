@@ -13,7 +13,7 @@ import reactor.netty.ReactorNetty;
 
 /**
  * Starts one replica of Corral. What is excluded would put Spring Security before the clients' port too: it stands before the
- * management port only ({@link ManagementSecurity}).
+ * management port only ({@code ManagementSecurityConfiguration}).
  */
 @SpringBootConfiguration
 @EnableAutoConfiguration(exclude = {ReactiveSecurityAutoConfiguration.class,

@@ -38,7 +38,7 @@ public interface Purges {
      */
     Verdict verdict(List<String> names, long position);
 
-    /** Purges; see {@link Purge}. Errors with {@link TierUnavailable} when it cannot be written, and then nothing is promised. */
+    /** Purges; see {@link Purge}. Errors with {@code TierUnavailableException} when it cannot be written, and then nothing is promised. */
     Mono<Purged> purge(Purge purge);
 
     /** {@link #purge} of these names, hard, by this replica's own decision. */
