@@ -1,4 +1,4 @@
-/** The front door: {@code main()}, the settings and the only wiring. Sees every room; no room sees it. */
+/** The application. See docs/ARCHITECTURE.md for the packages and who may know whom. */
 @NullMarked
 package dev.corral;
 

@@ -1,18 +1,18 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Filled.Fail;
-import dev.corral.coalesce.Filled.Share;
-import dev.corral.coalesce.Filled.Withhold;
-import dev.corral.coalesce.Flights.Landing;
-import dev.corral.coalesce.Outcome.Role;
-import dev.corral.coalesce.SharedTier.Attempt;
-import dev.corral.coalesce.SharedTier.Ground;
-import dev.corral.coalesce.SharedTier.Latch;
+import dev.corral.coalesce.FillResult.FillFailed;
+import dev.corral.coalesce.FillResult.NotShareable;
+import dev.corral.coalesce.FillResult.Shared;
+import dev.corral.coalesce.FlightResult.Source;
+import dev.corral.coalesce.Flights.FlightCompletion;
+import dev.corral.coalesce.SharedTier.FillNotification;
+import dev.corral.coalesce.SharedTier.FillSubscription;
+import dev.corral.coalesce.SharedTier.FollowResult;
+import dev.corral.coalesce.SharedTier.LeaderSnapshot;
 import dev.corral.coalesce.SharedTier.Lease;
-import dev.corral.coalesce.SharedTier.Published;
-import dev.corral.coalesce.SharedTier.Ring;
-import dev.corral.coalesce.SharedTier.Seen;
-import dev.corral.coalesce.SharedTier.Sight;
+import dev.corral.coalesce.SharedTier.LeaseAttempt;
+import dev.corral.coalesce.SharedTier.PublishResult;
+import dev.corral.coalesce.SharedTier.Versioned;
 import dev.corral.coalesce.SharedTier.Write;
 import java.io.Serial;
 import java.time.Duration;
@@ -76,37 +76,37 @@ public final class Coalescer<K, V> {
      * How long those who wait here may wait for the write as well, to be told truthfully whether the value is stored: a round trip,
      * and one lost packet.
      */
-    private static final Duration STORED_WAIT = Duration.ofMillis(250);
+    private static final Duration MAX_STORE_WAIT = Duration.ofMillis(250);
 
     /** The pause before a lock is tried again that has just been said to be free and was not; doubled each time. */
-    private static final Duration FIRST_PAUSE = Duration.ofMillis(25);
+    private static final Duration INITIAL_RETRY_DELAY = Duration.ofMillis(25);
 
     /** Renewals of one lease on their way at a time: each is sent whether or not the one before has a reply. */
-    private static final int RENEWALS = 16;
+    private static final int MAX_CONCURRENT_RENEWALS = 16;
 
     /** So often in a row may a lock be refused by one side of the tier and unknown to the other: by then it is no coincidence. */
-    private static final int CONTRADICTIONS = 5;
+    private static final int MAX_LOCK_CONTRADICTIONS = 5;
 
     /** The patience of a flight is at its end while a step of the tier is still awaited. */
-    private static final class OutOfPatience extends RuntimeException {
+    private static final class MaxWaitExceededException extends RuntimeException {
 
         @Serial
         private static final long serialVersionUID = 1;
 
-        OutOfPatience() {
+        MaxWaitExceededException() {
             super("the flight's patience is at its end", null, false, false);
         }
     }
 
     private final SharedTier<K, V> tier;
     private final Flights<K, V> flights;
-    private final Timing timing;
+    private final CoalescerLimits limits;
     private final LongSupplier purgePosition;
     private final Scheduler scheduler;
-    private final Scheduler renewals;
+    private final Scheduler renewalScheduler;
     private final RandomGenerator random;
-    private final Events events;
-    private final Set<Course> courses = ConcurrentHashMap.newKeySet();
+    private final CoalescerListener listener;
+    private final Set<FlightProtocol> activeProtocols = ConcurrentHashMap.newKeySet();
 
     /**
      * @param purgePosition the last purge position this replica knows of, for fills while the tier is away; one too old is safe
@@ -114,75 +114,75 @@ public final class Coalescer<K, V> {
      * @param renewals      where the renewals of leases are timed: a thread that nothing else keeps busy, or a busy process loses them
      * @param random        spreads the polls of the replicas
      */
-    public Coalescer(SharedTier<K, V> tier, Timing timing, LongSupplier purgePosition, Scheduler scheduler,
-            Scheduler renewals, RandomGenerator random, Events events) {
+    public Coalescer(SharedTier<K, V> tier, CoalescerLimits timing, LongSupplier purgePosition, Scheduler scheduler,
+            Scheduler renewals, RandomGenerator random, CoalescerListener events) {
         this.tier = tier;
         this.flights = new Flights<>(timing, events);
-        this.timing = timing;
+        this.limits = timing;
         this.purgePosition = purgePosition;
         this.scheduler = scheduler;
-        this.renewals = renewals;
+        this.renewalScheduler = renewals;
         this.random = random;
-        this.events = events;
+        this.listener = events;
     }
 
     /**
      * Boards the flight for the key, or opens it. Emits exactly one outcome. Cancelling leaves the flight in the air. Errors only
      * when a fill broke its contract.
      */
-    public Mono<Outcome<V>> join(Ask<K, V> ask) {
-        return flights.join(ask.key(), there -> ask.accepts(there, false), () -> new Course(ask).fly());
+    public Mono<FlightResult<V>> join(FillRequest<K, V> ask) {
+        return flights.join(ask.key(), there -> ask.isUsable(there, false), () -> new FlightProtocol(ask).run());
     }
 
     /**
      * Gives back every lease this process holds, so that others take over at once. For a process that ends: its flights still in
      * the air go on, fenced out.
      */
-    public Mono<Void> resign() {
-        return Flux.fromIterable(courses).flatMap(Course::giveUp).then();
+    public Mono<Void> releaseAllLeases() {
+        return Flux.fromIterable(activeProtocols).flatMap(FlightProtocol::releaseHeldLease).then();
     }
 
     /**
      * Gives up on the flight of the key in this process: whoever comes from now on, here or elsewhere, starts afresh. Those aboard
      * keep it to its end, but what it fetches is no longer published. False when there is none.
      */
-    public Mono<Boolean> abandon(K key) {
-        return Flux.fromIterable(courses)
-                .filter(course -> course.ask.key().equals(key) && !course.abandoned)
+    public Mono<Boolean> abandonFlight(K key) {
+        return Flux.fromIterable(activeProtocols)
+                .filter(course -> course.request.key().equals(key) && !course.isAbandoned)
                 .doOnNext(course -> {
-                    course.abandoned = true;
+                    course.isAbandoned = true;
                     flights.forget(key);
                 })
-                .concatMap(course -> course.giveUp().thenReturn(true))
+                .concatMap(course -> course.releaseHeldLease().thenReturn(true))
                 .any(given -> given);
     }
 
     /** The flights in the air in this process, save those given up, those with the most waiters first. */
-    public List<InFlight<K>> flights() {
+    public List<FlightInfo<K>> flights() {
         long now = scheduler.now(TimeUnit.NANOSECONDS);
-        return courses.stream()
-                .filter(course -> !course.abandoned)
-                .map(course -> course.seen(now))
-                .sorted(Comparator.comparingInt(InFlight<K>::waiters).reversed())
+        return activeProtocols.stream()
+                .filter(course -> !course.isAbandoned)
+                .map(course -> course.info(now))
+                .sorted(Comparator.comparingInt(FlightInfo<K>::waiters).reversed())
                 .toList();
     }
 
     /** Spares the others the wait for the lease to lapse; that wait is the bound. */
-    private Mono<Void> giveBack(Lease<K> lease, Ring ring) {
-        return untilLapsed(tier.release(lease, ring));
+    private Mono<Void> releaseLease(Lease<K> lease, FillNotification ring) {
+        return withinLeaseTtl(tier.release(lease, ring));
     }
 
     /** A step that has no effect once the lease has lapsed. */
-    private Mono<Void> untilLapsed(Mono<Void> step) {
-        return step.timeout(timing.lease(), Mono.empty(), scheduler).onErrorComplete(TierUnavailable.class);
+    private Mono<Void> withinLeaseTtl(Mono<Void> step) {
+        return step.timeout(limits.leaseTtl(), Mono.empty(), scheduler).onErrorComplete(TierUnavailableException.class);
     }
 
     /** What is stored, without a flight; empty when the key is absent, or the tier unavailable or slower than {@code patience}. */
     public Mono<V> find(K key, Duration patience) {
         return tier.find(key)
-                .map(Seen::value)
+                .map(Versioned::value)
                 .timeout(patience, Mono.empty(), scheduler)
-                .onErrorComplete(TierUnavailable.class);
+                .onErrorComplete(TierUnavailableException.class);
     }
 
     /**
@@ -190,155 +190,157 @@ public final class Coalescer<K, V> {
      * somebody fills the key now. Emits whether it is stored now, within half a lease's time: the lease is not renewed, and is given
      * back before it lapses. Never errors for want of the tier.
      */
-    public Mono<Boolean> offer(K key, String version, List<Write<K, V>> writes) {
-        return tier.tryLead(key, timing.lease()).flatMap(attempt -> switch (attempt) {
-            case Attempt.Led<K>(Lease<K> lease) -> replace(lease, version, writes);
-            case Attempt.Lost<K> lost -> Mono.just(false);
+    public Mono<Boolean> tryPublish(K key, String version, List<Write<K, V>> writes) {
+        return tier.tryLead(key, limits.leaseTtl()).flatMap(attempt -> switch (attempt) {
+            case LeaseAttempt.Acquired<K>(Lease<K> lease) -> replaceVersion(lease, version, writes);
+            case LeaseAttempt.HeldByOther<K> lost -> Mono.just(false);
         })
-                .timeout(timing.lease().dividedBy(2), Mono.just(false), scheduler)
-                .onErrorReturn(TierUnavailable.class, false);
+                .timeout(limits.leaseTtl().dividedBy(2), Mono.just(false), scheduler)
+                .onErrorReturn(TierUnavailableException.class, false);
     }
 
     /** Given up on its way, it gives the lease back, so that nobody waits for it to lapse. */
-    private Mono<Boolean> replace(Lease<K> lease, String version, List<Write<K, V>> writes) {
-        Mono<Void> giveBack = giveBack(lease, Ring.LANDED);
+    private Mono<Boolean> replaceVersion(Lease<K> lease, String version, List<Write<K, V>> writes) {
+        Mono<Void> giveBack = releaseLease(lease, FillNotification.STATE_CHANGED);
         return Mono.usingWhen(Mono.just(lease),
-                held -> tier.stand(held)
-                        .flatMap(ground -> ground.seen().map(Seen::version).orElse(version).equals(version)
+                held -> tier.snapshot(held)
+                        .flatMap(ground -> ground.current().map(Versioned::version).orElse(version).equals(version)
                                 ? tier.publish(held, ground.version(), writes)
-                                        .doOnNext(this::tell)
-                                        .map(Published.STORED::equals)
+                                        .doOnNext(this::reportPublishResult)
+                                        .map(PublishResult.STORED::equals)
                                 : giveBack.thenReturn(false)),
                 done -> Mono.empty(),
                 (failed, error) -> giveBack,
                 cancelled -> giveBack);
     }
 
-    private void tell(Published published) {
+    private void reportPublishResult(PublishResult published) {
         switch (published) {
-            case STORED -> events.filled();
-            case FENCED -> events.fenced();
-            case FULL -> events.released(Events.Reason.FULL);
+            case STORED -> listener.onFilled();
+            case FENCED -> listener.onFenced();
+            case OUT_OF_MEMORY -> listener.onReleased(CoalescerListener.ReleaseReason.OUT_OF_MEMORY);
         }
     }
 
-    private long now() {
+    private long nanoTime() {
         return scheduler.now(TimeUnit.NANOSECONDS);
     }
 
     /** Whether a flight for the key is in the air in this process. */
-    public boolean flies(K key) {
-        return flights.flies(key);
+    public boolean isInFlight(K key) {
+        return flights.isInFlight(key);
     }
 
     /** Flights in the air in this process. */
-    public int inFlight() {
-        return flights.size();
+    public int flightCount() {
+        return flights.flightCount();
     }
 
     /** Callers who wait in this process. */
-    public int waiting() {
-        return flights.aboard();
+    public int waiterCount() {
+        return flights.waiterCount();
     }
 
     /** One flight from look to landing. Its steps run one after the other, so its state needs no guard. */
-    private final class Course {
+    private final class FlightProtocol {
 
-        private final Ask<K, V> ask;
+        private final FillRequest<K, V> request;
         /** The key of this flight: what is asked for may be another key later. */
-        private final K opened;
-        private final long start = scheduler.now(TimeUnit.NANOSECONDS);
-        private Optional<Seen<V>> seen = Optional.empty();
-        private Optional<String> stoodOn = Optional.empty();
+        private final K flightKey;
+        private final long startNanos = scheduler.now(TimeUnit.NANOSECONDS);
+        private Optional<Versioned<V>> knownValue = Optional.empty();
+        private Optional<String> snapshotVersion = Optional.empty();
         /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
-        private boolean looked;
+        private boolean hasReadTier;
         /** How often in a row the lock was refused and then said to be free. */
-        private int contradictions;
-        private final Disposable.Swap renewing = Disposables.swap();
+        private int lockContradictions;
+        private final Disposable.Swap renewal = Disposables.swap();
         // Read by operators too.
-        private volatile Optional<Lease<K>> held = Optional.empty();
-        private volatile boolean follows;
+        private volatile Optional<Lease<K>> heldLease = Optional.empty();
+        private volatile boolean isFollowing;
         // It flies on for those aboard; the key may have another by now.
-        private volatile boolean abandoned;
+        private volatile boolean isAbandoned;
 
-        Course(Ask<K, V> ask) {
-            this.opened = ask.key();
-            this.ask = ask;
+        FlightProtocol(FillRequest<K, V> ask) {
+            this.flightKey = ask.key();
+            this.request = ask;
         }
 
-        Mono<Landing<V>> fly() {
-            courses.add(this);
-            return look()
-                    .doOnError(broken -> ended())
-                    .map(landing -> new Landing<>(landing.outcome(), landing.after().doFinally(end -> ended())));
+        Mono<FlightCompletion<V>> run() {
+            activeProtocols.add(this);
+            return lookup()
+                    .doOnError(broken -> finish())
+                    .map(landing -> new FlightCompletion<>(landing.result(),
+                            landing.pendingWrite().doFinally(end -> finish())));
         }
 
-        private void ended() {
-            renewing.dispose();
-            courses.remove(this);
-            ask.ended(opened);
+        private void finish() {
+            renewal.dispose();
+            activeProtocols.remove(this);
+            request.onFlightEnd(flightKey);
         }
 
-        InFlight<K> seen(long now) {
-            var role = held.isPresent()
-                    ? InFlight.Role.LEADER
-                    : follows ? InFlight.Role.FOLLOWER : InFlight.Role.LOOKING;
-            return new InFlight<>(ask.key(), ask.name(), role, Duration.ofNanos(now - start),
-                    flights.aboard(ask.key()));
+        FlightInfo<K> info(long now) {
+            var role = heldLease.isPresent()
+                    ? FlightInfo.FlightRole.LEADER
+                    : isFollowing ? FlightInfo.FlightRole.FOLLOWER : FlightInfo.FlightRole.LOOKING;
+            return new FlightInfo<>(request.key(), request.displayName(), role, Duration.ofNanos(now - startNanos),
+                    flights.waiterCount(request.key()));
         }
 
-        Mono<Void> giveUp() {
-            return held.map(lease -> giveBack(lease, Ring.LANDED)).orElse(Mono.empty());
+        Mono<Void> releaseHeldLease() {
+            return heldLease.map(lease -> releaseLease(lease, FillNotification.STATE_CHANGED)).orElse(Mono.empty());
         }
 
-        private Mono<Landing<V>> look() {
-            return patiently(tier.find(ask.key()).map(Optional::of).defaultIfEmpty(Optional.empty()))
-                    .flatMap(this::landOrLead)
+        private Mono<FlightCompletion<V>> lookup() {
+            return withinMaxWait(tier.find(request.key()).map(Optional::of).defaultIfEmpty(Optional.empty()))
+                    .flatMap(this::completeOrLead)
                     // The one place where a missing tier shows: this process goes on by itself.
-                    .onErrorResume(TierUnavailable.class, away -> degraded())
-                    .onErrorResume(OutOfPatience.class, late -> impatient());
+                    .onErrorResume(TierUnavailableException.class, away -> onTierUnavailable())
+                    .onErrorResume(MaxWaitExceededException.class, late -> onMaxWaitExceeded());
         }
 
         /** A step of the tier within the flight's patience. */
-        private <T> Mono<T> patiently(Mono<T> step) {
-            Duration left = patienceLeft();
+        private <T> Mono<T> withinMaxWait(Mono<T> step) {
+            Duration left = remainingWait();
             return left.isPositive()
-                    ? step.timeout(left, Mono.error(OutOfPatience::new), scheduler)
-                    : Mono.error(new OutOfPatience());
+                    ? step.timeout(left, Mono.error(MaxWaitExceededException::new), scheduler)
+                    : Mono.error(new MaxWaitExceededException());
         }
 
-        private Mono<Landing<V>> landOrLead(Optional<Seen<V>> found) {
-            seen = found;
-            looked = found.isEmpty() || !found.get().remembered();
-            if (found.isPresent() && ask.accepts(found.get().value(), false)) {
-                return Mono.just(landed(found.get(), Role.LOOKED));
+        private Mono<FlightCompletion<V>> completeOrLead(Optional<Versioned<V>> found) {
+            knownValue = found;
+            hasReadTier = found.isEmpty() || !found.get().isFromMemory();
+            if (found.isPresent() && request.isUsable(found.get().value(), false)) {
+                return Mono.just(completed(found.get(), Source.FOUND));
             }
-            return lead();
+            return tryLead();
         }
 
-        private Mono<Landing<V>> lead() {
+        private Mono<FlightCompletion<V>> tryLead() {
             return Mono.defer(() -> {
-                long asked = now();
-                return patiently(tier.tryLead(ask.key(), timing.lease())).flatMap(attempt -> switch (attempt) {
-                    case Attempt.Led<K>(Lease<K> lease) -> asLeader(lease, asked);
-                    case Attempt.Lost<K>(long since) -> follow(since);
-                });
+                long asked = nanoTime();
+                return withinMaxWait(tier.tryLead(request.key(), limits.leaseTtl()))
+                        .flatMap(attempt -> switch (attempt) {
+                            case LeaseAttempt.Acquired<K>(Lease<K> lease) -> proceedAsLeader(lease, asked);
+                            case LeaseAttempt.HeldByOther<K>(long since) -> follow(since);
+                        });
             });
         }
 
-        private Mono<Landing<V>> asLeader(Lease<K> lease, long asked) {
-            held = Optional.of(lease);
-            renewing.update(renew(lease, asked));
-            if (follows) {
-                events.tookOver();
+        private Mono<FlightCompletion<V>> proceedAsLeader(Lease<K> lease, long asked) {
+            heldLease = Optional.of(lease);
+            renewal.update(startRenewal(lease, asked));
+            if (isFollowing) {
+                listener.onTakeover();
                 endWait();
             }
-            return patiently(tier.stand(lease)).flatMap(ground -> ground.held()
-                    ? landOrFill(lease, ground)
-                    : contradicted(() -> {
-                        held = Optional.empty();
-                        renewing.update(Disposables.disposed());
-                        return giveBack(lease, Ring.LANDED).then(look());
+            return withinMaxWait(tier.snapshot(lease)).flatMap(ground -> ground.isLeaseHeld()
+                    ? completeOrFill(lease, ground)
+                    : retryAfterContradiction(() -> {
+                        heldLease = Optional.empty();
+                        renewal.update(Disposables.disposed());
+                        return releaseLease(lease, FillNotification.STATE_CHANGED).then(lookup());
                     }));
         }
 
@@ -346,36 +348,38 @@ public final class Coalescer<K, V> {
          * One side of the tier says that there is a lock, the other that there is none: it was given back or has lapsed in between,
          * or the two sides are not one. Never a wait for such a lock, nor a loop without a pause.
          */
-        private Mono<Landing<V>> contradicted(Supplier<Mono<Landing<V>>> again) {
-            contradictions++;
-            if (contradictions >= CONTRADICTIONS) {
-                return Mono.error(new TierUnavailable("the locks are not where the values are"));
+        private Mono<FlightCompletion<V>> retryAfterContradiction(Supplier<Mono<FlightCompletion<V>>> again) {
+            lockContradictions++;
+            if (lockContradictions >= MAX_LOCK_CONTRADICTIONS) {
+                return Mono.error(new TierUnavailableException("the locks are not where the values are"));
             }
-            if (contradictions == 1) {
+            if (lockContradictions == 1) {
                 return Mono.defer(again);
             }
-            Duration pause = FIRST_PAUSE.multipliedBy(1L << (contradictions - 2));
-            return patiently(Mono.delay(pause.plusNanos((long) (pause.toNanos() * random.nextDouble())), scheduler))
+            Duration pause = INITIAL_RETRY_DELAY.multipliedBy(1L << (lockContradictions - 2));
+            return withinMaxWait(Mono.delay(pause.plusNanos((long) (pause.toNanos() * random.nextDouble())), scheduler))
                     .flatMap(over -> again.get());
         }
 
-        private Mono<Landing<V>> landOrFill(Lease<K> lease, Ground<V> ground) {
-            boolean changed = looked && ground.seen().isPresent()
-                    && !ground.seen().map(Seen::version).equals(seen.map(Seen::version));
-            seen = ground.seen();
-            stoodOn = ground.version();
-            if (seen.isPresent() && ask.accepts(seen.get().value(), changed)) {
-                Landing<V> landing = landed(seen.get(), changed ? Role.FOLLOWED : Role.LOOKED);
-                return Mono.just(new Landing<>(landing.outcome(), giveBack(lease, Ring.LANDED)));
+        private Mono<FlightCompletion<V>> completeOrFill(Lease<K> lease, LeaderSnapshot<V> ground) {
+            boolean changed = hasReadTier && ground.current().isPresent()
+                    && !ground.current().map(Versioned::version).equals(knownValue.map(Versioned::version));
+            knownValue = ground.current();
+            snapshotVersion = ground.version();
+            if (knownValue.isPresent() && request.isUsable(knownValue.get().value(), changed)) {
+                FlightCompletion<V> landing = completed(knownValue.get(), changed ? Source.FOLLOWER : Source.FOUND);
+                return Mono.just(
+                        new FlightCompletion<>(landing.result(), releaseLease(lease, FillNotification.STATE_CHANGED)));
             }
-            return fill(lease, ground.position());
+            return fill(lease, ground.purgePosition());
         }
 
-        private Mono<Landing<V>> fill(Lease<K> lease, long position) {
-            Mono<Filled<K, V>> fill = Mono.defer(() -> ask.fill(seen.map(Seen::value), position));
+        private Mono<FlightCompletion<V>> fill(Lease<K> lease, long position) {
+            Mono<FillResult<K, V>> fill = Mono.defer(() -> request.fill(knownValue.map(Versioned::value), position));
             return fill
-                    .onErrorResume(broken -> giveBack(lease, Ring.DISMISSED).then(Mono.error(broken)))
-                    .flatMap(filled -> settle(lease, filled));
+                    .onErrorResume(
+                            broken -> releaseLease(lease, FillNotification.NOT_SHAREABLE).then(Mono.error(broken)))
+                    .flatMap(filled -> applyFillResult(lease, filled));
         }
 
         /**
@@ -385,177 +389,188 @@ public final class Coalescer<K, V> {
          *
          * @param asked when the lease was asked for: it began no earlier
          */
-        private Disposable renew(Lease<K> lease, long asked) {
-            Duration third = timing.lease().dividedBy(3);
-            Duration first = third.minusNanos(now() - asked);
-            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, renewals)
+        private Disposable startRenewal(Lease<K> lease, long asked) {
+            Duration third = limits.leaseTtl().dividedBy(3);
+            Duration first = third.minusNanos(nanoTime() - asked);
+            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, renewalScheduler)
                     .onBackpressureDrop()
-                    .flatMap(tick -> tier.renew(lease, timing.lease()).onErrorReturn(TierUnavailable.class, true),
-                            RENEWALS)
+                    .flatMap(
+                            tick -> tier.renew(lease, limits.leaseTtl())
+                                    .onErrorReturn(TierUnavailableException.class, true),
+                            MAX_CONCURRENT_RENEWALS)
                     .takeWhile(stillHeld -> stillHeld)
-                    .subscribe(kept -> {}, cause -> events.failed("renewal of a lease", cause));
+                    .subscribe(kept -> {}, cause -> listener.onBackgroundError("renewal of a lease", cause));
         }
 
-        private Mono<Landing<V>> settle(Lease<K> lease, Filled<K, V> filled) {
+        private Mono<FlightCompletion<V>> applyFillResult(Lease<K> lease, FillResult<K, V> filled) {
             return switch (filled) {
-                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) ->
-                    share(lease, value, writes, lasting);
-                case Withhold<K, V>(List<Write<K, V>> writes) -> {
-                    events.released(Events.Reason.WITHHELD);
-                    yield Mono.just(new Landing<>(released(writes), writes.isEmpty()
-                            ? giveBack(lease, Ring.DISMISSED)
+                case Shared<K, V>(V value, List<Write<K, V>> writes, boolean lasting) ->
+                    publishShared(lease, value, writes, lasting);
+                case NotShareable<K, V>(List<Write<K, V>> writes) -> {
+                    listener.onReleased(CoalescerListener.ReleaseReason.NOT_SHAREABLE);
+                    yield Mono.just(new FlightCompletion<>(uncoalesced(writes), writes.isEmpty()
+                            ? releaseLease(lease, FillNotification.NOT_SHAREABLE)
                             : publish(lease, writes).then()));
                 }
                 // Told to the fleet first, so that a request that comes back at once starts afresh.
-                case Fail<K, V>(V failure) -> untilLapsed(tier.fail(lease, failure)).thenReturn(failed(failure));
+                case FillFailed<K, V>(V failure) ->
+                    withinLeaseTtl(tier.publishFailure(lease, failure)).thenReturn(failed(failure));
             };
         }
 
         /** What does not last is told when it is stored, or cannot be; the rest a moment earlier if the write is slow. */
-        private Mono<Landing<V>> share(Lease<K> lease, V value, List<Write<K, V>> writes, boolean lasting) {
+        private Mono<FlightCompletion<V>> publishShared(Lease<K> lease, V value, List<Write<K, V>> writes,
+                boolean lasting) {
             Mono<Boolean> write = publish(lease, writes).cache();
-            Mono<Boolean> known = lasting ? write.timeout(STORED_WAIT, Mono.just(false), scheduler) : write;
-            return known.map(stored -> new Landing<>(
-                    new Outcome.Landed<>(value, lease.holder(), Role.LED, stored), write.then()));
+            Mono<Boolean> known = lasting ? write.timeout(MAX_STORE_WAIT, Mono.just(false), scheduler) : write;
+            return known.map(stored -> new FlightCompletion<>(
+                    new FlightResult.Value<>(value, lease.holder(), Source.LEADER, stored), write.then()));
         }
 
         /** Emits whether the values are stored. */
         private Mono<Boolean> publish(Lease<K> lease, List<Write<K, V>> writes) {
-            return tier.publish(lease, stoodOn, writes)
-                    .doOnNext(Coalescer.this::tell)
-                    .map(Published.STORED::equals)
-                    .timeout(ask.patience(), Mono.defer(() -> {
+            return tier.publish(lease, snapshotVersion, writes)
+                    .doOnNext(Coalescer.this::reportPublishResult)
+                    .map(PublishResult.STORED::equals)
+                    .timeout(request.maxWait(), Mono.defer(() -> {
                         // Too large for the way to the tier. Kept here, or every request would try it again.
-                        writes.forEach(tier::keep);
-                        events.released(Events.Reason.FULL);
-                        return giveBack(lease, Ring.DISMISSED).thenReturn(false);
+                        writes.forEach(tier::keepLocally);
+                        listener.onReleased(CoalescerListener.ReleaseReason.OUT_OF_MEMORY);
+                        return releaseLease(lease, FillNotification.NOT_SHAREABLE).thenReturn(false);
                     }), scheduler)
-                    .onErrorResume(TierUnavailable.class, away -> {
+                    .onErrorResume(TierUnavailableException.class, away -> {
                         // Written or not, nobody here can tell: this process remembers it, the others will look.
-                        writes.forEach(tier::keep);
+                        writes.forEach(tier::keepLocally);
                         return Mono.just(true);
                     });
         }
 
-        private Mono<Landing<V>> follow(long since) {
-            follows = true;
+        private Mono<FlightCompletion<V>> follow(long since) {
+            isFollowing = true;
             // Listen, then look: a ring that comes before the answer to this look is kept by the latch.
-            return Mono.using(() -> tier.listen(ask.key()), latch -> sight(since, latch), Latch::close)
+            return Mono
+                    .using(() -> tier.subscribe(request.key()), latch -> nextStep(since, latch),
+                            FillSubscription::close)
                     .flatMap(step -> step);
         }
 
         /** One look of a follower. Emits the step to take when the latch is closed, so that waits do not pile up. */
-        private Mono<Mono<Landing<V>>> sight(long since, Latch latch) {
-            return patiently(tier.follow(ask.key(), seen.map(Seen::version), since)).flatMap(sight -> {
-                boolean awaited = looked;
-                looked = true;
-                return switch (sight) {
-                    case Sight.Changed<V>(Seen<V> now) -> Mono.just(changed(now, awaited));
-                    case Sight.Failed<V>(V failure) -> Mono.just(Mono.just(endWait(failed(failure))));
-                    case Sight.Free<V> free -> Mono.just(contradicted(this::lead));
-                    case Sight.Waiting<V>(Duration left) -> {
-                        contradictions = 0;
-                        yield waitForRing(since, latch, left);
-                    }
-                };
-            });
+        private Mono<Mono<FlightCompletion<V>>> nextStep(long since, FillSubscription latch) {
+            return withinMaxWait(tier.follow(request.key(), knownValue.map(Versioned::version), since))
+                    .flatMap(sight -> {
+                        boolean awaited = hasReadTier;
+                        hasReadTier = true;
+                        return switch (sight) {
+                            case FollowResult.Changed<V>(Versioned<V> now) -> Mono.just(onChanged(now, awaited));
+                            case FollowResult.LeaderFailed<V>(V failure) ->
+                                Mono.just(Mono.just(endWait(failed(failure))));
+                            case FollowResult.Unlocked<V> free -> Mono.just(retryAfterContradiction(this::tryLead));
+                            case FollowResult.Locked<V>(Duration left) -> {
+                                lockContradictions = 0;
+                                yield awaitNotification(since, latch, left);
+                            }
+                        };
+                    });
         }
 
-        private Mono<Landing<V>> changed(Seen<V> now, boolean awaited) {
-            seen = Optional.of(now);
-            return ask.accepts(now.value(), awaited)
-                    ? Mono.just(endWait(landed(now, awaited ? Role.FOLLOWED : Role.LOOKED)))
-                    : Mono.defer(this::lead);
+        private Mono<FlightCompletion<V>> onChanged(Versioned<V> now, boolean awaited) {
+            knownValue = Optional.of(now);
+            return request.isUsable(now.value(), awaited)
+                    ? Mono.just(endWait(completed(now, awaited ? Source.FOLLOWER : Source.FOUND)))
+                    : Mono.defer(this::tryLead);
         }
 
-        private Mono<Mono<Landing<V>>> waitForRing(long since, Latch latch, Duration left) {
-            Mono<Landing<V>> again = Mono.defer(() -> follow(since));
-            return latch.rung()
+        private Mono<Mono<FlightCompletion<V>>> awaitNotification(long since, FillSubscription latch, Duration left) {
+            Mono<FlightCompletion<V>> again = Mono.defer(() -> follow(since));
+            return latch.notification()
                     .map(ring -> switch (ring) {
-                        case LANDED -> again;
-                        case DISMISSED -> Mono.defer(this::dismissed);
+                        case STATE_CHANGED -> again;
+                        case NOT_SHAREABLE -> Mono.defer(this::onNotShareableRemote);
                     })
-                    .timeout(nextLook(left), Mono.just(again), scheduler);
+                    .timeout(nextPollDelay(left), Mono.just(again), scheduler);
         }
 
         /** When to look again unrung: soon after the lease would lapse, at each poll, at the end of patience. */
-        private Duration nextLook(Duration left) {
-            Duration look = left.compareTo(timing.poll()) < 0 ? left : timing.poll();
-            Duration spread = look.plusNanos((long) (timing.jitter().toNanos() * random.nextDouble()));
-            Duration patience = patienceLeft();
+        private Duration nextPollDelay(Duration left) {
+            Duration look = left.compareTo(limits.pollInterval()) < 0 ? left : limits.pollInterval();
+            Duration spread = look.plusNanos((long) (limits.pollJitter().toNanos() * random.nextDouble()));
+            Duration patience = remainingWait();
             return spread.compareTo(patience) < 0
                     ? spread
                     : patience.isNegative() ? Duration.ZERO : patience.plusNanos(1);
         }
 
-        private Mono<Landing<V>> dismissed() {
-            events.released(Events.Reason.DISMISSED);
-            return Mono.just(endWait(Landing.of(new Outcome.Released<V>())));
+        private Mono<FlightCompletion<V>> onNotShareableRemote() {
+            listener.onReleased(CoalescerListener.ReleaseReason.NOT_SHAREABLE_REMOTE);
+            return Mono.just(endWait(FlightCompletion.of(new FlightResult.Uncoalesced<V>())));
         }
 
         /**
          * With the lease in hand it fills for all: the second look and the purge position were late, and an older position is safe.
          */
-        private Mono<Landing<V>> impatient() {
-            events.released(Events.Reason.IMPATIENT);
+        private Mono<FlightCompletion<V>> onMaxWaitExceeded() {
+            listener.onReleased(CoalescerListener.ReleaseReason.WAIT_TIMEOUT);
             endWait();
-            return held.map(lease -> fill(lease, purgePosition.getAsLong())).orElseGet(() -> alone(false));
+            return heldLease.map(lease -> fill(lease, purgePosition.getAsLong()))
+                    .orElseGet(() -> fillWithoutLease(false));
         }
 
-        private Mono<Landing<V>> degraded() {
-            events.degraded();
+        private Mono<FlightCompletion<V>> onTierUnavailable() {
+            listener.onDegraded();
             endWait();
-            return alone(true);
+            return fillWithoutLease(true);
         }
 
         /** Fills without a lease. Without one nothing is published; kept here only if nobody else could have published either. */
-        private Mono<Landing<V>> alone(boolean keep) {
+        private Mono<FlightCompletion<V>> fillWithoutLease(boolean keep) {
             // At once: nobody else is to wait for a flight that publishes nothing.
-            renewing.update(Disposables.disposed());
-            Mono<Void> after = giveUp().cache();
+            renewal.update(Disposables.disposed());
+            Mono<Void> after = releaseHeldLease().cache();
             // What goes wrong with it is told at the landing.
             after.subscribe(nothing -> {}, told -> {});
-            return ask.fill(seen.map(Seen::value), purgePosition.getAsLong()).map(filled -> switch (filled) {
-                case Share<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
-                    if (keep) {
-                        writes.forEach(tier::keep);
-                    }
-                    yield new Landing<>(new Outcome.Landed<>(value, "", Role.ALONE, keep), after);
-                }
-                case Withhold<K, V> withhold -> {
-                    events.released(Events.Reason.WITHHELD);
-                    yield new Landing<>(released(withhold.writes()), after);
-                }
-                case Fail<K, V>(V failure) -> new Landing<>(failed(failure).outcome(), after);
-            });
+            return request.fill(knownValue.map(Versioned::value), purgePosition.getAsLong())
+                    .map(filled -> switch (filled) {
+                        case Shared<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
+                            if (keep) {
+                                writes.forEach(tier::keepLocally);
+                            }
+                            yield new FlightCompletion<>(
+                                    new FlightResult.Value<>(value, "", Source.WITHOUT_LEASE, keep), after);
+                        }
+                        case NotShareable<K, V> withhold -> {
+                            listener.onReleased(CoalescerListener.ReleaseReason.NOT_SHAREABLE);
+                            yield new FlightCompletion<>(uncoalesced(withhold.writes()), after);
+                        }
+                        case FillFailed<K, V>(V failure) -> new FlightCompletion<>(failed(failure).result(), after);
+                    });
         }
 
-        private Outcome<V> released(List<Write<K, V>> writes) {
-            return new Outcome.Released<>(writes.stream().findFirst().map(Write::value));
+        private FlightResult<V> uncoalesced(List<Write<K, V>> writes) {
+            return new FlightResult.Uncoalesced<>(writes.stream().findFirst().map(Write::value));
         }
 
-        private Landing<V> landed(Seen<V> found, Role role) {
-            return Landing.of(new Outcome.Landed<>(found.value(), found.version(), role, true));
+        private FlightCompletion<V> completed(Versioned<V> found, Source role) {
+            return FlightCompletion.of(new FlightResult.Value<>(found.value(), found.version(), role, true));
         }
 
-        private Landing<V> failed(V failure) {
-            return Landing.of(new Outcome.Failed<>(failure, seen.map(Seen::value)));
+        private FlightCompletion<V> failed(V failure) {
+            return FlightCompletion.of(new FlightResult.FlightFailed<>(failure, knownValue.map(Versioned::value)));
         }
 
-        private Landing<V> endWait(Landing<V> landing) {
+        private FlightCompletion<V> endWait(FlightCompletion<V> landing) {
             endWait();
             return landing;
         }
 
         private void endWait() {
-            if (follows) {
-                follows = false;
-                events.waited(Duration.ofNanos(now() - start));
+            if (isFollowing) {
+                isFollowing = false;
+                listener.onFollowerWaitEnd(Duration.ofNanos(nanoTime() - startNanos));
             }
         }
 
-        private Duration patienceLeft() {
-            return ask.patience().minusNanos(now() - start);
+        private Duration remainingWait() {
+            return request.maxWait().minusNanos(nanoTime() - startNanos);
         }
     }
 }

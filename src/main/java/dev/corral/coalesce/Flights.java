@@ -21,24 +21,24 @@ final class Flights<K, V> {
     /**
      * The end of a flight.
      *
-     * @param after what is still to do (the write); the flight stays in the map until then, so that there is no moment in
+     * @param pendingWrite what is still to do (the write); the flight stays in the map until then, so that there is no moment in
      *              which the value is neither in flight nor stored. Bounds itself in time
      */
-    record Landing<V>(Outcome<V> outcome, Mono<Void> after) {
+    record FlightCompletion<V>(FlightResult<V> result, Mono<Void> pendingWrite) {
 
-        static <V> Landing<V> of(Outcome<V> outcome) {
-            return new Landing<>(outcome, Mono.empty());
+        static <V> FlightCompletion<V> of(FlightResult<V> outcome) {
+            return new FlightCompletion<>(outcome, Mono.empty());
         }
     }
 
-    private final ConcurrentMap<K, Flight> inAir = new ConcurrentHashMap<>();
-    private final AtomicInteger aboard = new AtomicInteger();
-    private final Timing timing;
-    private final Events events;
+    private final ConcurrentMap<K, Flight> inFlight = new ConcurrentHashMap<>();
+    private final AtomicInteger waiterCount = new AtomicInteger();
+    private final CoalescerLimits limits;
+    private final CoalescerListener listener;
 
-    Flights(Timing timing, Events events) {
-        this.timing = timing;
-        this.events = events;
+    Flights(CoalescerLimits timing, CoalescerListener events) {
+        this.limits = timing;
+        this.listener = events;
     }
 
     /**
@@ -47,106 +47,106 @@ final class Flights<K, V> {
      *
      * @param serves whether a value that is there already serves this caller
      */
-    Mono<Outcome<V>> join(K key, Predicate<V> serves, Supplier<Mono<Landing<V>>> course) {
+    Mono<FlightResult<V>> join(K key, Predicate<V> serves, Supplier<Mono<FlightCompletion<V>>> course) {
         return Mono.defer(() -> {
-            if (aboard.incrementAndGet() > timing.perReplica()) {
-                aboard.decrementAndGet();
-                return Mono.just(new Outcome.Crowded<>());
+            if (waiterCount.incrementAndGet() > limits.maxWaitersPerReplica()) {
+                waiterCount.decrementAndGet();
+                return Mono.just(new FlightResult.Rejected<>());
             }
-            return boardable(key, serves, course).board();
+            return joinableFlight(key, serves, course).subscribe();
         });
     }
 
-    private Flight boardable(K key, Predicate<V> serves, Supplier<Mono<Landing<V>>> course) {
-        Flight flight = inAir.computeIfAbsent(key, k -> new Flight(k, course));
-        while (!flight.takes(serves)) {
-            flight.leave();
-            flight = inAir.computeIfAbsent(key, k -> new Flight(k, course));
+    private Flight joinableFlight(K key, Predicate<V> serves, Supplier<Mono<FlightCompletion<V>>> course) {
+        Flight flight = inFlight.computeIfAbsent(key, k -> new Flight(k, course));
+        while (!flight.mayJoin(serves)) {
+            flight.remove();
+            flight = inFlight.computeIfAbsent(key, k -> new Flight(k, course));
         }
         return flight;
     }
 
     /** Whether a flight for the key is in the air here. */
-    boolean flies(K key) {
-        return inAir.containsKey(key);
+    boolean isInFlight(K key) {
+        return inFlight.containsKey(key);
     }
 
     /** Lets the next caller take off anew. Those aboard keep the old flight. */
     void forget(K key) {
-        inAir.remove(key);
+        inFlight.remove(key);
     }
 
     /** Those who wait for the key's flight; 0 when there is none. */
-    int aboard(K key) {
-        Flight flight = inAir.get(key);
+    int waiterCount(K key) {
+        Flight flight = inFlight.get(key);
         return flight == null ? 0 : flight.waiters.get();
     }
 
     /** Flights in the air. */
-    int size() {
-        return inAir.size();
+    int flightCount() {
+        return inFlight.size();
     }
 
     /** Those who wait, of all flights. */
-    int aboard() {
-        return aboard.get();
+    int waiterCount() {
+        return waiterCount.get();
     }
 
     private final class Flight {
 
         private final K key;
-        private final Mono<Outcome<V>> outcome;
+        private final Mono<FlightResult<V>> result;
         private final AtomicInteger waiters = new AtomicInteger();
-        private volatile Optional<Outcome<V>> landed = Optional.empty();
+        private volatile Optional<FlightResult<V>> completedResult = Optional.empty();
 
-        Flight(K key, Supplier<Mono<Landing<V>>> course) {
+        Flight(K key, Supplier<Mono<FlightCompletion<V>>> course) {
             this.key = key;
             // cache(), not share(): the last waiter's leaving must not cancel. An empty context: the first waiter's trace and
             // security must not become everybody's.
-            this.outcome = Mono.defer(course)
+            this.result = Mono.defer(course)
                     .switchIfEmpty(Mono.error(() -> new IllegalStateException("the course ended without an outcome")))
-                    .doOnNext(this::land)
-                    .doOnError(broken -> leave())
-                    .map(Landing::outcome)
+                    .doOnNext(this::complete)
+                    .doOnError(broken -> remove())
+                    .map(FlightCompletion::result)
                     .contextWrite(waiter -> Context.empty())
                     .cache();
         }
 
         /** In the air it takes everybody. A failure is for those who waited, and for nobody later. */
-        boolean takes(Predicate<V> serves) {
-            return landed.map(end -> switch (end) {
-                case Outcome.Landed<V> there -> serves.test(there.value());
-                case Outcome.Released<V> released -> true;
-                case Outcome.Failed<V> failed -> false;
-                case Outcome.Crowded<V> crowded -> false;
+        boolean mayJoin(Predicate<V> serves) {
+            return completedResult.map(end -> switch (end) {
+                case FlightResult.Value<V> there -> serves.test(there.value());
+                case FlightResult.Uncoalesced<V> released -> true;
+                case FlightResult.FlightFailed<V> failed -> false;
+                case FlightResult.Rejected<V> crowded -> false;
             }).orElse(true);
         }
 
-        Mono<Outcome<V>> board() {
-            if (waiters.incrementAndGet() > timing.perKey()) {
-                disembark();
-                return Mono.just(new Outcome.Crowded<>());
+        Mono<FlightResult<V>> subscribe() {
+            if (waiters.incrementAndGet() > limits.maxWaitersPerKey()) {
+                releaseWaiter();
+                return Mono.just(new FlightResult.Rejected<>());
             }
             // The seat is free before its holder is told (eager): coming back at once must not crowd him out.
-            return Mono.using(() -> this, flight -> outcome, Flight::disembark);
+            return Mono.using(() -> this, flight -> result, Flight::releaseWaiter);
         }
 
-        private void disembark() {
+        private void releaseWaiter() {
             waiters.decrementAndGet();
-            aboard.decrementAndGet();
+            waiterCount.decrementAndGet();
         }
 
         /** Starts what is still to do before anybody is told: other replicas wait for it. */
-        private void land(Landing<V> landing) {
-            landed = Optional.of(landing.outcome());
-            landing.after()
-                    .doFinally(end -> leave())
-                    .subscribe(nothing -> {}, cause -> events.failed("after landing", cause));
+        private void complete(FlightCompletion<V> landing) {
+            completedResult = Optional.of(landing.result());
+            landing.pendingWrite()
+                    .doFinally(end -> remove())
+                    .subscribe(nothing -> {}, cause -> listener.onBackgroundError("after landing", cause));
         }
 
         /** Removes this flight, not the key: {@link #forget}, or one whom this flight does not serve, may have let another off. */
-        private void leave() {
-            inAir.remove(key, this);
+        private void remove() {
+            inFlight.remove(key, this);
         }
     }
 }

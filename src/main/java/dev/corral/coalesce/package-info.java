@@ -1,6 +1,6 @@
 /**
- * Who fills and who waits: at most one fetch in flight per key in the whole fleet. Generic in key and value: never sees a
- * header. Knows the JDK and Reactor, and no other room.
+ * Request coalescing: at most one fetch in flight per key in the whole fleet. Generic in key and value: never sees a header field.
+ * Knows the JDK and Reactor.
  */
 @NullMarked
 package dev.corral.coalesce;

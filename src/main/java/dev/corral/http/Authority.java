@@ -10,17 +10,17 @@ import java.util.regex.Pattern;
  */
 public final class Authority {
 
-    private static final Pattern VALID = Pattern
+    private static final Pattern VALID_PATTERN = Pattern
             .compile("(\\[[0-9A-Fa-f:.]+]|[A-Za-z0-9._~-]+)(?::([0-9]{1,5}))?");
 
-    private static final int LAST_PORT = 65_535;
+    private static final int MAX_PORT = 65_535;
 
     private Authority() {}
 
     /** Whether that is a host, with or without a port. */
     public static boolean isValid(String authority) {
-        var parts = VALID.matcher(authority);
-        return parts.matches() && (parts.group(2) == null || Integer.parseInt(parts.group(2), 10) <= LAST_PORT);
+        var parts = VALID_PATTERN.matcher(authority);
+        return parts.matches() && (parts.group(2) == null || Integer.parseInt(parts.group(2), 10) <= MAX_PORT);
     }
 
     /**
@@ -29,7 +29,7 @@ public final class Authority {
      *
      * @param scheme in lower case
      */
-    public static String normal(String scheme, String authority) {
+    public static String normalize(String scheme, String authority) {
         String low = authority.toLowerCase(Locale.ROOT);
         String known = scheme.equals("https") ? ":443" : ":80";
         if (low.endsWith(known)) {

@@ -24,7 +24,7 @@ import org.greenbytes.http.sfv.Parser;
  *
  * @param isPrivate {@code private}, also when limited to some fields
  * @param isPublic {@code public}
- * @param maxStale absent: none accepted; without a value: {@link #FOREVER}
+ * @param maxStale absent: none accepted; without a value: {@link #MAX_DELTA_SECONDS}
  */
 public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, boolean isPublic,
         boolean mustRevalidate, boolean proxyRevalidate, boolean mustUnderstand, boolean immutable,
@@ -33,51 +33,52 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
         Optional<Duration> maxStale) {
 
     /** The most a delta-seconds can say: 2^31 seconds (RFC 9111 section 1.2.2). */
-    public static final Duration FOREVER = Duration.ofSeconds(1L << 31);
+    public static final Duration MAX_DELTA_SECONDS = Duration.ofSeconds(1L << 31);
 
     /** What is heard even where the grammar is broken; the lifetimes are then none. */
-    private static final Set<String> FORBIDDING = Set.of("no-store", "no-cache", "private", "must-revalidate",
+    private static final Set<String> RESTRICTIVE_DIRECTIVES = Set.of("no-store", "no-cache", "private",
+            "must-revalidate",
             "proxy-revalidate", "max-age", "s-maxage", "stale-while-revalidate", "stale-if-error");
 
     /** No directive. */
-    public static final CacheControl NONE = new Reading().directives();
+    public static final CacheControl NONE = new DirectiveCollector().toCacheControl();
 
     /** The directives of a message's {@code Cache-Control} lines. Never throws. */
-    public static CacheControl of(Fields fields) {
-        return fields.has("Cache-Control") ? parse(fields.all("Cache-Control")) : NONE;
+    public static CacheControl of(HeaderFields fields) {
+        return fields.has("Cache-Control") ? parse(fields.values("Cache-Control")) : NONE;
     }
 
     /** The directives of these field lines, in their order. Never throws. */
     public static CacheControl parse(List<String> lines) {
-        var reading = new Reading();
+        var reading = new DirectiveCollector();
         for (String line : lines) {
-            reading.read(line);
+            reading.addLine(line);
         }
-        return reading.directives();
+        return reading.toCacheControl();
     }
 
     /**
      * The directives of a targeted field (RFC 9213 section 2.1), a structured dictionary. Empty when the field is absent,
      * empty or not well formed: then it counts as not there.
      */
-    public static Optional<CacheControl> targeted(List<String> lines) {
+    public static Optional<CacheControl> parseTargeted(List<String> lines) {
         try {
             Dictionary dictionary = new Parser(lines).parseDictionary();
             if (dictionary.get().isEmpty()) {
                 return Optional.empty();
             }
-            var reading = new Reading();
+            var reading = new DirectiveCollector();
             for (Map.Entry<String, ListElement<?>> member : dictionary.get().entrySet()) {
-                reading.take(member.getKey(), member.getValue());
+                reading.addStructured(member.getKey(), member.getValue());
             }
-            return Optional.of(reading.directives());
+            return Optional.of(reading.toCacheControl());
         } catch (ParseException malformed) {
             return Optional.empty();
         }
     }
 
-    /** A non-negative whole number of seconds, saturated at {@link #FOREVER}; empty when it is none (section 1.2.2). */
-    static Optional<Duration> deltaSeconds(String text) {
+    /** A non-negative whole number of seconds, saturated at {@link #MAX_DELTA_SECONDS}; empty when it is none (section 1.2.2). */
+    public static Optional<Duration> parseDeltaSeconds(String text) {
         if (text.isEmpty()) {
             return Optional.empty();
         }
@@ -87,13 +88,13 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
             if (digit < 0 || digit > 9) {
                 return Optional.empty();
             }
-            seconds = Math.min(seconds * 10 + digit, FOREVER.toSeconds());
+            seconds = Math.min(seconds * 10 + digit, MAX_DELTA_SECONDS.toSeconds());
         }
         return Optional.of(Duration.ofSeconds(seconds));
     }
 
     /** The directives seen so far. */
-    private static final class Reading {
+    private static final class DirectiveCollector {
         private boolean noStore;
         private boolean noCache;
         private boolean isPrivate;
@@ -110,36 +111,36 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
         private Optional<Duration> minFresh = Optional.empty();
         private Optional<Duration> maxStale = Optional.empty();
 
-        CacheControl directives() {
+        CacheControl toCacheControl() {
             return new CacheControl(noStore, noCache, isPrivate, isPublic, mustRevalidate, proxyRevalidate,
                     mustUnderstand, immutable, onlyIfCached, maxAge, sharedMaxAge, staleWhileRevalidate, staleIfError,
                     minFresh, maxStale);
         }
 
-        void read(String line) {
-            for (Iterator<Element> elements = new Elements(line); elements.hasNext();) {
-                Element element = elements.next();
+        void addLine(String line) {
+            for (Iterator<Directive> elements = new DirectiveParser(line); elements.hasNext();) {
+                Directive element = elements.next();
                 String name = element.name().toLowerCase(Locale.ROOT);
-                if (!element.broken() || FORBIDDING.contains(name)) {
-                    take(name, element.value(), element.value().flatMap(CacheControl::deltaSeconds));
+                if (!element.malformed() || RESTRICTIVE_DIRECTIVES.contains(name)) {
+                    add(name, element.value(), element.value().flatMap(CacheControl::parseDeltaSeconds));
                 }
             }
         }
 
-        void take(String name, ListElement<?> value) {
+        void addStructured(String name, ListElement<?> value) {
             if (value instanceof BooleanItem flag) {
                 if (flag.get()) {
-                    take(name, Optional.empty(), Optional.empty());
+                    add(name, Optional.empty(), Optional.empty());
                 }
             } else if (value instanceof IntegerItem number && number.getAsLong() >= 0) {
-                long seconds = Math.min(number.getAsLong(), FOREVER.toSeconds());
-                take(name, Optional.of(""), Optional.of(Duration.ofSeconds(seconds)));
+                long seconds = Math.min(number.getAsLong(), MAX_DELTA_SECONDS.toSeconds());
+                add(name, Optional.of(""), Optional.of(Duration.ofSeconds(seconds)));
             } else {
-                take(name, Optional.of(""), Optional.empty());
+                add(name, Optional.of(""), Optional.empty());
             }
         }
 
-        private void take(String name, Optional<String> value, Optional<Duration> seconds) {
+        private void add(String name, Optional<String> value, Optional<Duration> seconds) {
             switch (name) {
                 case "no-store" -> noStore = true;
                 case "no-cache" -> noCache = true;
@@ -150,27 +151,30 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
                 case "must-understand" -> mustUnderstand = true;
                 case "immutable" -> immutable = true;
                 case "only-if-cached" -> onlyIfCached = true;
-                case "max-age" -> maxAge = least(maxAge, seconds.or(() -> Optional.of(Duration.ZERO)));
-                case "s-maxage" -> sharedMaxAge = least(sharedMaxAge, seconds.or(() -> Optional.of(Duration.ZERO)));
+                case "max-age" -> maxAge = minPresent(maxAge, seconds.or(() -> Optional.of(Duration.ZERO)));
+                case "s-maxage" ->
+                    sharedMaxAge = minPresent(sharedMaxAge, seconds.or(() -> Optional.of(Duration.ZERO)));
                 case "stale-while-revalidate" ->
-                    staleWhileRevalidate = least(staleWhileRevalidate, seconds.or(() -> Optional.of(Duration.ZERO)));
+                    staleWhileRevalidate = minPresent(staleWhileRevalidate,
+                            seconds.or(() -> Optional.of(Duration.ZERO)));
                 case "stale-if-error" ->
-                    staleIfError = least(staleIfError, seconds.or(() -> Optional.of(Duration.ZERO)));
-                case "min-fresh" -> minFresh = greatest(minFresh, seconds);
-                case "max-stale" -> maxStale = least(maxStale, value.isEmpty() ? Optional.of(FOREVER) : seconds);
+                    staleIfError = minPresent(staleIfError, seconds.or(() -> Optional.of(Duration.ZERO)));
+                case "min-fresh" -> minFresh = maxPresent(minFresh, seconds);
+                case "max-stale" ->
+                    maxStale = minPresent(maxStale, value.isEmpty() ? Optional.of(MAX_DELTA_SECONDS) : seconds);
                 default -> {
                     // An unknown directive says nothing to us (section 5.2.3).
                 }
             }
         }
 
-        private static Optional<Duration> least(Optional<Duration> one, Optional<Duration> other) {
+        private static Optional<Duration> minPresent(Optional<Duration> one, Optional<Duration> other) {
             return other.isEmpty() || (one.isPresent() && one.get().compareTo(other.get()) < 0)
                     ? one
                     : other;
         }
 
-        private static Optional<Duration> greatest(Optional<Duration> one, Optional<Duration> other) {
+        private static Optional<Duration> maxPresent(Optional<Duration> one, Optional<Duration> other) {
             return other.isEmpty() || (one.isPresent() && one.get().compareTo(other.get()) > 0)
                     ? one
                     : other;
@@ -181,84 +185,86 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
      * One directive as written.
      *
      * @param value without its quotes; {@code ""} when it is malformed
-     * @param broken it stands where the grammar allows none, or something follows that it does not allow
+     * @param malformed it stands where the grammar allows none, or something follows that it does not allow
      */
-    private record Element(String name, Optional<String> value, boolean broken) {}
+    private record Directive(String name, Optional<String> value, boolean malformed) {}
 
     /**
      * The directives of one line: {@code token [ "=" ( token / quoted-string ) ]}. After a syntax error every word up to the next
      * comma is one, quotes or not, so that nothing can hide a {@code no-store}.
      */
-    private static final class Elements implements Iterator<Element> {
+    private static final class DirectiveParser implements Iterator<Directive> {
         private final String line;
-        private int at;
-        private boolean broken;
+        private int position;
+        private boolean malformed;
 
-        Elements(String line) {
+        DirectiveParser(String line) {
             this.line = line;
             skipSeparators();
         }
 
         @Override
         public boolean hasNext() {
-            return at < line.length();
+            return position < line.length();
         }
 
         @Override
-        public Element next() {
-            String name = token();
+        public Directive next() {
+            String name = readToken();
             Optional<String> value = Optional.empty();
-            if (at < line.length() && line.charAt(at) == '=') {
-                at++;
-                value = Optional.of(value());
+            if (position < line.length() && line.charAt(position) == '=') {
+                position++;
+                value = Optional.of(readValue());
             }
-            skipBlank();
-            broken |= at < line.length() && line.charAt(at) != ',';
-            var element = new Element(name, broken ? Optional.of("") : value, broken);
-            if (broken) {
-                skipToWordOrComma();
+            skipWhitespace();
+            malformed |= position < line.length() && line.charAt(position) != ',';
+            var element = new Directive(name, malformed ? Optional.of("") : value, malformed);
+            if (malformed) {
+                skipToTokenOrComma();
             }
             skipSeparators();
             return element;
         }
 
-        private void skipToWordOrComma() {
-            while (at < line.length() && line.charAt(at) != ',' && !Syntax.isTokenCharacter(line.charAt(at))) {
-                at++;
+        private void skipToTokenOrComma() {
+            while (position < line.length() && line.charAt(position) != ','
+                    && !FieldSyntax.isTokenCharacter(line.charAt(position))) {
+                position++;
             }
         }
 
-        private String token() {
-            int start = at;
-            while (at < line.length() && Syntax.isTokenCharacter(line.charAt(at))) {
-                at++;
+        private String readToken() {
+            int start = position;
+            while (position < line.length() && FieldSyntax.isTokenCharacter(line.charAt(position))) {
+                position++;
             }
-            return line.substring(start, at);
+            return line.substring(start, position);
         }
 
-        private String value() {
-            if (at >= line.length() || line.charAt(at) != '"') {
-                return token();
+        private String readValue() {
+            if (position >= line.length() || line.charAt(position) != '"') {
+                return readToken();
             }
-            int end = Syntax.endOfQuoted(line, at);
+            int end = FieldSyntax.endOfQuotedString(line, position);
             if (end < 0) {
                 return "";
             }
-            String quoted = Syntax.unquote(line, at, end);
-            at = end;
+            String quoted = FieldSyntax.unquote(line, position, end);
+            position = end;
             return quoted;
         }
 
-        private void skipBlank() {
-            while (at < line.length() && Syntax.isBlank(line.charAt(at))) {
-                at++;
+        private void skipWhitespace() {
+            while (position < line.length() && FieldSyntax.isWhitespace(line.charAt(position))) {
+                position++;
             }
         }
 
         private void skipSeparators() {
-            while (at < line.length() && (line.charAt(at) == ',' || Syntax.isBlank(line.charAt(at)))) {
-                broken &= line.charAt(at) != ',';
-                at++;
+            while (position < line.length()
+                    && (line.charAt(position) == ',' || FieldSyntax.isWhitespace(line.charAt(position)))) {
+                malformed &= line.charAt(position) != ',';
+                position++;
             }
         }
     }

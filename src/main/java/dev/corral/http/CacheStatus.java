@@ -10,7 +10,7 @@ import java.time.Duration;
 public record CacheStatus(String value) {
 
     /** Why a request went to the origin (section 2.2). */
-    public enum Forward {
+    public enum ForwardReason {
         /** The cache was not to handle it. */
         BYPASS("bypass"),
         /** Its method is not handled. */
@@ -30,7 +30,7 @@ public record CacheStatus(String value) {
 
         private final String token;
 
-        Forward(String token) {
+        ForwardReason(String token) {
             this.token = token;
         }
 
@@ -48,46 +48,47 @@ public record CacheStatus(String value) {
     }
 
     /** Gone to the origin, by itself or with others. */
-    public static CacheStatus forwarded(Forward why) {
+    public static CacheStatus forwarded(ForwardReason why) {
         return new CacheStatus("Corral; fwd=" + why.token);
     }
 
     /** The origin's status, where it is not the answer's own (section 2.3). */
-    public CacheStatus status(int status) {
+    public CacheStatus withForwardStatus(int status) {
         return new CacheStatus(value + "; fwd-status=" + status);
     }
 
     /** For how long the answer is still fresh, negative when it is stale (section 2.4). */
-    public CacheStatus ttl(Duration ttl) {
+    public CacheStatus withTtl(Duration ttl) {
         return new CacheStatus(value + "; ttl=" + ttl.toSeconds());
     }
 
     /** The answer was stored (section 2.5). */
-    public CacheStatus stored() {
+    public CacheStatus withStored() {
         return new CacheStatus(value + "; stored");
     }
 
     /** The request shared another's fetch (section 2.6). */
-    public CacheStatus collapsed() {
+    public CacheStatus withCollapsed() {
         return new CacheStatus(value + "; collapsed");
     }
 
     /** A word for those who look for a fault (section 2.8). */
-    public CacheStatus detail(String detail) {
-        return new CacheStatus(value + "; detail=" + (simple(detail) ? detail : Syntax.quote(printable(detail))));
+    public CacheStatus withDetail(String detail) {
+        return new CacheStatus(value + "; detail="
+                + (isStructuredToken(detail) ? detail : FieldSyntax.quote(replaceNonPrintable(detail))));
     }
 
     /** A token of RFC 9651: no quotes needed. */
-    private static boolean simple(String text) {
-        return Syntax.isToken(text) && Character.isLetter(text.charAt(0));
+    private static boolean isStructuredToken(String text) {
+        return FieldSyntax.isToken(text) && Character.isLetter(text.charAt(0));
     }
 
-    private static String printable(String text) {
+    private static String replaceNonPrintable(String text) {
         return text.replaceAll("[^ -~]", "?");
     }
 
     /** The fields with this as the last, the client's nearest, member of the list (section 2). */
-    public Fields addedTo(Fields fields) {
+    public HeaderFields appendTo(HeaderFields fields) {
         return fields.plus("Cache-Status", value);
     }
 }

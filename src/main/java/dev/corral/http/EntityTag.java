@@ -5,37 +5,37 @@ import java.util.List;
 import java.util.Optional;
 
 /** Entity tags (RFC 9110 section 8.8.3), kept as their text. One without quotes is taken as it stands, and as strong. */
-final class EntityTag {
+public final class EntityTag {
 
     private EntityTag() {}
 
     /** The answer's entity tag. */
-    static Optional<String> of(Head head) {
-        return head.fields().first("ETag").map(Syntax::trim).filter(tag -> !tag.isEmpty());
+    public static Optional<String> of(ResponseHead head) {
+        return head.fields().firstValue("ETag").map(FieldSyntax::trim).filter(tag -> !tag.isEmpty());
     }
 
-    static boolean weak(String tag) {
+    public static boolean isWeak(String tag) {
         return tag.startsWith("W/");
     }
 
     /** Section 8.8.3.2: the same opaque text, weak or not. */
-    static boolean weakMatch(String one, String other) {
-        return opaque(one).equals(opaque(other));
+    public static boolean matchesWeakly(String one, String other) {
+        return opaqueTag(one).equals(opaqueTag(other));
     }
 
     /** Section 8.8.3.2: the same opaque text, and neither is weak. */
-    static boolean strongMatch(String one, String other) {
-        return !weak(one) && !weak(other) && one.equals(other);
+    static boolean matchesStrongly(String one, String other) {
+        return !isWeak(one) && !isWeak(other) && one.equals(other);
     }
 
     /** The tags of {@code If-None-Match}; an opaque text may hold commas and backslashes. */
-    static List<String> list(List<String> lines) {
+    static List<String> parseList(List<String> lines) {
         var tags = new ArrayList<String>();
         for (String line : lines) {
             int at = 0;
             while (at < line.length()) {
-                int end = end(line, at);
-                String tag = Syntax.trim(line.substring(at, end));
+                int end = endOfMember(line, at);
+                String tag = FieldSyntax.trim(line.substring(at, end));
                 if (!tag.isEmpty()) {
                     tags.add(tag);
                 }
@@ -46,7 +46,7 @@ final class EntityTag {
     }
 
     /** Where the member that starts at {@code start} ends: at the next comma that is not inside of its quotes. */
-    private static int end(String line, int start) {
+    private static int endOfMember(String line, int start) {
         int comma = line.indexOf(',', start);
         int quote = line.indexOf('"', start);
         if (quote >= 0 && (comma < 0 || quote < comma)) {
@@ -56,7 +56,7 @@ final class EntityTag {
         return comma < 0 ? line.length() : comma;
     }
 
-    private static String opaque(String tag) {
-        return weak(tag) ? tag.substring(2) : tag;
+    private static String opaqueTag(String tag) {
+        return isWeak(tag) ? tag.substring(2) : tag;
     }
 }

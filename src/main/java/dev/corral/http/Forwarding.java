@@ -11,23 +11,24 @@ import java.util.Set;
 public final class Forwarding {
 
     /** Meant for one connection, or for the proxy that is spoken to (RFC 9110 section 7.6.1, RFC 9111 section 3.1). */
-    private static final Set<String> HOP_BY_HOP = Set.of("connection", "keep-alive", "proxy-connection",
+    private static final Set<String> HOP_BY_HOP_FIELDS = Set.of("connection", "keep-alive", "proxy-connection",
             "proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "te", "trailer",
             "transfer-encoding", "upgrade", "http2-settings");
 
     /** Of no use to others: conditions, ranges, and what describes a body that a shared fetch does not have. */
-    private static final Set<String> OF_ONE_REQUEST = Set.of("if-match", "if-none-match", "if-modified-since",
+    private static final Set<String> REQUEST_SPECIFIC_FIELDS = Set.of("if-match", "if-none-match", "if-modified-since",
             "if-unmodified-since", "if-range", "range", "content-length", "content-type", "content-encoding", "expect");
 
     /** What we say ourselves. */
-    private static final Set<String> OURS = Set.of("forwarded", "x-forwarded-for", "x-forwarded-proto",
+    private static final Set<String> REPLACED_FIELDS = Set.of("forwarded", "x-forwarded-for", "x-forwarded-proto",
             "x-forwarded-host");
 
     /** What must not be there in a second spelling, whoever reads the request. */
-    private static final Set<String> ONCE = Set.of("content-length", "host");
+    private static final Set<String> SINGLE_SPELLING_FIELDS = Set.of("content-length", "host");
 
     /** No connection option may be one of these (RFC 9110 section 7.6.1); dropping one would change who may have the answer. */
-    private static final Set<String> FOR_ALL = Set.of("cache-control", "cdn-cache-control", "vary", "set-cookie",
+    private static final Set<String> NEVER_HOP_BY_HOP = Set.of("cache-control", "cdn-cache-control", "vary",
+            "set-cookie",
             "expires",
             "date", "content-type", "content-encoding", "authorization", "cookie", "host");
 
@@ -41,48 +42,51 @@ public final class Forwarding {
      * @param host as the client named it; empty when it named none
      * @param protocolVersion as in {@code Via}: {@code 1.0}, {@code 1.1}, {@code 2}
      */
-    public record From(String clientAddress, String scheme, String host, String protocolVersion) {}
+    public record ClientConnection(String clientAddress, String scheme, String host, String protocolVersion) {}
 
     /**
      * How one route forwards. Immutable.
      *
      * @param pseudonym our name in {@code Via}
-     * @param trustForwarded there is a proxy before us, and what it says in {@code Forwarded} and {@code X-Forwarded-*} is true:
+     * @param trustForwardedFields there is a proxy before us, and what it says in {@code Forwarded} and {@code X-Forwarded-*} is true:
      *        ours is added to it. Else what the client says there is dropped
-     * @param keyedHost the cache key has the client's scheme and host; only then a shared fetch tells the host to the origin
-     * @param headers which of the client's fields a shared fetch carries
+     * @param hostInKey the cache key has the client's scheme and host; only then a shared fetch tells the host to the origin
+     * @param requestHeaderPolicy which of the client's fields a shared fetch carries
      */
-    public record Rules(String pseudonym, boolean trustForwarded, boolean keyedHost, RequestHeaderPolicy headers) {
+    public record ForwardingRules(String pseudonym, boolean trustForwardedFields, boolean hostInKey,
+            RequestHeaderPolicy requestHeaderPolicy) {
 
         /** No client is trusted, and the host is not told on shared fetches. */
-        public static final Rules DEFAULT = new Rules("corral", false, false, RequestHeaderPolicy.DEFAULT);
+        public static final ForwardingRules DEFAULT = new ForwardingRules("corral", false, false,
+                RequestHeaderPolicy.DEFAULT);
 
         /**
          * Whether a shared fetch tells the client's scheme, which must be part of the cache key then: where a trusted proxy says
          * it, where the key has it anyway, and where the connection itself is https. An http connection without a trusted proxy
          * says nothing of what the client used.
          */
-        public boolean tellsScheme(From from) {
-            return trustForwarded || keyedHost || from.scheme.equals("https");
+        public boolean forwardsScheme(ClientConnection from) {
+            return trustForwardedFields || hostInKey || from.scheme.equals("https");
         }
     }
 
     /**
      * The client's end as a trusted proxy saw it: scheme and host from {@code Forwarded} or else {@code X-Forwarded-*}. What
-     * the cache key and {@link #toOrigin} should have. Without trust, the connection's.
+     * the cache key and {@link #passRequestFields} should have. Without trust, the connection's.
      */
-    public static From seen(Fields request, From connection, Rules rules) {
-        if (!rules.trustForwarded) {
+    public static ClientConnection effectiveClient(HeaderFields request, ClientConnection connection,
+            ForwardingRules rules) {
+        if (!rules.trustForwardedFields) {
             return connection;
         }
-        Optional<String> told = firstMember(request, "Forwarded");
+        Optional<String> told = firstListMember(request, "Forwarded");
         Optional<String> scheme = told.isPresent()
-                ? parameter(told.get(), "proto")
-                : firstMember(request, "X-Forwarded-Proto");
+                ? forwardedParameter(told.get(), "proto")
+                : firstListMember(request, "X-Forwarded-Proto");
         Optional<String> host = told.isPresent()
-                ? parameter(told.get(), "host")
-                : firstMember(request, "X-Forwarded-Host");
-        return new From(connection.clientAddress,
+                ? forwardedParameter(told.get(), "host")
+                : firstListMember(request, "X-Forwarded-Host");
+        return new ClientConnection(connection.clientAddress,
                 scheme.map(text -> text.toLowerCase(Locale.ROOT))
                         .filter(Set.of("http", "https")::contains)
                         .orElse(connection.scheme),
@@ -92,23 +96,23 @@ public final class Forwarding {
     /**
      * The request's fields for the origin, for a response that is for this client alone. {@code Host} is left to the caller.
      */
-    public static Fields toOrigin(Fields request, From from, Rules rules) {
-        Set<String> named = namedInConnection(request);
-        Fields kept = request.without(field -> {
-            String name = RequestHeaderPolicy.comparable(field);
-            return HOP_BY_HOP.contains(name) || named.contains(name) || OURS.contains(name)
-                    || (ONCE.contains(name) && RequestHeaderPolicy.isAmbiguous(field));
+    public static HeaderFields passRequestFields(HeaderFields request, ClientConnection from, ForwardingRules rules) {
+        Set<String> named = connectionOptions(request);
+        HeaderFields kept = request.without(field -> {
+            String name = RequestHeaderPolicy.canonicalName(field);
+            return HOP_BY_HOP_FIELDS.contains(name) || named.contains(name) || REPLACED_FIELDS.contains(name)
+                    || (SINGLE_SPELLING_FIELDS.contains(name) && RequestHeaderPolicy.isAmbiguousName(field));
         });
         var lines = new ArrayList<>(kept.lines());
-        lines.add(new Fields.Field("Via", from.protocolVersion + " " + rules.pseudonym));
-        lines.add(new Fields.Field("X-Forwarded-For", clients(request, from, rules)));
-        lines.add(new Fields.Field("X-Forwarded-Proto", from.scheme));
+        lines.add(new HeaderFields.FieldLine("Via", from.protocolVersion + " " + rules.pseudonym));
+        lines.add(new HeaderFields.FieldLine("X-Forwarded-For", forwardedForValue(request, from, rules)));
+        lines.add(new HeaderFields.FieldLine("X-Forwarded-Proto", from.scheme));
         if (!from.host.isEmpty()) {
-            lines.add(new Fields.Field("X-Forwarded-Host", from.host));
+            lines.add(new HeaderFields.FieldLine("X-Forwarded-Host", from.host));
         }
-        lines.add(new Fields.Field("Forwarded", String.join(", ",
-                plus(elements(request, rules), element(true, !from.host.isEmpty(), true, from)))));
-        return Fields.of(lines);
+        lines.add(new HeaderFields.FieldLine("Forwarded", String.join(", ",
+                append(forwardedElements(request, rules), forwardedElement(true, !from.host.isEmpty(), true, from)))));
+        return HeaderFields.of(lines);
     }
 
     /**
@@ -120,105 +124,112 @@ public final class Forwarding {
      * @param from   with the host in the key's spelling
      * @param varied the names that the resource's responses are known to vary by, in lower case
      */
-    public static Fields toOriginShared(Fields request, From from, Rules rules, List<String> varied) {
-        Set<String> named = namedInConnection(request);
-        RequestHeaderPolicy headers = rules.headers;
-        Fields kept = request.without(field -> {
-            String name = RequestHeaderPolicy.comparable(field);
-            return HOP_BY_HOP.contains(name) || named.contains(name) || OF_ONE_REQUEST.contains(name)
-                    || (OURS.contains(name) && !headers.isKeyed(field)) || !headers.carries(field, varied);
+    public static HeaderFields sharedRequestFields(HeaderFields request, ClientConnection from, ForwardingRules rules,
+            List<String> varied) {
+        Set<String> named = connectionOptions(request);
+        RequestHeaderPolicy headers = rules.requestHeaderPolicy;
+        HeaderFields kept = request.without(field -> {
+            String name = RequestHeaderPolicy.canonicalName(field);
+            return HOP_BY_HOP_FIELDS.contains(name) || named.contains(name) || REQUEST_SPECIFIC_FIELDS.contains(name)
+                    || (REPLACED_FIELDS.contains(name) && !headers.isKeyField(field))
+                    || !headers.isForwarded(field, varied);
         });
-        boolean tellsScheme = rules.tellsScheme(from);
-        boolean tellsHost = rules.keyedHost && !from.host.isEmpty();
-        boolean tellsClient = headers.isKept("forwarded");
+        boolean tellsScheme = rules.forwardsScheme(from);
+        boolean tellsHost = rules.hostInKey && !from.host.isEmpty();
+        boolean tellsClient = headers.isKeptField("forwarded");
         var lines = new ArrayList<>(kept.lines());
-        lines.add(new Fields.Field("Via", "1.1 " + rules.pseudonym));
-        if (headers.isKept("x-forwarded-for") && !headers.isKeyed("x-forwarded-for")) {
-            lines.add(new Fields.Field("X-Forwarded-For", clients(request, from, rules)));
+        lines.add(new HeaderFields.FieldLine("Via", "1.1 " + rules.pseudonym));
+        if (headers.isKeptField("x-forwarded-for") && !headers.isKeyField("x-forwarded-for")) {
+            lines.add(new HeaderFields.FieldLine("X-Forwarded-For", forwardedForValue(request, from, rules)));
         }
-        if (tellsScheme && !headers.isKeyed("x-forwarded-proto")) {
-            lines.add(new Fields.Field("X-Forwarded-Proto", from.scheme));
+        if (tellsScheme && !headers.isKeyField("x-forwarded-proto")) {
+            lines.add(new HeaderFields.FieldLine("X-Forwarded-Proto", from.scheme));
         }
-        if (tellsHost && !headers.isKeyed("x-forwarded-host")) {
-            lines.add(new Fields.Field("X-Forwarded-Host", from.host));
+        if (tellsHost && !headers.isKeyField("x-forwarded-host")) {
+            lines.add(new HeaderFields.FieldLine("X-Forwarded-Host", from.host));
         }
-        if ((tellsClient || tellsHost || tellsScheme) && !headers.isKeyed("forwarded")) {
-            lines.add(new Fields.Field("Forwarded", String.join(", ",
-                    plus(tellsClient ? elements(request, rules) : List.of(),
-                            element(tellsClient, tellsHost, tellsScheme, from)))));
+        if ((tellsClient || tellsHost || tellsScheme) && !headers.isKeyField("forwarded")) {
+            lines.add(new HeaderFields.FieldLine("Forwarded", String.join(", ",
+                    append(tellsClient ? forwardedElements(request, rules) : List.of(),
+                            forwardedElement(tellsClient, tellsHost, tellsScheme, from)))));
         }
-        return Fields.of(lines);
+        return HeaderFields.of(lines);
     }
 
     /** An answer's fields without those of the connection. */
-    public static Fields fromOrigin(Fields answer) {
-        return endToEnd(answer);
+    public static HeaderFields endToEndResponseFields(HeaderFields answer) {
+        return endToEndFields(answer);
     }
 
     /** A message's fields without those of the connection: the known ones, and those that {@code Connection} names. */
-    static Fields endToEnd(Fields message) {
-        Set<String> named = namedInConnection(message);
+    static HeaderFields endToEndFields(HeaderFields message) {
+        Set<String> named = connectionOptions(message);
         return message.without(field -> {
-            String name = RequestHeaderPolicy.comparable(field);
-            return HOP_BY_HOP.contains(name) || named.contains(name);
+            String name = RequestHeaderPolicy.canonicalName(field);
+            return HOP_BY_HOP_FIELDS.contains(name) || named.contains(name);
         });
     }
 
-    /** The fields {@code Connection} names, as {@link RequestHeaderPolicy#comparable} has them, but for those of {@link #FOR_ALL}. */
-    static Set<String> namedInConnection(Fields fields) {
+    /** The fields {@code Connection} names, as {@link RequestHeaderPolicy#canonicalName} has them, but for those of {@link #NEVER_HOP_BY_HOP}. */
+    static Set<String> connectionOptions(HeaderFields fields) {
         if (!fields.has("Connection")) {
             return Set.of();
         }
         var names = new HashSet<String>();
-        for (String member : Syntax.members(fields.all("Connection"))) {
-            names.add(RequestHeaderPolicy.comparable(member));
+        for (String member : FieldSyntax.listMembers(fields.values("Connection"))) {
+            names.add(RequestHeaderPolicy.canonicalName(member));
         }
-        names.removeAll(FOR_ALL);
+        names.removeAll(NEVER_HOP_BY_HOP);
         return names;
     }
 
     /** {@code X-Forwarded-For}: the addresses a trusted proxy told, and then the one that is connected to us. */
-    private static String clients(Fields request, From from, Rules rules) {
-        return String.join(", ", plus(clients(request, rules), bare(from)));
+    private static String forwardedForValue(HeaderFields request, ClientConnection from, ForwardingRules rules) {
+        return String.join(", ", append(forwardedAddresses(request, rules), addressWithoutZone(from)));
     }
 
     /** The addresses a trusted proxy told, the client's first; from {@code Forwarded} if it speaks only that. */
-    private static List<String> clients(Fields request, Rules rules) {
-        if (!rules.trustForwarded) {
+    private static List<String> forwardedAddresses(HeaderFields request, ForwardingRules rules) {
+        if (!rules.trustForwardedFields) {
             return List.of();
         }
-        List<String> told = Syntax.members(request.all("X-Forwarded-For"));
+        List<String> told = FieldSyntax.listMembers(request.values("X-Forwarded-For"));
         if (!told.isEmpty()) {
             return told;
         }
         var addresses = new ArrayList<String>();
-        for (String element : Syntax.members(request.all("Forwarded"))) {
-            parameter(element, "for").ifPresent(node -> addresses.add(node.startsWith("[") && node.endsWith("]")
-                    ? node.substring(1, node.length() - 1)
-                    : node));
+        for (String element : FieldSyntax.listMembers(request.values("Forwarded"))) {
+            forwardedParameter(element, "for")
+                    .ifPresent(node -> addresses.add(node.startsWith("[") && node.endsWith("]")
+                            ? node.substring(1, node.length() - 1)
+                            : node));
         }
         return addresses;
     }
 
     /** The elements of {@code Forwarded} that a trusted proxy sent, made of its {@code X-Forwarded-For} if it speaks only that. */
-    private static List<String> elements(Fields request, Rules rules) {
-        if (!rules.trustForwarded) {
+    private static List<String> forwardedElements(HeaderFields request, ForwardingRules rules) {
+        if (!rules.trustForwardedFields) {
             return List.of();
         }
-        List<String> told = Syntax.members(request.all("Forwarded"));
+        List<String> told = FieldSyntax.listMembers(request.values("Forwarded"));
         return told.isEmpty()
-                ? Syntax.members(request.all("X-Forwarded-For")).stream().map(node -> "for=" + node(node)).toList()
+                ? FieldSyntax.listMembers(request.values("X-Forwarded-For"))
+                        .stream()
+                        .map(node -> "for=" + forwardedNode(node))
+                        .toList()
                 : told;
     }
 
     /** RFC 7239 section 4. */
-    private static String element(boolean tellsClient, boolean tellsHost, boolean tellsScheme, From from) {
+    private static String forwardedElement(boolean tellsClient, boolean tellsHost, boolean tellsScheme,
+            ClientConnection from) {
         var pairs = new ArrayList<String>();
         if (tellsClient) {
-            pairs.add("for=" + node(bare(from)));
+            pairs.add("for=" + forwardedNode(addressWithoutZone(from)));
         }
         if (tellsHost) {
-            pairs.add("host=" + quoted(from.host));
+            pairs.add("host=" + quoteIfNeeded(from.host));
         }
         if (tellsScheme) {
             pairs.add("proto=" + from.scheme);
@@ -227,40 +238,40 @@ public final class Forwarding {
     }
 
     /** The address without the zone of a link-local one, which says nothing to others. */
-    private static String bare(From from) {
+    private static String addressWithoutZone(ClientConnection from) {
         int zone = from.clientAddress.indexOf('%');
         String address = zone < 0 ? from.clientAddress : from.clientAddress.substring(0, zone);
         return address.isEmpty() ? "unknown" : address;
     }
 
     /** RFC 7239 section 6: an IPv6 address stands in brackets, and with a colon it must be quoted. */
-    private static String node(String address) {
+    private static String forwardedNode(String address) {
         boolean sixth = address.indexOf(':') != address.lastIndexOf(':') && !address.startsWith("[");
-        return quoted(sixth ? "[" + address + "]" : address);
+        return quoteIfNeeded(sixth ? "[" + address + "]" : address);
     }
 
-    private static String quoted(String value) {
-        return Syntax.isToken(value) ? value : Syntax.quote(value);
+    private static String quoteIfNeeded(String value) {
+        return FieldSyntax.isToken(value) ? value : FieldSyntax.quote(value);
     }
 
-    private static List<String> plus(List<String> told, String ours) {
+    private static List<String> append(List<String> told, String ours) {
         var all = new ArrayList<>(told);
         all.add(ours);
         return all;
     }
 
-    private static Optional<String> firstMember(Fields fields, String name) {
-        return Syntax.members(fields.all(name)).stream().findFirst();
+    private static Optional<String> firstListMember(HeaderFields fields, String name) {
+        return FieldSyntax.listMembers(fields.values(name)).stream().findFirst();
     }
 
     /** The value of a parameter of one element of {@code Forwarded}, without quotes. */
-    private static Optional<String> parameter(String element, String name) {
+    private static Optional<String> forwardedParameter(String element, String name) {
         for (String pair : element.split(";", -1)) {
             int equals = pair.indexOf('=');
-            if (equals > 0 && Syntax.trim(pair.substring(0, equals)).equalsIgnoreCase(name)) {
-                String value = Syntax.trim(pair.substring(equals + 1));
-                boolean quotes = value.startsWith("\"") && Syntax.endOfQuoted(value, 0) == value.length();
-                return Optional.of(quotes ? Syntax.unquote(value, 0, value.length()) : value);
+            if (equals > 0 && FieldSyntax.trim(pair.substring(0, equals)).equalsIgnoreCase(name)) {
+                String value = FieldSyntax.trim(pair.substring(equals + 1));
+                boolean quotes = value.startsWith("\"") && FieldSyntax.endOfQuotedString(value, 0) == value.length();
+                return Optional.of(quotes ? FieldSyntax.unquote(value, 0, value.length()) : value);
             }
         }
         return Optional.empty();

@@ -15,16 +15,17 @@ import java.util.Optional;
  */
 public final class HttpDate {
 
-    private static final List<String> MONTHS = List.of("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
+    private static final List<String> MONTH_NAMES = List.of("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug",
+            "sep",
             "oct", "nov", "dec");
-    private static final List<String> DAYS = List.of("mon", "tue", "wed", "thu", "fri", "sat", "sun");
-    private static final List<String> LONG_DAYS = List.of("monday", "tuesday", "wednesday", "thursday", "friday",
+    private static final List<String> DAY_NAMES = List.of("mon", "tue", "wed", "thu", "fri", "sat", "sun");
+    private static final List<String> LONG_DAY_NAMES = List.of("monday", "tuesday", "wednesday", "thursday", "friday",
             "saturday", "sunday");
-    private static final DateTimeFormatter WRITTEN = DateTimeFormatter.ofPattern("EEE, dd MMM yyyy HH:mm:ss 'GMT'",
+    private static final DateTimeFormatter IMF_FIXDATE = DateTimeFormatter.ofPattern("EEE, dd MMM yyyy HH:mm:ss 'GMT'",
             Locale.ENGLISH);
 
-    private static final Instant FIRST = Instant.parse("0001-01-01T00:00:00Z");
-    private static final Instant LAST = Instant.parse("9999-12-31T23:59:59Z");
+    private static final Instant MIN_INSTANT = Instant.parse("0001-01-01T00:00:00Z");
+    private static final Instant MAX_INSTANT = Instant.parse("9999-12-31T23:59:59Z");
 
     private HttpDate() {}
 
@@ -34,23 +35,26 @@ public final class HttpDate {
      * @param now to tell the century of a two-digit year: not more than 50 years ahead
      */
     public static Optional<Instant> parse(String text, Instant now) {
-        String date = Syntax.trim(text).toLowerCase(Locale.ROOT);
+        String date = FieldSyntax.trim(text).toLowerCase(Locale.ROOT);
         int comma = date.indexOf(',');
         if (comma == 3) {
-            return DAYS.contains(date.substring(0, 3)) && shaped(date, ", 00 aaa 0000 00:00:00 gmt", 3)
-                    ? moment(number(date, 12, 4), date.substring(8, 11), number(date, 5, 2), date, 17)
+            return DAY_NAMES.contains(date.substring(0, 3)) && matchesShape(date, ", 00 aaa 0000 00:00:00 gmt", 3)
+                    ? toInstant(parseNumber(date, 12, 4), date.substring(8, 11), parseNumber(date, 5, 2), date, 17)
                     : Optional.empty();
         }
         if (comma > 3) {
-            return LONG_DAYS.contains(date.substring(0, comma)) && shaped(date, ", 00-aaa-00 00:00:00 gmt", comma)
-                    ? moment(century(number(date, comma + 9, 2), now), date.substring(comma + 5, comma + 8),
-                            number(date, comma + 2, 2), date, comma + 12)
-                    : Optional.empty();
+            return LONG_DAY_NAMES.contains(date.substring(0, comma))
+                    && matchesShape(date, ", 00-aaa-00 00:00:00 gmt", comma)
+                            ? toInstant(fullYear(parseNumber(date, comma + 9, 2), now),
+                                    date.substring(comma + 5, comma + 8),
+                                    parseNumber(date, comma + 2, 2), date, comma + 12)
+                            : Optional.empty();
         }
-        if (date.length() == 24 && DAYS.contains(date.substring(0, 3))) {
+        if (date.length() == 24 && DAY_NAMES.contains(date.substring(0, 3))) {
             String padded = date.charAt(8) == ' ' ? date.substring(0, 8) + '0' + date.substring(9) : date;
-            return shaped(padded, " aaa 00 00:00:00 0000", 3)
-                    ? moment(number(padded, 20, 4), padded.substring(4, 7), number(padded, 8, 2), padded, 11)
+            return matchesShape(padded, " aaa 00 00:00:00 0000", 3)
+                    ? toInstant(parseNumber(padded, 20, 4), padded.substring(4, 7), parseNumber(padded, 8, 2), padded,
+                            11)
                     : Optional.empty();
         }
         return Optional.empty();
@@ -58,12 +62,12 @@ public final class HttpDate {
 
     /** The preferred form. What its four digits cannot say becomes the nearest they can. */
     public static String format(Instant moment) {
-        Instant held = moment.isBefore(FIRST) ? FIRST : moment.isAfter(LAST) ? LAST : moment;
-        return WRITTEN.format(LocalDateTime.ofInstant(held, ZoneOffset.UTC));
+        Instant held = moment.isBefore(MIN_INSTANT) ? MIN_INSTANT : moment.isAfter(MAX_INSTANT) ? MAX_INSTANT : moment;
+        return IMF_FIXDATE.format(LocalDateTime.ofInstant(held, ZoneOffset.UTC));
     }
 
     /** Whether the text from {@code start} to its end has the pattern's shape: 0 a digit, a anything, else itself. */
-    private static boolean shaped(String text, String pattern, int start) {
+    private static boolean matchesShape(String text, String pattern, int start) {
         if (text.length() - start != pattern.length()) {
             return false;
         }
@@ -77,22 +81,22 @@ public final class HttpDate {
         return true;
     }
 
-    private static int number(String text, int start, int digits) {
+    private static int parseNumber(String text, int start, int digits) {
         return Integer.parseInt(text, start, start + digits, 10);
     }
 
-    private static int century(int year, Instant now) {
+    private static int fullYear(int year, Instant now) {
         int current = LocalDateTime.ofInstant(now, ZoneOffset.UTC).getYear();
         int candidate = current - current % 100 + year;
         // Section 5.6.7: more than 50 years in the future is the past.
         return candidate > current + 50 ? candidate - 100 : candidate <= current - 50 ? candidate + 100 : candidate;
     }
 
-    private static Optional<Instant> moment(int year, String monthName, int day, String text, int time) {
-        int month = MONTHS.indexOf(monthName) + 1;
-        int hour = number(text, time, 2);
-        int minute = number(text, time + 3, 2);
-        int second = number(text, time + 6, 2);
+    private static Optional<Instant> toInstant(int year, String monthName, int day, String text, int time) {
+        int month = MONTH_NAMES.indexOf(monthName) + 1;
+        int hour = parseNumber(text, time, 2);
+        int minute = parseNumber(text, time + 3, 2);
+        int second = parseNumber(text, time + 6, 2);
         // A leap second, 60, is the second after 59.
         if (month == 0 || day == 0 || hour > 23 || minute > 59 || second > 60
                 || day > YearMonth.of(year, month).lengthOfMonth()) {

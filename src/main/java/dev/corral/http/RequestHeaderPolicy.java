@@ -14,12 +14,12 @@ import java.util.Set;
  *
  * <p>Immutable.
  *
- * @param mode   what happens to fields that are not known
- * @param keyed  fields that are part of the cache key; always carried
- * @param keep   fields that the operator lets through, although they are withheld otherwise
- * @param remove fields that are withheld besides the known ones
+ * @param mode          what happens to fields that are not known
+ * @param keyFields     fields that are part of the cache key; always carried
+ * @param keptFields    fields that the operator lets through, although they are withheld otherwise
+ * @param removedFields fields that are withheld besides the known ones
  */
-public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep, Set<String> remove) {
+public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> keptFields, Set<String> removedFields) {
 
     /** What a shared fetch carries besides what is named. */
     public enum Mode {
@@ -34,7 +34,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
             Set.of());
 
     /** Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. */
-    private static final List<String> FAMILIES = List.of(
+    private static final List<String> WITHHELD_PREFIXES = List.of(
             // Where the request came from or was to go, as one proxy tells the next.
             "x-forwarded", "x-forward-", "x-original-", "x-originating-", "x-rewrite-", "x-host", "x-backend-",
             "x-proxy", "x-client-", "x-remote-", "x-real-ip", "x-cluster-", "x-envoy-", "x-scheme", "x-url", "x-uri",
@@ -48,17 +48,18 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
 
     /**
      * Of those families, what authenticating proxies say of the user. The origin must see it to answer {@code private}, as it must
-     * see {@code Authorization}. By their whole names: {@link Credentials} goes by words, and would take {@code X-Forwarded-Authority}
+     * see {@code Authorization}. By their whole names: {@link CredentialFields} goes by words, and would take {@code X-Forwarded-Authority}
      * for one.
      */
-    private static final Set<String> IDENTITIES = Set.of("x-forwarded-user", "x-forwarded-email",
+    private static final Set<String> IDENTITY_FIELDS = Set.of("x-forwarded-user", "x-forwarded-email",
             "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",
             "x-forwarded-client-cert", "x-remote-user", "x-remote-email", "x-remote-groups", "x-client-cert",
             "x-ssl-client-cert", "x-ssl-client-verify", "x-arr-clientcert", "cf-access-jwt-assertion",
             "cf-access-authenticated-user-email", "cf-access-client-id", "cf-access-client-secret");
 
     /** Single fields of the same kind, and those of one request: a trace is not that of all who wait. */
-    private static final Set<String> SINGLE = Set.of("forwarded", "via", "x-wap-profile", "base-url", "destination",
+    private static final Set<String> WITHHELD_FIELDS = Set.of("forwarded", "via", "x-wap-profile", "base-url",
+            "destination",
             "proxy", "max-forwards", "request-uri", "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid",
             "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags", "x-amzn-trace-id",
             "x-cloud-trace-context", "x-request-id", "x-correlation-id");
@@ -67,31 +68,31 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
      * Request fields that browsers and other clients send by standards, on which responses depend by {@code Vary},
      * {@code private} or {@code no-store}.
      */
-    private static final Set<String> STANDARD = Set.of("accept", "accept-charset", "accept-encoding",
+    private static final Set<String> STANDARD_FIELDS = Set.of("accept", "accept-charset", "accept-encoding",
             "accept-language", "accept-datetime", "authorization", "cache-control", "cookie", "date", "dnt", "from",
             "origin", "pragma", "prefer", "priority", "referer", "save-data", "upgrade-insecure-requests",
             "user-agent");
 
     /** Families of such: client hints, fetch metadata, Global Privacy Control. */
-    private static final List<String> STANDARD_FAMILIES = List.of("sec-ch-", "sec-fetch-", "sec-gpc");
+    private static final List<String> STANDARD_PREFIXES = List.of("sec-ch-", "sec-fetch-", "sec-gpc");
 
     /** Lower-cases the names; those to remove are compared as the known ones are. */
     public RequestHeaderPolicy {
-        keyed = lower(keyed);
-        keep = lower(keep);
+        keyFields = toLowerCase(keyFields);
+        keptFields = toLowerCase(keptFields);
         var names = new HashSet<String>();
-        remove.forEach(name -> names.add(comparable(name)));
-        remove = Set.copyOf(names);
+        removedFields.forEach(name -> names.add(canonicalName(name)));
+        removedFields = Set.copyOf(names);
     }
 
-    private static Set<String> lower(Set<String> names) {
+    private static Set<String> toLowerCase(Set<String> names) {
         var lower = new HashSet<String>();
         names.forEach(name -> lower.add(name.toLowerCase(Locale.ROOT)));
         return Set.copyOf(lower);
     }
 
     /** The name as it is compared: in lower case, with a hyphen for whatever is neither letter nor digit. */
-    static String comparable(String name) {
+    static String canonicalName(String name) {
         int odd = 0;
         while (odd < name.length() && (isLowerAlphanumeric(name.charAt(odd)) || name.charAt(odd) == '-')) {
             odd++;
@@ -109,7 +110,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
     }
 
     /** Whether two names can be one to an origin although they differ: it has other characters than letters, digits, hyphens. */
-    static boolean isAmbiguous(String name) {
+    static boolean isAmbiguousName(String name) {
         for (int i = 0; i < name.length(); i++) {
             char c = name.charAt(i);
             if (!isLowerAlphanumeric(c >= 'A' && c <= 'Z' ? (char) (c + 32) : c) && c != '-') {
@@ -124,23 +125,23 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
     }
 
     /** Whether that field is part of the cache key, in just this spelling. */
-    boolean isKeyed(String name) {
-        return !keyed.isEmpty() && keyed.contains(name.toLowerCase(Locale.ROOT));
+    boolean isKeyField(String name) {
+        return !keyFields.isEmpty() && keyFields.contains(name.toLowerCase(Locale.ROOT));
     }
 
     /** Whether the operator lets that field through, in just this spelling. */
-    boolean isKept(String name) {
-        return !keep.isEmpty() && keep.contains(name.toLowerCase(Locale.ROOT));
+    boolean isKeptField(String name) {
+        return !keptFields.isEmpty() && keptFields.contains(name.toLowerCase(Locale.ROOT));
     }
 
     /** Whether no shared fetch carries that field, whatever the mode. */
-    public boolean withholds(String name) {
-        if (isKeyed(name) || isKept(name)) {
+    public boolean isWithheld(String name) {
+        if (isKeyField(name) || isKeptField(name)) {
             return false;
         }
-        String comparable = comparable(name);
-        return isAmbiguous(name) || SINGLE.contains(comparable) || remove.contains(comparable)
-                || (startsWithAny(comparable, FAMILIES) && !IDENTITIES.contains(comparable));
+        String comparable = canonicalName(name);
+        return isAmbiguousName(name) || WITHHELD_FIELDS.contains(comparable) || removedFields.contains(comparable)
+                || (startsWithAny(comparable, WITHHELD_PREFIXES) && !IDENTITY_FIELDS.contains(comparable));
     }
 
     /**
@@ -148,17 +149,17 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyed, Set<String> keep
      *
      * @param varied the names that the resource's responses are known to vary by, in lower case
      */
-    public boolean carries(String name, List<String> varied) {
-        return !withholds(name) && isAllowed(name, varied);
+    public boolean isForwarded(String name, List<String> varied) {
+        return !isWithheld(name) && isAllowed(name, varied);
     }
 
     /** Whether {@link Mode#STRICT} lets that field through; all are allowed otherwise. */
     boolean isAllowed(String name, List<String> varied) {
-        if (mode == Mode.FORWARD || isKeyed(name) || isKept(name)) {
+        if (mode == Mode.FORWARD || isKeyField(name) || isKeptField(name)) {
             return true;
         }
         String lower = name.toLowerCase(Locale.ROOT);
-        return STANDARD.contains(lower) || varied.contains(lower) || startsWithAny(lower, STANDARD_FAMILIES);
+        return STANDARD_FIELDS.contains(lower) || varied.contains(lower) || startsWithAny(lower, STANDARD_PREFIXES);
     }
 
     private static boolean startsWithAny(String name, List<String> beginnings) {

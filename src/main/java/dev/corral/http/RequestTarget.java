@@ -16,7 +16,7 @@ import java.util.stream.Stream;
  */
 public record RequestTarget(String path, Optional<String> query) {
 
-    private static final String URI_PATH = "-._~!$&'()*+,;=:@/";
+    private static final String URI_PATH_CHARACTERS = "-._~!$&'()*+,;=:@/";
 
     /**
      * Reads a target.
@@ -49,18 +49,19 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     /** As it was received. */
-    public String text() {
+    public String raw() {
         return query.map(text -> path + "?" + text).orElse(path);
     }
 
     /** The target with everything percent-encoded that RFC 3986 does not allow, for readers that take nothing else. */
     public String encoded() {
-        return query.map(text -> encoded(path, "") + "?" + encoded(text, "?")).orElseGet(() -> encoded(path, ""));
+        return query.map(text -> percentEncode(path, "") + "?" + percentEncode(text, "?"))
+                .orElseGet(() -> percentEncode(path, ""));
     }
 
-    private static String encoded(String text, String allowed) {
+    private static String percentEncode(String text, String allowed) {
         int odd = 0;
-        while (odd < text.length() && (isPlain(text.charAt(odd)) || allowed.indexOf(text.charAt(odd)) >= 0)) {
+        while (odd < text.length() && (isPathCharacter(text.charAt(odd)) || allowed.indexOf(text.charAt(odd)) >= 0)) {
             odd++;
         }
         if (odd == text.length()) {
@@ -70,18 +71,21 @@ public record RequestTarget(String path, Optional<String> query) {
         var encoded = new StringBuilder(text.length() + 16);
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
-            boolean plain = c == '%' ? CacheKey.octet(text, i) >= 0 : isPlain(c) || allowed.indexOf(c) >= 0;
+            boolean plain = c == '%'
+                    ? UriSyntax.decodeOctet(text, i) >= 0
+                    : isPathCharacter(c) || allowed.indexOf(c) >= 0;
             if (plain) {
                 encoded.append(c);
             } else {
-                CacheKey.encode(encoded, c);
+                UriSyntax.appendEncoded(encoded, c);
             }
         }
         return encoded.toString();
     }
 
-    private static boolean isPlain(char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || URI_PATH.indexOf(c) >= 0;
+    private static boolean isPathCharacter(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+                || URI_PATH_CHARACTERS.indexOf(c) >= 0;
     }
 
     /**
@@ -93,10 +97,10 @@ public record RequestTarget(String path, Optional<String> query) {
         if (path.indexOf('.') < 0 && path.indexOf('%') < 0) {
             return false;
         }
-        boolean wellEncoded = CacheKey.wellEncoded(path);
+        boolean wellEncoded = UriSyntax.isWellEncoded(path);
         Deque<Boolean> above = new ArrayDeque<>();
         for (String segment : path.substring(1).split("/", -1)) {
-            // As CacheKey has it: of what could be a dot, these encodings are one by RFC 3986 section 6.2.2.2.
+            // As UriSyntax has it: of what could be a dot, these encodings are one by RFC 3986 section 6.2.2.2.
             String plain = segment.replace("%2e", ".").replace("%2E", ".");
             boolean up = plain.equals("..");
             if (up || plain.equals(".")) {
@@ -104,7 +108,7 @@ public record RequestTarget(String path, Optional<String> query) {
                 if (!wellEncoded || (up && (above.isEmpty() || above.pop()))) {
                     return true;
                 }
-            } else if (hidesDots(decoded(segment))) {
+            } else if (hasHiddenDotSegment(percentDecode(segment))) {
                 return true;
             } else {
                 above.push(segment.isEmpty());
@@ -113,11 +117,11 @@ public record RequestTarget(String path, Optional<String> query) {
         return false;
     }
 
-    private static boolean hidesDots(String decoded) {
+    private static boolean hasHiddenDotSegment(String decoded) {
         for (String part : decoded.split("[/\\\\]", -1)) {
             int parameter = part.indexOf(';');
             String name = (parameter < 0 ? part : part.substring(0, parameter)).strip();
-            if (trimmed(name).equals(".") || trimmed(name).equals("..")) {
+            if (trimTrailingControls(name).equals(".") || trimTrailingControls(name).equals("..")) {
                 return true;
             }
         }
@@ -125,7 +129,7 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     /** Without the control characters at its end: to some the text ends there. */
-    private static String trimmed(String name) {
+    private static String trimTrailingControls(String name) {
         int end = name.length();
         while (end > 0 && (name.charAt(end - 1) <= ' ' || name.charAt(end - 1) == 0x7f)) {
             end--;
@@ -134,17 +138,8 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     /** All encodings undone, those of dots and slashes that are too long for UTF-8 too. */
-    private static String decoded(String segment) {
-        if (segment.indexOf('%') < 0) {
-            return segment;
-        }
-        var decoded = new StringBuilder(segment.length());
-        for (int i = 0; i < segment.length(); i++) {
-            int octet = segment.charAt(i) == '%' ? CacheKey.octet(segment, i) : -1;
-            decoded.append(octet >= 0 ? (char) octet : segment.charAt(i));
-            i += octet >= 0 ? 2 : 0;
-        }
-        return decoded.toString()
+    private static String percentDecode(String segment) {
+        return UriSyntax.percentDecode(segment)
                 .replace("\u00c0\u00ae", ".")
                 .replace("\u00c0\u00af", "/")
                 .replace("\u00c1\u009c", "\\");
@@ -155,8 +150,8 @@ public record RequestTarget(String path, Optional<String> query) {
      * with path parameters as part of the name; with encoded slashes and backslashes as slashes, of which several are one. The
      * first is always there, others where they differ.
      */
-    public List<String> readings() {
-        String normal = encoded(CacheKey.path(path), "");
+    public List<String> interpretations() {
+        String normal = percentEncode(UriSyntax.normalizePath(path), "");
         if (normal.indexOf('%') < 0 && normal.indexOf(';') < 0 && !normal.contains("//")) {
             return List.of(normal);
         }

@@ -1,6 +1,5 @@
 /**
- * The HTTP caching rules (RFC 9110, 9111, 5861, 9211, 9213) as pure functions over values: no I/O, no clock, no log. Time is
- * an argument. Knows no other room and no framework.
+ * HTTP messages (RFC 9110, 9112, 9211, 9213): parsed values and pure functions over them. Time is an argument. Knows the JDK only.
  */
 @NullMarked
 package dev.corral.http;

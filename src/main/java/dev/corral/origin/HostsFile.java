@@ -24,18 +24,18 @@ import reactor.core.scheduler.Scheduler;
 final class HostsFile {
 
     /** What was read is not read again for that long. */
-    private static final Duration RECENT = Duration.ofSeconds(1);
+    private static final Duration MAX_READ_AGE = Duration.ofSeconds(1);
 
-    private record Reading(CompletableFuture<HostsFileEntriesProvider> entries, long nanoTime) {}
+    private record HostsFileRead(CompletableFuture<HostsFileEntriesProvider> entries, long startNanos) {}
 
-    private final Optional<File> named;
+    private final Optional<File> configuredFile;
     private final Scheduler scheduler;
-    private final AtomicReference<Reading> last = new AtomicReference<>(
-            new Reading(new CompletableFuture<>(), System.nanoTime() - RECENT.toNanos()));
+    private final AtomicReference<HostsFileRead> latestRead = new AtomicReference<>(
+            new HostsFileRead(new CompletableFuture<>(), System.nanoTime() - MAX_READ_AGE.toNanos()));
 
     /** @param named instead of the system's; then there is no name outside of it */
     HostsFile(Optional<File> named, Scheduler scheduler) {
-        this.named = named;
+        this.configuredFile = named;
         this.scheduler = scheduler;
     }
 
@@ -45,17 +45,17 @@ final class HostsFile {
     }
 
     /** Whether names that are not in the file do not exist. */
-    boolean exclusive() {
-        return named.isPresent();
+    boolean isExclusive() {
+        return configuredFile.isPresent();
     }
 
     /** The addresses of a name, at most a second old; empty when it is not there. Never fails. */
     CompletableFuture<List<InetAddress>> addresses(String host) {
-        return entries().thenApply(entries -> of(entries, host.toLowerCase(Locale.ROOT)))
+        return currentEntries().thenApply(entries -> addressesOf(entries, host.toLowerCase(Locale.ROOT)))
                 .exceptionally(unread -> List.of());
     }
 
-    private static List<InetAddress> of(HostsFileEntriesProvider entries, String host) {
+    private static List<InetAddress> addressesOf(HostsFileEntriesProvider entries, String host) {
         var addresses = new ArrayList<>(entries.ipv4Entries().getOrDefault(host, List.of()));
         if (!NetUtil.isIpV4StackPreferred()) {
             List<InetAddress> ipv6 = entries.ipv6Entries().getOrDefault(host, List.of());
@@ -64,26 +64,26 @@ final class HostsFile {
         return addresses;
     }
 
-    private CompletableFuture<HostsFileEntriesProvider> entries() {
-        Reading known = Objects.requireNonNull(last.get());
+    private CompletableFuture<HostsFileEntriesProvider> currentEntries() {
+        HostsFileRead known = Objects.requireNonNull(latestRead.get());
         long now = System.nanoTime();
-        if (now - known.nanoTime() < RECENT.toNanos()) {
+        if (now - known.startNanos() < MAX_READ_AGE.toNanos()) {
             return known.entries();
         }
-        var next = new Reading(new CompletableFuture<>(), now);
-        if (!last.compareAndSet(known, next)) {
-            return entries();
+        var next = new HostsFileRead(new CompletableFuture<>(), now);
+        if (!latestRead.compareAndSet(known, next)) {
+            return currentEntries();
         }
         try {
-            scheduler.schedule(() -> next.entries().complete(read()));
+            scheduler.schedule(() -> next.entries().complete(readFile()));
         } catch (RejectedExecutionException busy) {
             next.entries().completeExceptionally(busy);
         }
         return next.entries();
     }
 
-    private HostsFileEntriesProvider read() {
-        return named.map(file -> HostsFileEntriesProvider.parser().parseSilently(file, StandardCharsets.UTF_8))
+    private HostsFileEntriesProvider readFile() {
+        return configuredFile.map(file -> HostsFileEntriesProvider.parser().parseSilently(file, StandardCharsets.UTF_8))
                 .orElseGet(() -> HostsFileEntriesProvider.parser().parseSilently(StandardCharsets.UTF_8));
     }
 }

@@ -16,24 +16,24 @@ import java.net.SocketException;
  */
 final class TransportMonitor extends ChannelOutboundHandlerAdapter {
 
-    private final Wire wire;
-    private final OriginAddresses addresses;
+    private final OriginHttpCodec codec;
+    private final OriginAddressSelector addressSelector;
 
-    TransportMonitor(Wire wire, OriginAddresses addresses) {
-        this.wire = wire;
-        this.addresses = addresses;
+    TransportMonitor(OriginHttpCodec wire, OriginAddressSelector addresses) {
+        this.codec = wire;
+        this.addressSelector = addresses;
     }
 
     @Override
     public void connect(ChannelHandlerContext context, SocketAddress remote, SocketAddress local,
             ChannelPromise promise) throws Exception {
-        context.channel().config().setConnectTimeoutMillis(addresses.connectTimeoutMillis());
+        context.channel().config().setConnectTimeoutMillis(addressSelector.connectTimeoutMillis());
         promise.addListener(connected -> {
             if (connected.isSuccess()) {
-                addresses.reached(remote);
+                addressSelector.onConnected(remote);
             } else if (connected.cause() instanceof SocketException) {
                 // Any other failure is that the connection was given up here.
-                addresses.failed(remote);
+                addressSelector.onConnectFailed(remote);
             }
         });
         super.connect(context, remote, local, promise);
@@ -41,35 +41,35 @@ final class TransportMonitor extends ChannelOutboundHandlerAdapter {
 
     @Override
     public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) throws Exception {
-        long number = wire.sent();
-        if (wire.departed() == number) {
+        long number = codec.requestsSent();
+        if (codec.requestsAccepted() == number) {
             super.write(context, message, promise);
         } else {
             ChannelProgressivePromise tracked = context.newProgressivePromise();
-            tracked.addListener(new Departure(number));
+            tracked.addListener(new WriteProgressListener(number));
             var unused = PromiseNotifier.cascade(tracked, promise);
             super.write(context, message, tracked);
         }
     }
 
     /** Also a write that fails in the end may have sent a part before. */
-    private final class Departure implements ChannelProgressiveFutureListener {
+    private final class WriteProgressListener implements ChannelProgressiveFutureListener {
 
-        private final long number;
+        private final long requestNumber;
 
-        Departure(long number) {
-            this.number = number;
+        WriteProgressListener(long number) {
+            this.requestNumber = number;
         }
 
         @Override
         public void operationProgressed(ChannelProgressiveFuture future, long progress, long total) {
-            wire.departed(number);
+            codec.requestsAccepted(requestNumber);
         }
 
         @Override
         public void operationComplete(ChannelProgressiveFuture future) {
             if (future.isSuccess()) {
-                wire.departed(number);
+                codec.requestsAccepted(requestNumber);
             }
         }
     }

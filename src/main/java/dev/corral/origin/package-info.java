@@ -1,6 +1,6 @@
 /**
- * One request to one origin: connections, deadlines, the circuit breaker and the bound on what is under way. Decides nothing
- * about caching. Knows {@code http}'s values and no other room.
+ * One request to one origin: connections, time limits, circuit breakers and the limit of concurrent requests. Decides nothing about
+ * caching. Knows {@code http}.
  */
 @NullMarked
 package dev.corral.origin;

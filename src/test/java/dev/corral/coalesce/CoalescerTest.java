@@ -1,10 +1,10 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Events.Reason;
-import dev.corral.coalesce.Outcome.Role;
-import dev.corral.coalesce.Page.Nature;
-import dev.corral.coalesce.SimulatedConnection.Command;
-import dev.corral.coalesce.SimulatedOrigin.Reply;
+import dev.corral.coalesce.CoalescerListener.ReleaseReason;
+import dev.corral.coalesce.FlightResult.Source;
+import dev.corral.coalesce.SimulatedConnection.TierCommand;
+import dev.corral.coalesce.SimulatedOrigin.OriginReply;
+import dev.corral.coalesce.SimulatedResponse.ResponseKind;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,18 +16,17 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-import static dev.corral.coalesce.Stage.LEASE;
-import static dev.corral.coalesce.Stage.LEG;
-import static dev.corral.coalesce.Stage.ORIGIN;
-import static dev.corral.coalesce.Stage.PATIENCE;
-import static dev.corral.coalesce.Stage.arrive;
-import static dev.corral.coalesce.Stage.arriveAt;
-import static dev.corral.coalesce.Stage.assertAtRest;
-import static dev.corral.coalesce.Stage.assertServed;
-import static dev.corral.coalesce.Stage.crowded;
-import static dev.corral.coalesce.Stage.landings;
-import static dev.corral.coalesce.Stage.released;
-import static dev.corral.coalesce.Stage.roles;
+import static dev.corral.coalesce.CoalescerFixture.LEASE;
+import static dev.corral.coalesce.CoalescerFixture.MAX_WAIT;
+import static dev.corral.coalesce.CoalescerFixture.ONE_WAY;
+import static dev.corral.coalesce.CoalescerFixture.ORIGIN_LATENCY;
+import static dev.corral.coalesce.CoalescerFixture.arriveAtEachReplica;
+import static dev.corral.coalesce.CoalescerFixture.arriveAtNewReplicas;
+import static dev.corral.coalesce.CoalescerFixture.assertIdle;
+import static dev.corral.coalesce.CoalescerFixture.assertServed;
+import static dev.corral.coalesce.CoalescerFixture.isRejected;
+import static dev.corral.coalesce.CoalescerFixture.releaseCount;
+import static dev.corral.coalesce.CoalescerFixture.sources;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
@@ -37,155 +36,158 @@ import static org.assertj.core.api.Assertions.assertThat;
 @Timeout(30)
 class CoalescerTest {
 
-    private final Stage stage = new Stage();
+    private final CoalescerFixture fixture = new CoalescerFixture();
 
     @Test
-    void aFleetAsksTheOriginOnce() {
-        SimulatedWorld world = stage.world();
-        List<SimulatedCaller> callers = arrive(world, 4, 50);
+    void coldKeyIsFetchedOncePerFleet() {
+        SimulatedWorld world = fixture.world();
+        List<SimulatedCaller> callers = arriveAtNewReplicas(world, 4, 50);
 
-        world.pass(Duration.ofSeconds(1));
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
         assertThat(callers).hasSize(200).allSatisfy(caller -> {
             assertServed(caller);
             // Three round trips before the origin; one way to publish, one to ring, and one round trip to look.
-            assertThat(caller.took()).isLessThanOrEqualTo(ORIGIN.plus(LEG.multipliedBy(10)));
+            assertThat(caller.duration()).isLessThanOrEqualTo(ORIGIN_LATENCY.plus(ONE_WAY.multipliedBy(10)));
         });
-        assertThat(roles(callers)).containsOnly(Role.LED, Role.FOLLOWED);
-        assertAtRest(world);
+        assertThat(sources(callers)).containsOnly(Source.LEADER, Source.FOLLOWER);
+        assertIdle(world);
     }
 
     @Test
-    void whatIsStoredIsServedWithoutAFetch() {
-        SimulatedWorld world = stage.world();
-        arrive(world, 2, 1);
-        world.pass(Duration.ofSeconds(1));
+    void storedValueIsServedWithoutAFetch() {
+        SimulatedWorld world = fixture.world();
+        arriveAtNewReplicas(world, 2, 1);
+        world.advance(Duration.ofSeconds(1));
 
-        List<SimulatedCaller> later = arriveAt(world, 2);
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> later = arriveAtEachReplica(world, 2);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
-        assertThat(landings(later)).allSatisfy(landing -> {
-            assertThat(landing.role()).isEqualTo(Role.LOOKED);
-            assertThat(landing.stored()).isTrue();
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
+        assertThat(CoalescerFixture.values(later)).allSatisfy(landing -> {
+            assertThat(landing.source()).isEqualTo(Source.FOUND);
+            assertThat(landing.isStored()).isTrue();
         });
-        assertThat(later).allSatisfy(caller -> assertThat(caller.took()).isLessThanOrEqualTo(LEG.multipliedBy(2)));
-        assertAtRest(world);
+        assertThat(later)
+                .allSatisfy(caller -> assertThat(caller.duration()).isLessThanOrEqualTo(ONE_WAY.multipliedBy(2)));
+        assertIdle(world);
     }
 
     @Test
-    void theSecondLookFindsWhatWasPublishedAfterTheFirst() {
-        SimulatedWorld world = stage.world();
+    void secondReadFindsAValuePublishedAfterTheFirst() {
+        SimulatedWorld world = fixture.world();
         SimulatedReplica leader = world.start();
         SimulatedReplica other = world.start();
-        world.arrive(leader, "a", PATIENCE);
+        world.arrive(leader, "a", MAX_WAIT);
         // The leader's publish takes effect 127 ms after: three round trips, the origin, one way.
-        world.pass(Duration.ofMillis(125));
+        world.advance(Duration.ofMillis(125));
 
-        SimulatedCaller late = world.arrive(other, "a", PATIENCE);
-        world.pass(Duration.ofSeconds(1));
+        SimulatedCaller late = world.arrive(other, "a", MAX_WAIT);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
         assertServed(late);
-        assertThat(roles(List.of(late))).containsExactly(Role.FOLLOWED);
-        assertThat(late.took()).isEqualTo(LEG.multipliedBy(6));
+        assertThat(sources(List.of(late))).containsExactly(Source.FOLLOWER);
+        assertThat(late.duration()).isEqualTo(ONE_WAY.multipliedBy(6));
         assertThat(world.tier.holder("a")).isEmpty();
-        assertAtRest(world);
+        assertIdle(world);
     }
 
     @Test
-    void thereIsNoMomentInWhichTheValueIsNeitherInFlightNorStored() {
-        SimulatedWorld world = stage.world();
+    void valueIsAlwaysInFlightOrStored() {
+        SimulatedWorld world = fixture.world();
         SimulatedReplica leader = world.start();
         SimulatedReplica other = world.start();
 
         for (int arrival = 0; arrival < 300; arrival++) {
-            world.arrive(leader, "a", PATIENCE);
-            world.arrive(other, "a", PATIENCE);
-            world.pass(Duration.ofMillis(1));
+            world.arrive(leader, "a", MAX_WAIT);
+            world.arrive(other, "a", MAX_WAIT);
+            world.advance(Duration.ofMillis(1));
         }
-        world.pass(Duration.ofSeconds(1));
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
-        assertThat(world.callers).allSatisfy(Stage::assertServed);
-        assertAtRest(world);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
+        assertThat(world.callers).allSatisfy(CoalescerFixture::assertServed);
+        assertIdle(world);
     }
 
     @Test
-    void aSlowKeyDoesNotDelayAnother() {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.SHARED, key.equals("slow") ? Duration.ofSeconds(4) : ORIGIN);
+    void slowKeyDoesNotDelayAnotherKey() {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.SHARED,
+                key.equals("slow") ? Duration.ofSeconds(4) : ORIGIN_LATENCY);
         SimulatedReplica one = world.start();
         SimulatedReplica two = world.start();
-        SimulatedCaller slow = world.arrive(one, "slow", PATIENCE);
-        world.pass(Duration.ofMillis(50));
-        List<SimulatedCaller> quick = List.of(world.arrive(one, "b", PATIENCE), world.arrive(two, "b", PATIENCE));
+        SimulatedCaller slow = world.arrive(one, "slow", MAX_WAIT);
+        world.advance(Duration.ofMillis(50));
+        List<SimulatedCaller> quick = List.of(world.arrive(one, "b", MAX_WAIT), world.arrive(two, "b", MAX_WAIT));
 
-        world.pass(Duration.ofSeconds(1));
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(quick).allSatisfy(caller -> assertThat(caller.took()).isLessThan(Duration.ofMillis(135)));
-        assertThat(slow.ended()).isFalse();
-        world.pass(Duration.ofSeconds(4));
+        assertThat(quick).allSatisfy(caller -> assertThat(caller.duration()).isLessThan(Duration.ofMillis(135)));
+        assertThat(slow.isEnded()).isFalse();
+        world.advance(Duration.ofSeconds(4));
         assertServed(slow);
-        assertAtRest(world);
+        assertIdle(world);
     }
 
     @Test
-    void aFailureIsSharedOnceAndTheNextRequestStartsAfresh() {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.FAILURE, ORIGIN);
-        List<SimulatedCaller> callers = arrive(world, 3, 10);
-        world.pass(Duration.ofSeconds(1));
+    void failureIsSharedButNotCached() {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.FAILURE, ORIGIN_LATENCY);
+        List<SimulatedCaller> callers = arriveAtNewReplicas(world, 3, 10);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
         assertThat(callers).hasSize(30).allSatisfy(caller -> {
-            assertThat(caller.got).extracting(Page::nature).containsExactly(Nature.FAILURE);
-            assertThat(caller.took()).isLessThan(ORIGIN.plus(LEG.multipliedBy(12)));
+            assertThat(caller.received).extracting(SimulatedResponse::kind).containsExactly(ResponseKind.FAILURE);
+            assertThat(caller.duration()).isLessThan(ORIGIN_LATENCY.plus(ONE_WAY.multipliedBy(12)));
         });
 
-        world.origin.replies = key -> new Reply(Nature.SHARED, ORIGIN);
-        List<SimulatedCaller> later = arriveAt(world, 3);
-        world.pass(Duration.ofSeconds(1));
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.SHARED, ORIGIN_LATENCY);
+        List<SimulatedCaller> later = arriveAtEachReplica(world, 3);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(2);
-        assertThat(later).allSatisfy(Stage::assertServed);
-        assertAtRest(world);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(2);
+        assertThat(later).allSatisfy(CoalescerFixture::assertServed);
+        assertIdle(world);
     }
 
     @Test
-    void whoeverIsToldOfAFailureAndComesBackAtOnceIsNotToldOfItAgain() {
-        SimulatedWorld world = stage.world();
+    void immediateRetryAfterAFailureDoesNotGetItAgain() {
+        SimulatedWorld world = fixture.world();
         AtomicInteger fetches = new AtomicInteger();
-        world.origin.replies = key -> new Reply(fetches.incrementAndGet() == 1 ? Nature.FAILURE : Nature.SHARED,
-                ORIGIN);
-        List<Outcome<Page>> second = new ArrayList<>();
+        world.origin.replyFor = key -> new OriginReply(
+                fetches.incrementAndGet() == 1 ? ResponseKind.FAILURE : ResponseKind.SHARED,
+                ORIGIN_LATENCY);
+        List<FlightResult<SimulatedResponse>> second = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
             SimulatedReplica replica = world.start();
             for (int j = 0; j < 5; j++) {
-                SimulatedCaller ask = new SimulatedCaller(j, replica, "a", PATIENCE);
+                SimulatedCaller ask = new SimulatedCaller(j, replica, "a", MAX_WAIT);
                 replica.coalescer.join(ask).flatMap(failed -> replica.coalescer.join(ask)).subscribe(second::add);
             }
         }
 
-        world.pass(Duration.ofSeconds(1));
+        world.advance(Duration.ofSeconds(1));
 
         assertThat(fetches).hasValue(2);
-        assertThat(second).hasSize(15).allMatch(outcome -> outcome instanceof Outcome.Landed);
-        assertAtRest(world);
+        assertThat(second).hasSize(15).allMatch(outcome -> outcome instanceof FlightResult.Value);
+        assertIdle(world);
     }
 
     @Test
-    void aFailureCarriesWhatWasThereBefore() {
-        SimulatedWorld world = stage.world();
-        arrive(world, 2, 1);
-        world.pass(world.origin.freshness.plusSeconds(1));
-        world.origin.replies = key -> new Reply(Nature.FAILURE, ORIGIN);
+    void failureCarriesThePreviousValue() {
+        SimulatedWorld world = fixture.world();
+        arriveAtNewReplicas(world, 2, 1);
+        world.advance(world.origin.freshness.plusSeconds(1));
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.FAILURE, ORIGIN_LATENCY);
 
-        List<SimulatedCaller> later = arriveAt(world, 2);
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> later = arriveAtEachReplica(world, 2);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(2);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(2);
         assertThat(later).allSatisfy(caller -> {
             assertServed(caller);
             assertThat(caller.servedStale).isTrue();
@@ -194,199 +196,204 @@ class CoalescerTest {
 
     @ParameterizedTest
     @EnumSource(names = {"PRIVATE", "PRIVATE_UNMARKED"})
-    void aWithheldAnswerReleasesAllWaitersOfAllReplicasInParallel(Nature nature) {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(nature, ORIGIN);
-        List<SimulatedCaller> callers = arrive(world, 3, 10);
-        world.pass(Duration.ofSeconds(2));
+    void unshareableResponseReleasesAllWaitersInParallel(ResponseKind nature) {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(nature, ORIGIN_LATENCY);
+        List<SimulatedCaller> callers = arriveAtNewReplicas(world, 3, 10);
+        world.advance(Duration.ofSeconds(2));
 
-        assertThat(world.origin.asked("a")).isEqualTo(30);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(30);
         assertThat(callers).allSatisfy(caller -> {
-            assertThat(caller.got).hasSize(1);
-            assertThat(caller.took()).isLessThan(ORIGIN.multipliedBy(2).plus(LEG.multipliedBy(12)));
+            assertThat(caller.received).hasSize(1);
+            assertThat(caller.duration()).isLessThan(ORIGIN_LATENCY.multipliedBy(2).plus(ONE_WAY.multipliedBy(12)));
         });
-        assertThat(callers.stream().map(caller -> caller.got.getFirst().fetch()).distinct()).hasSize(30);
-        assertThat(released(world, Reason.WITHHELD)).isEqualTo(1);
-        assertThat(released(world, Reason.DISMISSED)).isEqualTo(nature == Nature.PRIVATE ? 0 : 2);
-        assertAtRest(world);
+        assertThat(callers.stream().map(caller -> caller.received.getFirst().fetch()).distinct()).hasSize(30);
+        assertThat(releaseCount(world, ReleaseReason.NOT_SHAREABLE)).isEqualTo(1);
+        assertThat(releaseCount(world, ReleaseReason.NOT_SHAREABLE_REMOTE))
+                .isEqualTo(nature == ResponseKind.PRIVATE ? 0 : 2);
+        assertIdle(world);
     }
 
     @Test
-    void aMarkerSparesLaterRequestsTheWait() {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.PRIVATE, ORIGIN);
-        arrive(world, 3, 1);
-        world.pass(Duration.ofSeconds(2));
+    void hitForMissMarkerSavesLaterRequestsTheWait() {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.PRIVATE, ORIGIN_LATENCY);
+        arriveAtNewReplicas(world, 3, 1);
+        world.advance(Duration.ofSeconds(2));
 
-        List<SimulatedCaller> later = arriveAt(world, 5);
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> later = arriveAtEachReplica(world, 5);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(3 + 15);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(3 + 15);
         assertThat(later)
-                .allSatisfy(caller -> assertThat(caller.took()).isLessThanOrEqualTo(ORIGIN.plus(LEG.multipliedBy(2))));
+                .allSatisfy(caller -> assertThat(caller.duration())
+                        .isLessThanOrEqualTo(ORIGIN_LATENCY.plus(ONE_WAY.multipliedBy(2))));
     }
 
     @Test
-    void aPurgeFencesOutTheFillThatBeganBeforeItAndCostsTheFleetOneMoreFetch() {
-        SimulatedWorld world = stage.world();
-        List<SimulatedCaller> before = arrive(world, 3, 10);
-        world.pass(Duration.ofMillis(100));
-        world.origin.change("a");
+    void purgeFencesAnEarlierFillAndCostsOneMoreFetch() {
+        SimulatedWorld world = fixture.world();
+        List<SimulatedCaller> before = arriveAtNewReplicas(world, 3, 10);
+        world.advance(Duration.ofMillis(100));
+        world.origin.changeContent("a");
 
         assertThat(world.purge("a", Duration.ZERO)).isTrue();
-        List<SimulatedCaller> after = arriveAt(world, 10);
-        world.pass(Duration.ofSeconds(2));
+        List<SimulatedCaller> after = arriveAtEachReplica(world, 10);
+        world.advance(Duration.ofSeconds(2));
 
-        assertThat(after).allSatisfy(caller -> assertThat(caller.got).extracting(Page::content).containsExactly(2));
-        assertThat(before).allSatisfy(Stage::assertServed);
-        assertThat(world.origin.asked("a")).isEqualTo(2);
-        assertAtRest(world);
+        assertThat(after).allSatisfy(
+                caller -> assertThat(caller.received).extracting(SimulatedResponse::content).containsExactly(2));
+        assertThat(before).allSatisfy(CoalescerFixture::assertServed);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(2);
+        assertIdle(world);
     }
 
     @Test
-    void aValueThatIsStaleWhenItLandsServesThoseWhoWaitAndNobodyLater() {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.BORN_STALE, ORIGIN);
-        List<SimulatedCaller> callers = arrive(world, 3, 10);
-        world.pass(Duration.ofSeconds(1));
+    void valueThatIsStaleOnArrivalServesWaitersOnly() {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.BORN_STALE, ORIGIN_LATENCY);
+        List<SimulatedCaller> callers = arriveAtNewReplicas(world, 3, 10);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(1);
-        assertThat(callers).allSatisfy(Stage::assertServed);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
+        assertThat(callers).allSatisfy(CoalescerFixture::assertServed);
 
-        List<SimulatedCaller> later = arriveAt(world, 10);
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> later = arriveAtEachReplica(world, 10);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(world.origin.asked("a")).isEqualTo(2);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(2);
         assertThat(later).allSatisfy(caller -> {
             assertServed(caller);
-            assertThat(caller.got).extracting(Page::fetch).containsExactly(2);
+            assertThat(caller.received).extracting(SimulatedResponse::fetch).containsExactly(2);
         });
-        assertAtRest(world);
+        assertIdle(world);
     }
 
     /** However long the write takes: else what was fetched before they asked would be given to them as to those who waited. */
     @Test
-    void whoeverHasHeardOfWhatIsNeverFreshAndAsksElsewhereGetsAnother() {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.BORN_STALE, ORIGIN);
+    void neverFreshValueIsNotReusedOnAnotherReplica() {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.BORN_STALE, ORIGIN_LATENCY);
         SimulatedReplica leader = world.start();
         SimulatedReplica other = world.start();
-        leader.connection.delayed.put(Command.PUBLISH, Duration.ofMillis(40));
-        SimulatedCaller first = world.arrive(leader, "a", PATIENCE);
-        while (!first.ended()) {
-            world.pass(Duration.ofMillis(1));
+        leader.connection.requestDelays.put(TierCommand.PUBLISH, Duration.ofMillis(40));
+        SimulatedCaller first = world.arrive(leader, "a", MAX_WAIT);
+        while (!first.isEnded()) {
+            world.advance(Duration.ofMillis(1));
         }
 
-        List<SimulatedCaller> later = List.of(world.arrive(other, "a", PATIENCE), world.arrive(leader, "a", PATIENCE));
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> later = List.of(world.arrive(other, "a", MAX_WAIT), world.arrive(leader, "a", MAX_WAIT));
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(first.got).extracting(Page::fetch).containsExactly(1);
-        assertThat(later).allSatisfy(caller -> assertThat(caller.got).extracting(Page::fetch).containsExactly(2));
-        assertAtRest(world);
+        assertThat(first.received).extracting(SimulatedResponse::fetch).containsExactly(1);
+        assertThat(later).allSatisfy(
+                caller -> assertThat(caller.received).extracting(SimulatedResponse::fetch).containsExactly(2));
+        assertIdle(world);
     }
 
     /** The wait of a quarter of a second is for the truth of "stored"; it is not the price of a slow write. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void aReusableResponseWaitsForItsWriteAQuarterOfASecondAtMost(boolean slow) {
-        SimulatedWorld world = stage.world();
+    void reusableResponseWaitsBrieflyForItsWrite(boolean slow) {
+        SimulatedWorld world = fixture.world();
         SimulatedReplica leader = world.start();
         if (slow) {
-            leader.connection.slowed.put(Command.PUBLISH, Duration.ofSeconds(3));
+            leader.connection.replyDelays.put(TierCommand.PUBLISH, Duration.ofSeconds(3));
         }
-        SimulatedCaller caller = world.arrive(leader, "a", PATIENCE);
+        SimulatedCaller caller = world.arrive(leader, "a", MAX_WAIT);
 
-        world.pass(Duration.ofSeconds(10));
+        world.advance(Duration.ofSeconds(10));
 
-        Duration most = ORIGIN.plus(Duration.ofMillis(slow ? 300 : 20));
-        assertThat(caller.took()).isLessThan(most);
+        Duration most = ORIGIN_LATENCY.plus(Duration.ofMillis(slow ? 300 : 20));
+        assertThat(caller.duration()).isLessThan(most);
         assertThat(caller.outcomes).allSatisfy(outcome -> assertThat(outcome)
-                .isInstanceOfSatisfying(Outcome.Landed.class, landed -> assertThat(landed.stored()).isEqualTo(!slow)));
-        assertAtRest(world);
+                .isInstanceOfSatisfying(FlightResult.Value.class,
+                        landed -> assertThat(landed.isStored()).isEqualTo(!slow)));
+        assertIdle(world);
     }
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
-    void whatWasThereBeforeIsNotAwaitedThoughMemoryKnewAnother(boolean somebodyLeads) {
-        SimulatedWorld world = stage.world();
-        world.origin.replies = key -> new Reply(Nature.BORN_STALE, ORIGIN);
-        arrive(world, 3, 1);
-        world.pass(Duration.ofMillis(300));
+    void valueStoredBeforeArrivalDoesNotServeAWaiter(boolean somebodyLeads) {
+        SimulatedWorld world = fixture.world();
+        world.origin.replyFor = key -> new OriginReply(ResponseKind.BORN_STALE, ORIGIN_LATENCY);
+        arriveAtNewReplicas(world, 3, 1);
+        world.advance(Duration.ofMillis(300));
         SimulatedReplica behind = world.replicas.getLast();
-        world.arrive(world.replicas.getFirst(), "a", PATIENCE);
-        world.pass(Duration.ofMillis(300));
-        assertThat(world.origin.asked("a")).isEqualTo(2);
+        world.arrive(world.replicas.getFirst(), "a", MAX_WAIT);
+        world.advance(Duration.ofMillis(300));
+        assertThat(world.origin.fetchCount("a")).isEqualTo(2);
         if (somebodyLeads) {
-            world.arrive(world.replicas.getFirst(), "a", PATIENCE);
-            world.pass(Duration.ofMillis(50));
+            world.arrive(world.replicas.getFirst(), "a", MAX_WAIT);
+            world.advance(Duration.ofMillis(50));
         }
 
-        SimulatedCaller late = world.arrive(behind, "a", PATIENCE);
-        world.pass(Duration.ofSeconds(1));
+        SimulatedCaller late = world.arrive(behind, "a", MAX_WAIT);
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(late.got).extracting(Page::fetch).containsExactly(3);
-        assertAtRest(world);
+        assertThat(late.received).extracting(SimulatedResponse::fetch).containsExactly(3);
+        assertIdle(world);
     }
 
     @Test
-    void whoeverLeavesCancelsNothing() {
-        SimulatedWorld world = stage.world();
+    void disconnectedCallerCancelsNothing() {
+        SimulatedWorld world = fixture.world();
         SimulatedReplica leader = world.start();
-        SimulatedCaller opener = world.arrive(leader, "a", PATIENCE);
-        SimulatedCaller last = world.arrive(leader, "a", PATIENCE);
-        SimulatedCaller follower = world.arrive(world.start(), "a", PATIENCE);
-        world.pass(Duration.ofMillis(50));
-        opener.leave();
-        last.leave();
-        world.pass(LEG);
-        assertThat(leader.coalescer.waiting()).isZero();
+        SimulatedCaller opener = world.arrive(leader, "a", MAX_WAIT);
+        SimulatedCaller last = world.arrive(leader, "a", MAX_WAIT);
+        SimulatedCaller follower = world.arrive(world.start(), "a", MAX_WAIT);
+        world.advance(Duration.ofMillis(50));
+        opener.disconnect();
+        last.disconnect();
+        world.advance(ONE_WAY);
+        assertThat(leader.coalescer.waiterCount()).isZero();
 
-        world.pass(Duration.ofSeconds(1));
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(opener.got).isEmpty();
+        assertThat(opener.received).isEmpty();
         assertServed(follower);
         assertThat(world.tier.find("a")).isPresent();
-        assertThat(world.origin.asked("a")).isEqualTo(1);
-        assertAtRest(world);
+        assertThat(world.origin.fetchCount("a")).isEqualTo(1);
+        assertIdle(world);
     }
 
     @Test
-    void overALimitACallerIsTurnedAwayAtOnce() {
-        SimulatedWorld world = stage.world(Timing.of(LEASE, 5, 7));
+    void callerOverTheWaiterLimitIsRejectedAtOnce() {
+        SimulatedWorld world = fixture.world(CoalescerLimits.of(LEASE, 5, 7));
         SimulatedReplica replica = world.start();
-        List<SimulatedCaller> one = IntStream.range(0, 8).mapToObj(i -> world.arrive(replica, "a", PATIENCE)).toList();
-        List<SimulatedCaller> two = IntStream.range(0, 8).mapToObj(i -> world.arrive(replica, "b", PATIENCE)).toList();
-        world.pass(Duration.ofSeconds(1));
+        List<SimulatedCaller> one = IntStream.range(0, 8).mapToObj(i -> world.arrive(replica, "a", MAX_WAIT)).toList();
+        List<SimulatedCaller> two = IntStream.range(0, 8).mapToObj(i -> world.arrive(replica, "b", MAX_WAIT)).toList();
+        world.advance(Duration.ofSeconds(1));
 
-        assertThat(one).filteredOn(Stage::crowded).hasSize(3);
-        assertThat(two).filteredOn(Stage::crowded).hasSize(6);
-        assertThat(world.callers).filteredOn(Stage::crowded)
-                .allSatisfy(caller -> assertThat(caller.took()).isZero());
-        assertThat(world.callers).filteredOn(caller -> !crowded(caller)).allSatisfy(Stage::assertServed);
-        assertAtRest(world);
+        assertThat(one).filteredOn(CoalescerFixture::isRejected).hasSize(3);
+        assertThat(two).filteredOn(CoalescerFixture::isRejected).hasSize(6);
+        assertThat(world.callers).filteredOn(CoalescerFixture::isRejected)
+                .allSatisfy(caller -> assertThat(caller.duration()).isZero());
+        assertThat(world.callers).filteredOn(caller -> !isRejected(caller)).allSatisfy(CoalescerFixture::assertServed);
+        assertIdle(world);
     }
 
     @Test
-    void whatWasFetchedOutsideAFlightIsPublishedInPlaceOfWhatWasSeenAndOfNothingElse() {
-        SimulatedWorld world = stage.world();
-        arrive(world, 2, 1);
-        world.pass(Duration.ofSeconds(1));
+    void uncoalescedResponseReplacesOnlyTheVersionItSaw() {
+        SimulatedWorld world = fixture.world();
+        arriveAtNewReplicas(world, 2, 1);
+        world.advance(Duration.ofSeconds(1));
         SimulatedReplica replica = world.replicas.getFirst();
-        SharedTier.Seen<Page> seen = world.tier.find("a").orElseThrow();
-        Page newer = new Page("a", Nature.SHARED, 2, 0, 99, world.now(),
+        SharedTier.Versioned<SimulatedResponse> seen = world.tier.find("a").orElseThrow();
+        SimulatedResponse newer = new SimulatedResponse("a", ResponseKind.SHARED, 2, 0, 99, world.now(),
                 world.now() + Duration.ofSeconds(60).toNanos());
-        List<SharedTier.Write<String, Page>> writes = List
+        List<SharedTier.Write<String, SimulatedResponse>> writes = List
                 .of(new SharedTier.Write<>("a", newer, Duration.ofSeconds(60)));
 
-        replica.coalescer.offer("a", "another", writes).subscribe();
-        world.pass(Duration.ofSeconds(1));
+        replica.coalescer.tryPublish("a", "another", writes).subscribe();
+        world.advance(Duration.ofSeconds(1));
         assertThat(world.tier.find("a")).contains(seen);
         assertThat(world.tier.holder("a")).isEmpty();
 
-        replica.coalescer.offer("a", seen.version(), writes).subscribe();
-        world.pass(Duration.ofSeconds(1));
+        replica.coalescer.tryPublish("a", seen.version(), writes).subscribe();
+        world.advance(Duration.ofSeconds(1));
         assertThat(world.tier.find("a").orElseThrow().value()).isEqualTo(newer);
         assertThat(world.tier.holder("a")).isEmpty();
-        assertAtRest(world);
+        assertIdle(world);
     }
 }

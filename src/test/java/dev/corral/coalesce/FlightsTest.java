@@ -1,6 +1,6 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Flights.Landing;
+import dev.corral.coalesce.Flights.FlightCompletion;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -33,7 +33,7 @@ class FlightsTest {
 
     private static final int THREADS = 6;
     private static final int ROUNDS = 4_000;
-    private static final Timing WIDE = Timing.of(Duration.ofSeconds(2), 1_000, 10_000);
+    private static final CoalescerLimits WIDE_LIMITS = CoalescerLimits.of(Duration.ofSeconds(2), 1_000, 10_000);
 
     private ExecutorService threads = Executors.newFixedThreadPool(1);
 
@@ -48,337 +48,345 @@ class FlightsTest {
     }
 
     @Test
-    void allWhoJoinAtOnceShareOneCourse() throws Exception {
+    void concurrentJoinsShareOneFlight() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
             AtomicInteger courses = new AtomicInteger();
             CyclicBarrier aboard = new CyclicBarrier(THREADS);
-            Sinks.One<Landing<Integer>> landing = Sinks.one();
+            Sinks.One<FlightCompletion<Integer>> landing = Sinks.one();
 
-            List<Outcome<Integer>> outcomes = atOnce(thread -> {
-                Mono<Outcome<Integer>> flight = board(flights, "key", () -> {
+            List<FlightResult<Integer>> outcomes = runConcurrently(thread -> {
+                Mono<FlightResult<Integer>> flight = join(flights, "key", () -> {
                     courses.incrementAndGet();
                     return landing.asMono();
                 }).cache();
                 flight.subscribe();
                 if (await(aboard) == 0) {
-                    landing.tryEmitValue(landed(1));
+                    landing.tryEmitValue(completed(1));
                 }
-                return get(flight);
+                return awaitResult(flight);
             });
 
             assertThat(courses).hasValue(1);
-            assertThat(outcomes).hasSize(THREADS).containsOnly(landed(1).outcome());
-            assertAtRest(flights);
+            assertThat(outcomes).hasSize(THREADS).containsOnly(completed(1).result());
+            assertIdle(flights);
         }
     }
 
     @Test
-    void whoeverJoinsWhileOthersLandGetsAnOutcomeAndNoCourseRunsBesideAnother() throws Exception {
+    void joinsDuringCompletionNeverRunTwoFlightsAtOnce() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
             AtomicInteger running = new AtomicInteger();
             AtomicInteger most = new AtomicInteger();
-            Supplier<Mono<Landing<Integer>>> course = () -> Mono.fromCallable(() -> {
+            Supplier<Mono<FlightCompletion<Integer>>> course = () -> Mono.fromCallable(() -> {
                 most.accumulateAndGet(running.incrementAndGet(), Math::max);
                 running.decrementAndGet();
-                return landed(1);
+                return completed(1);
             });
 
-            List<Outcome<Integer>> outcomes = atOnce(thread -> get(board(flights, "key", course)));
+            List<FlightResult<Integer>> outcomes = runConcurrently(thread -> awaitResult(join(flights, "key", course)));
 
-            assertThat(outcomes).hasSize(THREADS).containsOnly(landed(1).outcome());
+            assertThat(outcomes).hasSize(THREADS).containsOnly(completed(1).result());
             assertThat(most).hasValue(1);
-            assertAtRest(flights);
+            assertIdle(flights);
         }
     }
 
     @Test
-    void aFlightThatIsForgottenLandsWithoutRemovingItsSuccessor() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
-        Sinks.One<Landing<Integer>> first = Sinks.one();
-        Sinks.One<Landing<Integer>> second = Sinks.one();
-        Mono<Outcome<Integer>> old = board(flights, "key", first::asMono).cache();
+    void forgottenFlightDoesNotRemoveItsSuccessor() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
+        Sinks.One<FlightCompletion<Integer>> first = Sinks.one();
+        Sinks.One<FlightCompletion<Integer>> second = Sinks.one();
+        Mono<FlightResult<Integer>> old = join(flights, "key", first::asMono).cache();
         old.subscribe();
         flights.forget("key");
-        Mono<Outcome<Integer>> anew = board(flights, "key", second::asMono).cache();
+        Mono<FlightResult<Integer>> anew = join(flights, "key", second::asMono).cache();
         anew.subscribe();
 
-        first.tryEmitValue(landed(1));
+        first.tryEmitValue(completed(1));
 
-        assertThat(flights.flies("key")).isTrue();
-        assertThat(get(old)).isEqualTo(landed(1).outcome());
-        second.tryEmitValue(landed(2));
-        assertThat(get(anew)).isEqualTo(landed(2).outcome());
-        assertAtRest(flights);
+        assertThat(flights.isInFlight("key")).isTrue();
+        assertThat(awaitResult(old)).isEqualTo(completed(1).result());
+        second.tryEmitValue(completed(2));
+        assertThat(awaitResult(anew)).isEqualTo(completed(2).result());
+        assertIdle(flights);
     }
 
     @Test
-    void whoeverIsToldOfAFailureAndRetriesAtOnceTakesOffAnew() throws Exception {
+    void immediateRetryAfterAFailureStartsANewFlight() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
             AtomicInteger courses = new AtomicInteger();
             AtomicInteger told = new AtomicInteger();
             CyclicBarrier aboard = new CyclicBarrier(THREADS);
-            Sinks.One<Landing<Integer>> failure = Sinks.one();
-            Supplier<Mono<Landing<Integer>>> course = () -> courses.incrementAndGet() == 1
+            Sinks.One<FlightCompletion<Integer>> failure = Sinks.one();
+            Supplier<Mono<FlightCompletion<Integer>>> course = () -> courses.incrementAndGet() == 1
                     ? failure.asMono()
-                    : Mono.just(landed(2));
+                    : Mono.just(completed(2));
 
-            List<Outcome<Integer>> outcomes = atOnce(thread -> {
-                Mono<Outcome<Integer>> retried = board(flights, "key", course).flatMap(outcome -> {
+            List<FlightResult<Integer>> outcomes = runConcurrently(thread -> {
+                Mono<FlightResult<Integer>> retried = join(flights, "key", course).flatMap(outcome -> {
                     told.incrementAndGet();
-                    assertThat(outcome).isEqualTo(failed(1).outcome());
-                    return board(flights, "key", course);
+                    assertThat(outcome).isEqualTo(failed(1).result());
+                    return join(flights, "key", course);
                 }).cache();
                 retried.subscribe();
                 if (await(aboard) == 0) {
                     failure.tryEmitValue(failed(1));
                 }
-                return get(retried);
+                return awaitResult(retried);
             });
 
             assertThat(told).hasValue(THREADS);
-            assertThat(outcomes).hasSize(THREADS).containsOnly(landed(2).outcome());
-            assertAtRest(flights);
+            assertThat(outcomes).hasSize(THREADS).containsOnly(completed(2).result());
+            assertIdle(flights);
         }
     }
 
-    /** Public behaviour 16. */
+    /** Public behavior 16. */
     @Test
-    void aCourseThatBreaksIsNotRemembered() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+    void brokenFlightIsNotRemembered() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
         AtomicInteger courses = new AtomicInteger();
-        Supplier<Mono<Landing<Integer>>> course = () -> switch (courses.incrementAndGet()) {
+        Supplier<Mono<FlightCompletion<Integer>>> course = () -> switch (courses.incrementAndGet()) {
             case 1 -> throw new IllegalStateException("at assembly");
             case 2 -> Mono.error(new IllegalStateException("in flight"));
             case 3 -> Mono.empty();
-            default -> Mono.just(landed(4));
+            default -> Mono.just(completed(4));
         };
 
-        Outcome<Integer> outcome = get(board(flights, "key", course).retry(3));
+        FlightResult<Integer> outcome = awaitResult(join(flights, "key", course).retry(3));
 
-        assertThat(outcome).isEqualTo(landed(4).outcome());
-        assertAtRest(flights);
+        assertThat(outcome).isEqualTo(completed(4).result());
+        assertIdle(flights);
     }
 
     @Test
-    void aFailureIsForNobodyWhoComesWhileSomethingIsStillToDo() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+    void failureIsNotSharedWithLaterJoinsDuringThePendingWrite() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
         Sinks.Empty<Void> after = Sinks.empty();
-        assertThat(get(board(flights, "key", () -> Mono.just(new Landing<>(failed(1).outcome(), after.asMono())))))
-                .isEqualTo(failed(1).outcome());
+        assertThat(awaitResult(
+                join(flights, "key", () -> Mono.just(new FlightCompletion<>(failed(1).result(), after.asMono())))))
+                .isEqualTo(failed(1).result());
 
-        Outcome<Integer> next = get(board(flights, "key", () -> Mono.just(landed(2))));
+        FlightResult<Integer> next = awaitResult(join(flights, "key", () -> Mono.just(completed(2))));
 
-        assertThat(next).isEqualTo(landed(2).outcome());
+        assertThat(next).isEqualTo(completed(2).result());
         after.tryEmitEmpty();
-        assertAtRest(flights);
+        assertIdle(flights);
     }
 
     @Test
-    void aFlightStaysUntilAllIsDoneAndServesWhoComesMeanwhile() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+    void completedFlightServesJoinsUntilItsPendingWriteEnds() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
         Sinks.Empty<Void> after = Sinks.empty();
-        get(board(flights, "key", () -> Mono.just(new Landing<>(landed(1).outcome(), after.asMono()))));
+        awaitResult(
+                join(flights, "key", () -> Mono.just(new FlightCompletion<>(completed(1).result(), after.asMono()))));
 
-        Outcome<Integer> meanwhile = get(board(flights, "key", () -> Mono.just(landed(2))));
+        FlightResult<Integer> meanwhile = awaitResult(join(flights, "key", () -> Mono.just(completed(2))));
 
-        assertThat(meanwhile).isEqualTo(landed(1).outcome());
+        assertThat(meanwhile).isEqualTo(completed(1).result());
         after.tryEmitEmpty();
-        assertAtRest(flights);
+        assertIdle(flights);
     }
 
     @Test
-    void aLandedFlightIsNotForWhomItsValueDoesNotServe() throws Exception {
+    void completedFlightIsSkippedWhenItsValueIsUnusable() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
             AtomicInteger courses = new AtomicInteger();
             Sinks.Empty<Void> after = Sinks.empty();
-            get(board(flights, "key", () -> Mono.just(new Landing<>(landed(1).outcome(), after.asMono()))));
+            awaitResult(join(flights, "key",
+                    () -> Mono.just(new FlightCompletion<>(completed(1).result(), after.asMono()))));
 
-            List<Outcome<Integer>> outcomes = atOnce(thread -> get(flights.join("key", value -> value == 2, () -> {
-                courses.incrementAndGet();
-                return Mono.just(new Landing<>(landed(2).outcome(), after.asMono()));
-            })));
+            List<FlightResult<Integer>> outcomes = runConcurrently(
+                    thread -> awaitResult(flights.join("key", value -> value == 2, () -> {
+                        courses.incrementAndGet();
+                        return Mono.just(new FlightCompletion<>(completed(2).result(), after.asMono()));
+                    })));
 
-            assertThat(outcomes).hasSize(THREADS).containsOnly(landed(2).outcome());
+            assertThat(outcomes).hasSize(THREADS).containsOnly(completed(2).result());
             assertThat(courses).hasValue(1);
-            assertThat(flights.size()).isEqualTo(1);
+            assertThat(flights.flightCount()).isEqualTo(1);
             after.tryEmitEmpty();
-            assertAtRest(flights);
+            assertIdle(flights);
         }
     }
 
     @Test
-    void whatIsStillToDoMayBreakWithoutHarm() {
+    void failedPendingWriteIsReportedWithoutHarm() {
         List<String> told = new ArrayList<>();
-        Flights<String, Integer> flights = new Flights<>(WIDE, new Events() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, new CoalescerListener() {
             @Override
-            public void failed(String step, Throwable cause) {
+            public void onBackgroundError(String step, Throwable cause) {
                 told.add(cause.getMessage());
             }
         });
 
-        Outcome<Integer> outcome = get(board(flights, "key", () -> Mono.just(
-                new Landing<>(landed(1).outcome(), Mono.error(new IllegalStateException("no write"))))));
+        FlightResult<Integer> outcome = awaitResult(join(flights, "key", () -> Mono.just(
+                new FlightCompletion<>(completed(1).result(), Mono.error(new IllegalStateException("no write"))))));
 
-        assertThat(outcome).isEqualTo(landed(1).outcome());
+        assertThat(outcome).isEqualTo(completed(1).result());
         assertThat(told).containsExactly("no write");
-        assertAtRest(flights);
+        assertIdle(flights);
     }
 
     @Test
-    void theLastWaitersLeavingCancelsNothing() throws Exception {
+    void cancellationByTheLastWaiterDoesNotCancelTheFlight() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
             AtomicBoolean cancelled = new AtomicBoolean();
             AtomicInteger courses = new AtomicInteger();
-            Sinks.One<Landing<Integer>> landing = Sinks.one();
-            Supplier<Mono<Landing<Integer>>> course = () -> {
+            Sinks.One<FlightCompletion<Integer>> landing = Sinks.one();
+            Supplier<Mono<FlightCompletion<Integer>>> course = () -> {
                 courses.incrementAndGet();
                 return landing.asMono().doOnCancel(() -> cancelled.set(true));
             };
 
-            atOnce(thread -> {
-                Disposable waiter = board(flights, "key", course).subscribe();
+            runConcurrently(thread -> {
+                Disposable waiter = join(flights, "key", course).subscribe();
                 waiter.dispose();
-                return landed(0).outcome();
+                return completed(0).result();
             });
 
             assertThat(cancelled).isFalse();
             assertThat(courses).hasValue(1);
-            assertThat(flights.aboard()).isZero();
-            assertThat(flights.flies("key")).isTrue();
-            landing.tryEmitValue(landed(1));
-            assertAtRest(flights);
+            assertThat(flights.waiterCount()).isZero();
+            assertThat(flights.isInFlight("key")).isTrue();
+            landing.tryEmitValue(completed(1));
+            assertIdle(flights);
         }
     }
 
     @Test
-    void whoeverLeavesAsSoonAsSubscribedStillLetsTheFlightTakeOff() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+    void cancellationOnSubscribeStillStartsTheFlight() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
         AtomicInteger courses = new AtomicInteger();
 
-        board(flights, "key", () -> {
+        join(flights, "key", () -> {
             courses.incrementAndGet();
-            return Mono.just(landed(1));
+            return Mono.just(completed(1));
         }).doOnSubscribe(subscription -> subscription.cancel()).subscribe();
 
         assertThat(courses).hasValue(1);
-        assertAtRest(flights);
+        assertIdle(flights);
     }
 
     @Test
-    void theContextOfWhoeverOpenedTheFlightDoesNotReachTheCourse() {
-        Flights<String, Integer> flights = new Flights<>(WIDE, Events.NONE);
+    void subscriberContextDoesNotReachTheFlight() {
+        Flights<String, Integer> flights = new Flights<>(WIDE_LIMITS, CoalescerListener.NO_OP);
         ConcurrentLinkedQueue<Context> contexts = new ConcurrentLinkedQueue<>();
         Mono<Void> after = Mono.deferContextual(view -> {
             contexts.add(Context.of(view));
             return Mono.empty();
         });
-        Supplier<Mono<Landing<Integer>>> course = () -> Mono.deferContextual(view -> {
+        Supplier<Mono<FlightCompletion<Integer>>> course = () -> Mono.deferContextual(view -> {
             contexts.add(Context.of(view));
-            return Mono.just(new Landing<>(landed(1).outcome(), after));
+            return Mono.just(new FlightCompletion<>(completed(1).result(), after));
         });
 
-        get(board(flights, "key", course).contextWrite(Context.of("user", "alice")));
+        awaitResult(join(flights, "key", course).contextWrite(Context.of("user", "alice")));
 
         assertThat(contexts).hasSize(2).allMatch(Context::isEmpty);
     }
 
     @Test
-    void onceOverALimitIsCrowdedAtOnceAndTheCountersReturnToZero() throws Exception {
+    void joinsOverTheLimitAreRejectedAndCountersReturnToZero() throws Exception {
         for (int round = 0; round < ROUNDS; round++) {
-            Flights<String, Integer> flights = new Flights<>(Timing.of(Duration.ofSeconds(2), 2, 3), Events.NONE);
+            Flights<String, Integer> flights = new Flights<>(CoalescerLimits.of(Duration.ofSeconds(2), 2, 3),
+                    CoalescerListener.NO_OP);
             CyclicBarrier aboard = new CyclicBarrier(THREADS);
-            Sinks.One<Landing<Integer>> landing = Sinks.one();
+            Sinks.One<FlightCompletion<Integer>> landing = Sinks.one();
 
-            List<Outcome<Integer>> outcomes = atOnce(thread -> {
-                Mono<Outcome<Integer>> flight = board(flights, "key" + thread % 2, landing::asMono).cache();
+            List<FlightResult<Integer>> outcomes = runConcurrently(thread -> {
+                Mono<FlightResult<Integer>> flight = join(flights, "key" + thread % 2, landing::asMono).cache();
                 flight.subscribe();
                 if (await(aboard) == 0) {
-                    landing.tryEmitValue(landed(1));
+                    landing.tryEmitValue(completed(1));
                 }
-                return get(flight);
+                return awaitResult(flight);
             });
 
             // Which key has the third seat is chance, and whoever fails to get one may keep another out for a moment.
-            assertThat(outcomes).hasSize(THREADS).contains(landed(1).outcome(), new Outcome.Crowded<>());
-            assertThat(outcomes.stream().filter(landed(1).outcome()::equals).count()).isBetween(1L, 3L);
-            assertAtRest(flights);
+            assertThat(outcomes).hasSize(THREADS).contains(completed(1).result(), new FlightResult.Rejected<>());
+            assertThat(outcomes.stream().filter(completed(1).result()::equals).count()).isBetween(1L, 3L);
+            assertIdle(flights);
         }
     }
 
     @Test
-    void theLimitOfOneKeyLeavesRoomForAnother() {
-        Flights<String, Integer> flights = new Flights<>(Timing.of(Duration.ofSeconds(2), 2, 3), Events.NONE);
-        Sinks.One<Landing<Integer>> landing = Sinks.one();
-        board(flights, "a", landing::asMono).subscribe();
-        board(flights, "a", landing::asMono).subscribe();
+    void limitPerKeyLeavesRoomForOtherKeys() {
+        Flights<String, Integer> flights = new Flights<>(CoalescerLimits.of(Duration.ofSeconds(2), 2, 3),
+                CoalescerListener.NO_OP);
+        Sinks.One<FlightCompletion<Integer>> landing = Sinks.one();
+        join(flights, "a", landing::asMono).subscribe();
+        join(flights, "a", landing::asMono).subscribe();
 
-        assertThat(get(board(flights, "a", landing::asMono))).isEqualTo(new Outcome.Crowded<>());
-        board(flights, "b", landing::asMono).subscribe();
-        assertThat(get(board(flights, "c", landing::asMono))).isEqualTo(new Outcome.Crowded<>());
-        assertThat(flights.size()).isEqualTo(2);
-        assertThat(flights.aboard()).isEqualTo(3);
+        assertThat(awaitResult(join(flights, "a", landing::asMono))).isEqualTo(new FlightResult.Rejected<>());
+        join(flights, "b", landing::asMono).subscribe();
+        assertThat(awaitResult(join(flights, "c", landing::asMono))).isEqualTo(new FlightResult.Rejected<>());
+        assertThat(flights.flightCount()).isEqualTo(2);
+        assertThat(flights.waiterCount()).isEqualTo(3);
 
-        landing.tryEmitValue(landed(1));
-        assertAtRest(flights);
+        landing.tryEmitValue(completed(1));
+        assertIdle(flights);
     }
 
     @Test
-    void whoeverComesBackAtOnceDoesNotCrowdHimselfOut() {
-        Flights<String, Integer> flights = new Flights<>(Timing.of(Duration.ofSeconds(2), 1, 1), Events.NONE);
-        Sinks.One<Landing<Integer>> landing = Sinks.one();
-        Mono<Outcome<Integer>> twice = board(flights, "key", landing::asMono)
-                .flatMap(failed -> board(flights, "key", () -> Mono.just(landed(2))))
+    void immediateRetryDoesNotExceedTheLimit() {
+        Flights<String, Integer> flights = new Flights<>(CoalescerLimits.of(Duration.ofSeconds(2), 1, 1),
+                CoalescerListener.NO_OP);
+        Sinks.One<FlightCompletion<Integer>> landing = Sinks.one();
+        Mono<FlightResult<Integer>> twice = join(flights, "key", landing::asMono)
+                .flatMap(failed -> join(flights, "key", () -> Mono.just(completed(2))))
                 .cache();
         twice.subscribe();
 
         landing.tryEmitValue(failed(1));
 
-        assertThat(get(twice)).isEqualTo(landed(2).outcome());
-        assertAtRest(flights);
+        assertThat(awaitResult(twice)).isEqualTo(completed(2).result());
+        assertIdle(flights);
     }
 
     @Test
-    void noFlightIsLeftBehindInAnyInterleaving() throws Exception {
-        Flights<String, Integer> flights = new Flights<>(Timing.of(Duration.ofSeconds(2), 2, 4), Events.NONE);
+    void noFlightRemainsAfterAnyInterleaving() throws Exception {
+        Flights<String, Integer> flights = new Flights<>(CoalescerLimits.of(Duration.ofSeconds(2), 2, 4),
+                CoalescerListener.NO_OP);
         for (int round = 0; round < ROUNDS; round++) {
-            atOnce(thread -> {
-                Mono<Outcome<Integer>> flight = board(flights, "key",
-                        () -> Mono.just(thread == 0 ? failed(1) : landed(1)));
+            runConcurrently(thread -> {
+                Mono<FlightResult<Integer>> flight = join(flights, "key",
+                        () -> Mono.just(thread == 0 ? failed(1) : completed(1)));
                 switch (thread) {
                     case 1 -> flight.subscribe().dispose();
                     case 2 -> flights.forget("key");
-                    default -> get(flight);
+                    default -> awaitResult(flight);
                 }
-                return landed(0).outcome();
+                return completed(0).result();
             });
-            assertAtRest(flights);
+            assertIdle(flights);
         }
     }
 
-    private static void assertAtRest(Flights<String, Integer> flights) {
-        assertThat(flights.size()).as("flights in the air").isZero();
-        assertThat(flights.aboard()).as("aboard").isZero();
+    private static void assertIdle(Flights<String, Integer> flights) {
+        assertThat(flights.flightCount()).as("flights in the air").isZero();
+        assertThat(flights.waiterCount()).as("aboard").isZero();
     }
 
-    private static Mono<Outcome<Integer>> board(Flights<String, Integer> flights, String key,
-            Supplier<Mono<Landing<Integer>>> course) {
+    private static Mono<FlightResult<Integer>> join(Flights<String, Integer> flights, String key,
+            Supplier<Mono<FlightCompletion<Integer>>> course) {
         return flights.join(key, value -> true, course);
     }
 
-    private static Landing<Integer> landed(int value) {
-        return Landing.of(new Outcome.Landed<>(value, "v" + value, Outcome.Role.LED, true));
+    private static FlightCompletion<Integer> completed(int value) {
+        return FlightCompletion.of(new FlightResult.Value<>(value, "v" + value, FlightResult.Source.LEADER, true));
     }
 
-    private static Landing<Integer> failed(int value) {
-        return Landing.of(new Outcome.Failed<>(value, Optional.empty()));
+    private static FlightCompletion<Integer> failed(int value) {
+        return FlightCompletion.of(new FlightResult.FlightFailed<>(value, Optional.empty()));
     }
 
-    private static Outcome<Integer> get(Mono<Outcome<Integer>> flight) {
+    private static FlightResult<Integer> awaitResult(Mono<FlightResult<Integer>> flight) {
         return flight.blockOptional(Duration.ofSeconds(10)).orElseThrow();
     }
 
@@ -391,9 +399,9 @@ class FlightsTest {
     }
 
     /** Runs it in all threads, which start together; gives what each gave. */
-    private List<Outcome<Integer>> atOnce(IntFunction<Outcome<Integer>> act) throws Exception {
+    private List<FlightResult<Integer>> runConcurrently(IntFunction<FlightResult<Integer>> act) throws Exception {
         CyclicBarrier start = new CyclicBarrier(THREADS);
-        List<Future<Outcome<Integer>>> running = new ArrayList<>();
+        List<Future<FlightResult<Integer>>> running = new ArrayList<>();
         for (int i = 0; i < THREADS; i++) {
             int thread = i;
             running.add(threads.submit(() -> {
@@ -401,8 +409,8 @@ class FlightsTest {
                 return act.apply(thread);
             }));
         }
-        List<Outcome<Integer>> outcomes = new ArrayList<>();
-        for (Future<Outcome<Integer>> future : running) {
+        List<FlightResult<Integer>> outcomes = new ArrayList<>();
+        for (Future<FlightResult<Integer>> future : running) {
             outcomes.add(future.get(20, TimeUnit.SECONDS));
         }
         return outcomes;

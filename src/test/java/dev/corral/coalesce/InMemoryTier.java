@@ -27,43 +27,43 @@ import reactor.core.scheduler.Scheduler;
 public final class InMemoryTier<K, V> implements SharedTier<K, V> {
 
     /** What becomes of one step. */
-    public enum Fate {
+    public enum StepOutcome {
         /** It is done and answered. */
         DONE,
         /** It is not done; the tier is unavailable. */
         REFUSED,
         /** It is done, but nobody learns so: the tier looks unavailable. */
-        UNANSWERED,
+        DONE_WITHOUT_REPLY,
         /** It is done twice, as by a client that sends again; the second answer counts. */
         REPEATED
     }
 
-    /** One step of one replica, for {@link Store#fate}. */
-    public record Step<K>(String replica, String name, K key) {}
+    /** One step of one replica, for {@link InMemoryStore#stepOutcome}. */
+    public record TierStep<K>(String replica, String name, K key) {}
 
-    private record Entry<V>(Seen<V> seen, long until) {}
+    private record InMemoryEntry<V>(Versioned<V> seen, long expiresAt) {}
 
-    private record Held(String holder, long until) {}
+    private record InMemoryLease(String holder, long expiresAt) {}
 
-    private record Failure<V>(V value, long at, long until) {}
+    private record InMemoryFailure<V>(V value, long failedAtStep, long expiresAt) {}
 
     /** What all replicas share. */
-    public static final class Store<K, V> {
+    public static final class InMemoryStore<K, V> {
 
         private final Scheduler scheduler;
-        private final Map<K, Entry<V>> entries = new HashMap<>(); // all guarded by this
-        private final Map<K, Held> leases = new HashMap<>();
+        private final Map<K, InMemoryEntry<V>> entries = new HashMap<>(); // all guarded by this
+        private final Map<K, InMemoryLease> leases = new HashMap<>();
         private final Map<K, Set<String>> waiting = new HashMap<>();
-        private final Map<K, Failure<V>> failures = new HashMap<>();
-        private final Map<K, List<Ear>> ears = new HashMap<>();
-        private long position;
+        private final Map<K, InMemoryFailure<V>> failures = new HashMap<>();
+        private final Map<K, List<InMemorySubscription>> subscriptions = new HashMap<>();
+        private long purgePosition;
         private long steps;
         private boolean full;
-        private Function<Step<K>, Fate> fate = step -> Fate.DONE;
-        private Function<Ring, Optional<Duration>> delay = ring -> Optional.of(Duration.ZERO);
+        private Function<TierStep<K>, StepOutcome> stepOutcome = step -> StepOutcome.DONE;
+        private Function<FillNotification, Optional<Duration>> notificationDelay = ring -> Optional.of(Duration.ZERO);
 
         /** Empty, and without faults. */
-        public Store(Scheduler scheduler) {
+        public InMemoryStore(Scheduler scheduler) {
             this.scheduler = scheduler;
         }
 
@@ -73,18 +73,18 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
         }
 
         /** Asks this for the fate of each step from now on. */
-        public synchronized void fate(Function<Step<K>, Fate> fate) {
-            this.fate = fate;
+        public synchronized void stepOutcome(Function<TierStep<K>, StepOutcome> fate) {
+            this.stepOutcome = fate;
         }
 
         /** Refuses every step, or none. */
         public void available(boolean available) {
-            fate(step -> available ? Fate.DONE : Fate.REFUSED);
+            stepOutcome(step -> available ? StepOutcome.DONE : StepOutcome.REFUSED);
         }
 
         /** Asks this how long each ring takes to reach its replica; empty: it is lost. */
-        public synchronized void rings(Function<Ring, Optional<Duration>> delay) {
-            this.delay = delay;
+        public synchronized void notificationDelays(Function<FillNotification, Optional<Duration>> delay) {
+            this.notificationDelay = delay;
         }
 
         /** Whether there is no room for anything more. */
@@ -93,12 +93,12 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
         }
 
         /** The purge position leaders will read. */
-        public synchronized void position(long position) {
-            this.position = position;
+        public synchronized void purgePosition(long position) {
+            this.purgePosition = position;
         }
 
         /** Forgets every value, lease and wait, as a Redis without persistence that restarts. */
-        public synchronized void lose() {
+        public synchronized void clear() {
             entries.clear();
             leases.clear();
             waiting.clear();
@@ -106,15 +106,15 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
         }
 
         /** Ends the lease of the key at once, as if its time were over. */
-        public synchronized void lapse(K key) {
+        public synchronized void expireLease(K key) {
             leases.remove(key);
         }
 
         /** Leases, waits and failures of these keys. */
         public synchronized long leftovers(Predicate<K> which) {
             long now = now();
-            leases.values().removeIf(held -> held.until() <= now);
-            failures.values().removeIf(failure -> failure.until() <= now);
+            leases.values().removeIf(held -> held.expiresAt() <= now);
+            failures.values().removeIf(failure -> failure.expiresAt() <= now);
             return Stream.of(leases, waiting, failures).flatMap(all -> all.keySet().stream()).filter(which).count();
         }
 
@@ -122,166 +122,166 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
             return scheduler.now(TimeUnit.NANOSECONDS);
         }
 
-        private synchronized void ring(String replica, K key, Ring ring) {
-            ears.getOrDefault(key, List.of())
+        private synchronized void notifyReplica(String replica, K key, FillNotification ring) {
+            subscriptions.getOrDefault(key, List.of())
                     .stream()
                     .filter(ear -> ear.replica.equals(replica))
-                    .forEach(ear -> ear.rung.tryEmitValue(ring));
+                    .forEach(ear -> ear.notification.tryEmitValue(ring));
         }
     }
 
-    private static final class Ear {
+    private static final class InMemorySubscription {
 
         private final String replica;
-        private final Sinks.One<Ring> rung = Sinks.one();
+        private final Sinks.One<FillNotification> notification = Sinks.one();
 
-        Ear(String replica) {
+        InMemorySubscription(String replica) {
             this.replica = replica;
         }
     }
 
-    private static final Duration FAILURE_LIFE = Duration.ofSeconds(3);
+    private static final Duration FAILURE_TTL = Duration.ofSeconds(3);
 
-    private final Store<K, V> store;
+    private final InMemoryStore<K, V> store;
     private final String replica;
-    private final AtomicLong flights = new AtomicLong();
+    private final AtomicLong flightCounter = new AtomicLong();
 
-    private InMemoryTier(Store<K, V> store, String replica) {
+    private InMemoryTier(InMemoryStore<K, V> store, String replica) {
         this.store = store;
         this.replica = replica;
     }
 
     @Override
-    public Mono<Seen<V>> find(K key) {
-        return step("find", key, () -> seen(key)).flatMap(Mono::justOrEmpty);
+    public Mono<Versioned<V>> find(K key) {
+        return step("find", key, () -> current(key)).flatMap(Mono::justOrEmpty);
     }
 
     @Override
-    public Mono<Attempt<K>> tryLead(K key, Duration ttl) {
-        return Mono.defer(() -> tryLead(new Lease<>(key, replica + ":" + flights.incrementAndGet()), ttl));
+    public Mono<LeaseAttempt<K>> tryLead(K key, Duration ttl) {
+        return Mono.defer(() -> tryLead(new Lease<>(key, replica + ":" + flightCounter.incrementAndGet()), ttl));
     }
 
-    private Mono<Attempt<K>> tryLead(Lease<K> lease, Duration ttl) {
+    private Mono<LeaseAttempt<K>> tryLead(Lease<K> lease, Duration ttl) {
         return step("tryLead", lease.key(), () -> {
             if (store.full) {
                 throw unavailable("no room for a lease");
             }
-            if (held(lease.key()).isPresent() && !holds(lease)) {
-                return new Attempt.Lost<>(store.steps);
+            if (currentLease(lease.key()).isPresent() && !holdsLease(lease)) {
+                return new LeaseAttempt.HeldByOther<>(store.steps);
             }
-            store.leases.put(lease.key(), new Held(lease.holder(), store.now() + ttl.toNanos()));
-            return new Attempt.Led<>(lease);
+            store.leases.put(lease.key(), new InMemoryLease(lease.holder(), store.now() + ttl.toNanos()));
+            return new LeaseAttempt.Acquired<>(lease);
         });
     }
 
     @Override
-    public Mono<Ground<V>> stand(Lease<K> lease) {
+    public Mono<LeaderSnapshot<V>> snapshot(Lease<K> lease) {
         return step("stand", lease.key(), () -> {
-            Optional<Seen<V>> seen = seen(lease.key());
-            return new Ground<>(seen, seen.map(Seen::version), store.position, holds(lease));
+            Optional<Versioned<V>> seen = current(lease.key());
+            return new LeaderSnapshot<>(seen, seen.map(Versioned::version), store.purgePosition, holdsLease(lease));
         });
     }
 
     @Override
     public Mono<Boolean> renew(Lease<K> lease, Duration ttl) {
         return step("renew", lease.key(), () -> {
-            boolean holds = holds(lease);
+            boolean holds = holdsLease(lease);
             if (holds) {
-                store.leases.put(lease.key(), new Held(lease.holder(), store.now() + ttl.toNanos()));
+                store.leases.put(lease.key(), new InMemoryLease(lease.holder(), store.now() + ttl.toNanos()));
             }
             return holds;
         });
     }
 
     @Override
-    public Mono<Published> publish(Lease<K> lease, Optional<String> stoodOn, List<Write<K, V>> writes) {
+    public Mono<PublishResult> publish(Lease<K> lease, Optional<String> stoodOn, List<Write<K, V>> writes) {
         return step("publish", lease.key(), () -> {
-            if (!holds(lease)) {
-                boolean repeated = !writes.isEmpty() && seen(writes.getFirst().key())
+            if (!holdsLease(lease)) {
+                boolean repeated = !writes.isEmpty() && current(writes.getFirst().key())
                         .filter(seen -> seen.version().equals(lease.holder()))
                         .isPresent();
-                return repeated ? Published.STORED : Published.FENCED;
+                return repeated ? PublishResult.STORED : PublishResult.FENCED;
             }
-            Optional<String> there = seen(lease.key()).map(Seen::version);
+            Optional<String> there = current(lease.key()).map(Versioned::version);
             if (there.isPresent() && !there.equals(stoodOn)) {
-                giveBack(lease, Ring.LANDED);
-                return Published.FENCED;
+                releaseLease(lease, FillNotification.STATE_CHANGED);
+                return PublishResult.FENCED;
             }
             if (store.full && !writes.isEmpty()) {
-                giveBack(lease, Ring.DISMISSED);
-                return Published.FULL;
+                releaseLease(lease, FillNotification.NOT_SHAREABLE);
+                return PublishResult.OUT_OF_MEMORY;
             }
-            writes.forEach(write -> store.entries.put(write.key(), new Entry<>(
-                    new Seen<>(write.value(), lease.holder()), store.now() + write.life().toNanos())));
+            writes.forEach(write -> store.entries.put(write.key(), new InMemoryEntry<>(
+                    new Versioned<>(write.value(), lease.holder()), store.now() + write.ttl().toNanos())));
             store.failures.remove(lease.key());
-            giveBack(lease, Ring.LANDED);
-            return Published.STORED;
+            releaseLease(lease, FillNotification.STATE_CHANGED);
+            return PublishResult.STORED;
         });
     }
 
     @Override
-    public Mono<Void> release(Lease<K> lease, Ring ring) {
+    public Mono<Void> release(Lease<K> lease, FillNotification ring) {
         return step("release", lease.key(), () -> {
-            if (holds(lease)) {
-                giveBack(lease, ring);
+            if (holdsLease(lease)) {
+                releaseLease(lease, ring);
             }
             return lease;
         }).then();
     }
 
     @Override
-    public Mono<Void> fail(Lease<K> lease, V failure) {
+    public Mono<Void> publishFailure(Lease<K> lease, V failure) {
         return step("fail", lease.key(), () -> {
-            if (holds(lease)) {
+            if (holdsLease(lease)) {
                 if (!store.full) {
-                    long until = store.now() + FAILURE_LIFE.toNanos();
-                    store.failures.put(lease.key(), new Failure<>(failure, store.steps, until));
+                    long until = store.now() + FAILURE_TTL.toNanos();
+                    store.failures.put(lease.key(), new InMemoryFailure<>(failure, store.steps, until));
                 }
-                giveBack(lease, Ring.LANDED);
+                releaseLease(lease, FillNotification.STATE_CHANGED);
             }
             return lease;
         }).then();
     }
 
     @Override
-    public Mono<Sight<V>> follow(K key, Optional<String> version, long since) {
+    public Mono<FollowResult<V>> follow(K key, Optional<String> version, long since) {
         return step("follow", key, () -> {
-            Optional<Seen<V>> seen = seen(key);
-            if (seen.isPresent() && !seen.map(Seen::version).equals(version)) {
-                return new Sight.Changed<>(seen.get());
+            Optional<Versioned<V>> seen = current(key);
+            if (seen.isPresent() && !seen.map(Versioned::version).equals(version)) {
+                return new FollowResult.Changed<>(seen.get());
             }
-            Optional<Failure<V>> failure = Optional.ofNullable(store.failures.get(key))
-                    .filter(one -> one.at() >= since && one.until() > store.now());
+            Optional<InMemoryFailure<V>> failure = Optional.ofNullable(store.failures.get(key))
+                    .filter(one -> one.failedAtStep() >= since && one.expiresAt() > store.now());
             if (failure.isPresent()) {
-                return new Sight.Failed<>(failure.get().value());
+                return new FollowResult.LeaderFailed<>(failure.get().value());
             }
-            Optional<Held> held = held(key);
+            Optional<InMemoryLease> held = currentLease(key);
             if (held.isEmpty()) {
-                return new Sight.Free<>();
+                return new FollowResult.Unlocked<>();
             }
             if (!store.full) {
                 store.waiting.computeIfAbsent(key, any -> new HashSet<>()).add(replica);
             }
-            return new Sight.Waiting<>(Duration.ofNanos(held.get().until() - store.now()));
+            return new FollowResult.Locked<>(Duration.ofNanos(held.get().expiresAt() - store.now()));
         });
     }
 
     @Override
-    public Latch listen(K key) {
-        var ear = new Ear(replica);
+    public FillSubscription subscribe(K key) {
+        var ear = new InMemorySubscription(replica);
         synchronized (store) {
-            store.ears.computeIfAbsent(key, any -> new ArrayList<>()).add(ear);
+            store.subscriptions.computeIfAbsent(key, any -> new ArrayList<>()).add(ear);
         }
-        return new Latch() {
+        return new FillSubscription() {
             @Override
-            public Mono<Ring> rung() {
-                return ear.rung.asMono();
+            public Mono<FillNotification> notification() {
+                return ear.notification.asMono();
             }
 
             @Override
             public void close() {
                 synchronized (store) {
-                    store.ears.computeIfPresent(key, (any, all) -> {
+                    store.subscriptions.computeIfPresent(key, (any, all) -> {
                         all.remove(ear);
                         return all.isEmpty() ? null : all;
                     });
@@ -293,16 +293,16 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
     private <T> Mono<T> step(String name, K key, Supplier<T> action) {
         return Mono.defer(() -> {
             synchronized (store) {
-                return switch (store.fate.apply(new Step<>(replica, name, key))) {
-                    case DONE -> Mono.just(act(action));
+                return switch (store.stepOutcome.apply(new TierStep<>(replica, name, key))) {
+                    case DONE -> Mono.just(execute(action));
                     case REFUSED -> Mono.error(unavailable("refused"));
-                    case UNANSWERED -> {
-                        act(action);
+                    case DONE_WITHOUT_REPLY -> {
+                        execute(action);
                         yield Mono.error(unavailable("done, but unanswered"));
                     }
                     case REPEATED -> {
-                        act(action);
-                        yield Mono.just(act(action));
+                        execute(action);
+                        yield Mono.just(execute(action));
                     }
                 };
             }
@@ -310,37 +310,38 @@ public final class InMemoryTier<K, V> implements SharedTier<K, V> {
     }
 
     /** Each step has a number of its own: it is the tier's time, finer than the clock. */
-    private <T> T act(Supplier<T> action) {
+    private <T> T execute(Supplier<T> action) {
         store.steps++;
         return action.get();
     }
 
-    private Optional<Seen<V>> seen(K key) {
+    private Optional<Versioned<V>> current(K key) {
         return Optional.ofNullable(store.entries.get(key))
-                .filter(entry -> entry.until() > store.now())
-                .map(Entry::seen);
+                .filter(entry -> entry.expiresAt() > store.now())
+                .map(InMemoryEntry::seen);
     }
 
-    private Optional<Held> held(K key) {
-        return Optional.ofNullable(store.leases.get(key)).filter(held -> held.until() > store.now());
+    private Optional<InMemoryLease> currentLease(K key) {
+        return Optional.ofNullable(store.leases.get(key)).filter(held -> held.expiresAt() > store.now());
     }
 
-    private boolean holds(Lease<K> lease) {
-        return held(lease.key()).filter(held -> held.holder().equals(lease.holder())).isPresent();
+    private boolean holdsLease(Lease<K> lease) {
+        return currentLease(lease.key()).filter(held -> held.holder().equals(lease.holder())).isPresent();
     }
 
-    private void giveBack(Lease<K> lease, Ring ring) {
+    private void releaseLease(Lease<K> lease, FillNotification ring) {
         K key = lease.key();
         store.leases.remove(key);
         Set<String> waiting = Optional.ofNullable(store.waiting.remove(key)).orElse(Set.of());
         waiting.stream()
                 .sorted()
-                .forEach(one -> store.delay.apply(ring)
+                .forEach(one -> store.notificationDelay.apply(ring)
                         .ifPresent(delay -> store.scheduler
-                                .schedule(() -> store.ring(one, key, ring), delay.toNanos(), TimeUnit.NANOSECONDS)));
+                                .schedule(() -> store.notifyReplica(one, key, ring), delay.toNanos(),
+                                        TimeUnit.NANOSECONDS)));
     }
 
-    private static TierUnavailable unavailable(String why) {
-        return new TierUnavailable("the tier in memory: " + why, new TimeoutException(why));
+    private static TierUnavailableException unavailable(String why) {
+        return new TierUnavailableException("the tier in memory: " + why, new TimeoutException(why));
     }
 }

@@ -10,12 +10,12 @@ import static org.assertj.core.api.Assertions.fail;
 class InMemoryTierTest extends SharedTierContract {
 
     private final VirtualTimeScheduler time = VirtualTimeScheduler.create();
-    private final InMemoryTier.Store<Key, String> store = new InMemoryTier.Store<>(time);
-    private final List<InMemoryTier<Key, String>> replicas = List.of(store.replica("a"), store.replica("b"));
+    private final InMemoryTier.InMemoryStore<TierKey, String> store = new InMemoryTier.InMemoryStore<>(time);
+    private final List<InMemoryTier<TierKey, String>> replicas = List.of(store.replica("a"), store.replica("b"));
     private long position;
 
     @Override
-    protected SharedTier<Key, String> replica(int number) {
+    protected SharedTier<TierKey, String> replica(int number) {
         return replicas.get(number);
     }
 
@@ -32,12 +32,12 @@ class InMemoryTierTest extends SharedTierContract {
 
     @Override
     protected long purge() {
-        store.position(++position);
+        store.purgePosition(++position);
         return position;
     }
 
     @Override
-    protected void full(boolean full) {
+    protected void setFull(boolean full) {
         store.full(full);
     }
 

@@ -1,15 +1,15 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.SharedTier.Attempt;
-import dev.corral.coalesce.SharedTier.Attempt.Led;
-import dev.corral.coalesce.SharedTier.Attempt.Lost;
-import dev.corral.coalesce.SharedTier.Ground;
-import dev.corral.coalesce.SharedTier.Latch;
+import dev.corral.coalesce.SharedTier.FillNotification;
+import dev.corral.coalesce.SharedTier.FillSubscription;
+import dev.corral.coalesce.SharedTier.FollowResult;
+import dev.corral.coalesce.SharedTier.LeaderSnapshot;
 import dev.corral.coalesce.SharedTier.Lease;
-import dev.corral.coalesce.SharedTier.Published;
-import dev.corral.coalesce.SharedTier.Ring;
-import dev.corral.coalesce.SharedTier.Seen;
-import dev.corral.coalesce.SharedTier.Sight;
+import dev.corral.coalesce.SharedTier.LeaseAttempt;
+import dev.corral.coalesce.SharedTier.LeaseAttempt.Acquired;
+import dev.corral.coalesce.SharedTier.LeaseAttempt.HeldByOther;
+import dev.corral.coalesce.SharedTier.PublishResult;
+import dev.corral.coalesce.SharedTier.Versioned;
 import dev.corral.coalesce.SharedTier.Write;
 import java.time.Duration;
 import java.util.List;
@@ -29,17 +29,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 @Timeout(60)
 public abstract class SharedTierContract {
 
-    private static final Duration LONG = Duration.ofSeconds(30);
-    private static final Duration SHORT = Duration.ofMillis(120);
-    private static final Duration BOUND = Duration.ofSeconds(10);
-    private static final AtomicInteger KEYS = new AtomicInteger();
+    private static final Duration LONG_TTL = Duration.ofSeconds(30);
+    private static final Duration SHORT_TTL = Duration.ofMillis(120);
+    private static final Duration TIMEOUT = Duration.ofSeconds(10);
+    private static final AtomicInteger KEY_COUNTER = new AtomicInteger();
 
-    private Key key;
-    private SharedTier<Key, String> here;
-    private SharedTier<Key, String> there;
+    private TierKey key;
+    private SharedTier<TierKey, String> here;
+    private SharedTier<TierKey, String> there;
 
     /** The view of a replica; 0 or 1. */
-    protected abstract SharedTier<Key, String> replica(int number);
+    protected abstract SharedTier<TierKey, String> replica(int number);
 
     /** Lets time pass until it is so, or fails. */
     protected abstract void eventually(BooleanSupplier fact);
@@ -48,486 +48,495 @@ public abstract class SharedTierContract {
     protected abstract long purge();
 
     /** Fills the tier to its brim, or gives it room again. */
-    protected abstract void full(boolean full);
+    protected abstract void setFull(boolean full);
 
     /** What there is of the resource in the tier besides values: leases, waits, failures. */
     protected abstract long leftovers(String resource);
 
     @BeforeEach
     void freshKey() {
-        key = Key.of("contract-" + KEYS.incrementAndGet());
+        key = TierKey.of("contract-" + KEY_COUNTER.incrementAndGet());
         here = replica(0);
         there = replica(1);
     }
 
     @Test
-    void whatIsPublishedIsFoundByAllReplicas() {
-        assertThat(there.find(key).blockOptional(BOUND)).isEmpty();
+    void publishedValueIsFoundByAllReplicas() {
+        assertThat(there.find(key).blockOptional(TIMEOUT)).isEmpty();
 
-        Lease<Key> lease = lead(here, LONG);
-        assertThat(publish(here, lease, "a")).isEqualTo(Published.STORED);
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        assertThat(publish(here, lease, "a")).isEqualTo(PublishResult.STORED);
 
-        assertThat(found(here)).contains("a");
-        assertThat(found(there)).contains("a");
+        assertThat(findValue(here)).contains("a");
+        assertThat(findValue(there)).contains("a");
     }
 
     @Test
-    void oneOfManyLeadsWhateverReplicaAndThread() {
-        List<Attempt<Key>> attempts = Flux.range(0, 200)
-                .flatMap(i -> (i % 2 == 0 ? here : there).tryLead(key, LONG), 200)
+    void onlyOneOfConcurrentAttemptsLeads() {
+        List<LeaseAttempt<TierKey>> attempts = Flux.range(0, 200)
+                .flatMap(i -> (i % 2 == 0 ? here : there).tryLead(key, LONG_TTL), 200)
                 .collectList()
-                .blockOptional(BOUND)
+                .blockOptional(TIMEOUT)
                 .orElseThrow();
 
-        assertThat(attempts.stream().filter(Led.class::isInstance)).hasSize(1);
+        assertThat(attempts.stream().filter(Acquired.class::isInstance)).hasSize(1);
     }
 
     @Test
-    void anAttemptFromWithinTheCallbackOfTheOneThatWonLoses() {
-        Attempt<Key> second = here.tryLead(key, LONG)
-                .flatMap(first -> here.tryLead(key, LONG))
-                .blockOptional(BOUND)
+    void attemptInsideTheCallbackOfTheWinnerLoses() {
+        LeaseAttempt<TierKey> second = here.tryLead(key, LONG_TTL)
+                .flatMap(first -> here.tryLead(key, LONG_TTL))
+                .blockOptional(TIMEOUT)
                 .orElseThrow();
 
-        assertThat(second).isInstanceOf(Lost.class);
+        assertThat(second).isInstanceOf(HeldByOther.class);
     }
 
     @Test
-    void keysAndLanesOfAKeyAreLedEachByItself() {
-        lead(here, LONG);
+    void keysAndSubkeysAreLedIndependently() {
+        lead(here, LONG_TTL);
 
-        assertThat(attempt(there, key.lane("v:1"))).isInstanceOf(Led.class);
-        assertThat(attempt(there, Key.of(key.resource() + "x"))).isInstanceOf(Led.class);
+        assertThat(attempt(there, key.withSubkey("v:1"))).isInstanceOf(Acquired.class);
+        assertThat(attempt(there, TierKey.of(key.resource() + "x"))).isInstanceOf(Acquired.class);
     }
 
     @Test
-    void aLeaseLapsesUnlessRenewed() {
-        Lease<Key> lease = lead(here, LONG);
-        assertThat(renewed(lease, SHORT)).isTrue();
+    void leaseExpiresUnlessRenewed() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        assertThat(renew(lease, SHORT_TTL)).isTrue();
 
-        eventually(() -> attempt(there, key) instanceof Led<Key>);
+        eventually(() -> attempt(there, key) instanceof Acquired<TierKey>);
 
-        assertThat(renewed(lease, LONG)).isFalse();
+        assertThat(renew(lease, LONG_TTL)).isFalse();
     }
 
     @Test
-    void aRenewedLeaseOutlivesItsFirstEnd() {
-        Lease<Key> renewed = lead(here, SHORT);
-        assertThat(renewed(renewed, LONG)).isTrue();
-        Key other = key.lane("v:other");
-        assertThat(attemptFor(here, other, SHORT)).isInstanceOf(Led.class);
+    void renewedLeaseOutlivesItsFirstTtl() {
+        Lease<TierKey> renewed = lead(here, SHORT_TTL);
+        assertThat(renew(renewed, LONG_TTL)).isTrue();
+        TierKey other = key.withSubkey("v:other");
+        assertThat(attemptFor(here, other, SHORT_TTL)).isInstanceOf(Acquired.class);
 
-        eventually(() -> attempt(there, other) instanceof Led<Key>);
+        eventually(() -> attempt(there, other) instanceof Acquired<TierKey>);
 
-        assertThat(attempt(there, key)).isInstanceOf(Lost.class);
+        assertThat(attempt(there, key)).isInstanceOf(HeldByOther.class);
     }
 
     @Test
-    void aPublishAfterTheLeaseHasLapsedIsFenced() {
-        Lease<Key> lease = lapsed();
+    void publishAfterLeaseExpiryIsFenced() {
+        Lease<TierKey> lease = expiredLease();
 
-        assertThat(publish(here, lease, "late")).isEqualTo(Published.FENCED);
+        assertThat(publish(here, lease, "late")).isEqualTo(PublishResult.FENCED);
 
-        assertThat(found(there)).isEmpty();
+        assertThat(findValue(there)).isEmpty();
     }
 
     @Test
-    void aPublishAfterATakeOverIsFencedAndChangesNothing() {
-        Lease<Key> lease = lapsed();
-        Lease<Key> next = lead(there, LONG);
+    void publishAfterATakeoverIsFencedAndChangesNothing() {
+        Lease<TierKey> lease = expiredLease();
+        Lease<TierKey> next = lead(there, LONG_TTL);
 
-        assertThat(publish(here, lease, "late")).isEqualTo(Published.FENCED);
-        assertThat(publish(there, next, "next")).isEqualTo(Published.STORED);
-        assertThat(publish(here, lease, "later still")).isEqualTo(Published.FENCED);
+        assertThat(publish(here, lease, "late")).isEqualTo(PublishResult.FENCED);
+        assertThat(publish(there, next, "next")).isEqualTo(PublishResult.STORED);
+        assertThat(publish(here, lease, "later still")).isEqualTo(PublishResult.FENCED);
 
-        assertThat(found(there)).contains("next");
+        assertThat(findValue(there)).contains("next");
     }
 
     @Test
-    void aRepeatedPublishIsHarmless() {
-        Lease<Key> lease = lead(here, LONG);
-        assertThat(publish(here, lease, "a")).isEqualTo(Published.STORED);
-        Lease<Key> next = lead(there, LONG);
+    void repeatedPublishIsIdempotent() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        assertThat(publish(here, lease, "a")).isEqualTo(PublishResult.STORED);
+        Lease<TierKey> next = lead(there, LONG_TTL);
 
-        assertThat(publish(here, lease, "a")).isEqualTo(Published.STORED);
+        assertThat(publish(here, lease, "a")).isEqualTo(PublishResult.STORED);
 
-        assertThat(renewed(next, LONG)).isTrue();
-        assertThat(publish(there, next, "b")).isEqualTo(Published.STORED);
-        assertThat(publish(here, lease, "a")).isEqualTo(Published.FENCED);
-        assertThat(found(there)).contains("b");
+        assertThat(renew(next, LONG_TTL)).isTrue();
+        assertThat(publish(there, next, "b")).isEqualTo(PublishResult.STORED);
+        assertThat(publish(here, lease, "a")).isEqualTo(PublishResult.FENCED);
+        assertThat(findValue(there)).contains("b");
     }
 
     @Test
-    void aPublishThatComesLateWithItsLeaseOverwritesNothing() {
-        Lease<Key> late = lead(here, LONG);
-        Optional<String> stoodOn = there.stand(late).blockOptional(BOUND).orElseThrow().version();
+    void latePublishWithItsLeaseOverwritesNothing() {
+        Lease<TierKey> late = lead(here, LONG_TTL);
+        Optional<String> stoodOn = there.snapshot(late).blockOptional(TIMEOUT).orElseThrow().version();
         publish(there, late, "newer");
 
         // The lease is held once more, as by an attempt that arrives a second time; the value it stood on has been replaced.
-        Lease<Key> again = lead(here, LONG);
-        Published published = here.publish(again, stoodOn, List.of(new Write<>(key, "older", LONG)))
-                .blockOptional(BOUND)
+        Lease<TierKey> again = lead(here, LONG_TTL);
+        PublishResult published = here.publish(again, stoodOn, List.of(new Write<>(key, "older", LONG_TTL)))
+                .blockOptional(TIMEOUT)
                 .orElseThrow();
 
-        assertThat(published).isEqualTo(Published.FENCED);
-        assertThat(found(there)).contains("newer");
+        assertThat(published).isEqualTo(PublishResult.FENCED);
+        assertThat(findValue(there)).contains("newer");
         assertThat(follow(there, version(there), Long.MAX_VALUE)).as("the lease is given back")
-                .isInstanceOf(Sight.Free.class);
-        assertThat(publish(there, lead(there, LONG), "newest")).isEqualTo(Published.STORED);
+                .isInstanceOf(FollowResult.Unlocked.class);
+        assertThat(publish(there, lead(there, LONG_TTL), "newest")).isEqualTo(PublishResult.STORED);
     }
 
     @Test
-    void whatHasLapsedSinceTheLeaderStoodOnItDoesNotMatter() {
-        here.publish(lead(here, LONG), Optional.empty(), List.of(new Write<>(key, "brief", SHORT))).block(BOUND);
-        Lease<Key> lease = lead(here, LONG);
-        Optional<String> stoodOn = here.stand(lease).blockOptional(BOUND).orElseThrow().version();
-        eventually(() -> here.stand(lease).blockOptional(BOUND).orElseThrow().version().isEmpty());
+    void valueExpiredSinceTheSnapshotDoesNotFencePublish() {
+        here.publish(lead(here, LONG_TTL), Optional.empty(), List.of(new Write<>(key, "brief", SHORT_TTL)))
+                .block(TIMEOUT);
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        Optional<String> stoodOn = here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version();
+        eventually(() -> here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version().isEmpty());
 
-        assertThat(here.publish(lease, stoodOn, List.of(new Write<>(key, "next", LONG))).block(BOUND))
-                .isEqualTo(Published.STORED);
+        assertThat(here.publish(lease, stoodOn, List.of(new Write<>(key, "next", LONG_TTL))).block(TIMEOUT))
+                .isEqualTo(PublishResult.STORED);
     }
 
     @Test
     void allWritesOfAPublishAreStoredTogether() {
-        Lease<Key> lease = lead(here, LONG);
-        Key variant = key.lane("v:1");
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        TierKey variant = key.withSubkey("v:1");
 
         here.publish(lease, Optional.empty(),
-                List.of(new Write<>(key, "pointer", LONG), new Write<>(variant, "object", LONG)))
-                .block(BOUND);
+                List.of(new Write<>(key, "pointer", LONG_TTL), new Write<>(variant, "object", LONG_TTL)))
+                .block(TIMEOUT);
 
-        assertThat(found(there)).contains("pointer");
-        assertThat(there.find(variant).map(Seen::value).blockOptional(BOUND)).contains("object");
+        assertThat(findValue(there)).contains("pointer");
+        assertThat(there.find(variant).map(Versioned::value).blockOptional(TIMEOUT)).contains("object");
     }
 
     @Test
-    void eachWriteHasAVersionOfItsOwn() {
-        publish(here, lead(here, LONG), "same");
+    void everyPublishHasADistinctVersion() {
+        publish(here, lead(here, LONG_TTL), "same");
         Optional<String> first = version(there);
-        publish(there, lead(there, LONG), "same");
+        publish(there, lead(there, LONG_TTL), "same");
 
         assertThat(first).isPresent();
         assertThat(version(there)).isPresent().isNotEqualTo(first);
     }
 
     @Test
-    void aValueIsGoneAfterItsLife() {
-        here.publish(lead(here, LONG), Optional.empty(), List.of(new Write<>(key, "brief", SHORT))).block(BOUND);
+    void valueIsGoneAfterItsTtl() {
+        here.publish(lead(here, LONG_TTL), Optional.empty(), List.of(new Write<>(key, "brief", SHORT_TTL)))
+                .block(TIMEOUT);
 
-        eventually(() -> found(there).isEmpty() && found(here).isEmpty());
+        eventually(() -> findValue(there).isEmpty() && findValue(here).isEmpty());
     }
 
     @Test
-    void theLeaderStandsOnTheValueAndTheLastPurge() {
-        publish(here, lead(here, LONG), "a");
+    void leaderSnapshotHasTheValueAndTheLastPurgePosition() {
+        publish(here, lead(here, LONG_TTL), "a");
         long before = purge();
-        Lease<Key> lease = lead(there, LONG);
+        Lease<TierKey> lease = lead(there, LONG_TTL);
 
-        Ground<String> ground = there.stand(lease).blockOptional(BOUND).orElseThrow();
+        LeaderSnapshot<String> ground = there.snapshot(lease).blockOptional(TIMEOUT).orElseThrow();
         long after = purge();
 
-        assertThat(ground.seen().map(Seen::value)).contains("a");
-        assertThat(ground.position()).isEqualTo(before).isLessThan(after);
+        assertThat(ground.current().map(Versioned::value)).contains("a");
+        assertThat(ground.purgePosition()).isEqualTo(before).isLessThan(after);
     }
 
     @Test
-    void aReleasedKeyIsFreeAndWithoutAValue() {
-        Lease<Key> lease = lead(here, LONG);
+    void releasedKeyIsUnlockedAndWithoutAValue() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
 
-        here.release(lease, Ring.LANDED).block(BOUND);
+        here.release(lease, FillNotification.STATE_CHANGED).block(TIMEOUT);
 
-        assertThat(found(there)).isEmpty();
-        assertThat(attempt(there, key)).isInstanceOf(Led.class);
+        assertThat(findValue(there)).isEmpty();
+        assertThat(attempt(there, key)).isInstanceOf(Acquired.class);
     }
 
     @Test
-    void nothingAForfeitedLeaseDoesTouchesTheNextOne() {
-        Lease<Key> lease = lapsed();
-        Lease<Key> next = lead(there, LONG);
+    void expiredLeaseDoesNotAffectTheNextLease() {
+        Lease<TierKey> lease = expiredLease();
+        Lease<TierKey> next = lead(there, LONG_TTL);
 
-        here.release(lease, Ring.LANDED).block(BOUND);
-        here.fail(lease, "late").block(BOUND);
-        assertThat(renewed(lease, LONG)).isFalse();
+        here.release(lease, FillNotification.STATE_CHANGED).block(TIMEOUT);
+        here.publishFailure(lease, "late").block(TIMEOUT);
+        assertThat(renew(lease, LONG_TTL)).isFalse();
 
-        assertThat(attempt(here, key)).isInstanceOf(Lost.class);
-        assertThat(publish(there, next, "next")).isEqualTo(Published.STORED);
+        assertThat(attempt(here, key)).isInstanceOf(HeldByOther.class);
+        assertThat(publish(there, next, "next")).isEqualTo(PublishResult.STORED);
     }
 
     @Test
-    void aFollowerSeesWhatHasChangedAndOnlyThat() {
-        publish(here, lead(here, LONG), "a");
+    void followerSeesOnlyAChangedValue() {
+        publish(here, lead(here, LONG_TTL), "a");
         Optional<String> old = version(there);
-        Lease<Key> lease = lead(here, LONG);
-        long since = lost(there);
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        long since = lostSince(there);
 
-        assertThat(follow(there, Optional.empty(), since)).isInstanceOf(Sight.Changed.class);
-        assertThat(follow(there, old, since)).isInstanceOf(Sight.Waiting.class);
+        assertThat(follow(there, Optional.empty(), since)).isInstanceOf(FollowResult.Changed.class);
+        assertThat(follow(there, old, since)).isInstanceOf(FollowResult.Locked.class);
 
         publish(here, lease, "b");
 
         assertThat(follow(there, old, since))
-                .isEqualTo(new Sight.Changed<>(new Seen<>("b", version(there).orElseThrow())));
+                .isEqualTo(new FollowResult.Changed<>(new Versioned<>("b", version(there).orElseThrow())));
     }
 
     @Test
-    void aFollowerLearnsHowLongTheLeaseMayLast() {
-        lead(here, LONG);
-        long since = lost(there);
+    void followerSeesTheRemainingLeaseTime() {
+        lead(here, LONG_TTL);
+        long since = lostSince(there);
 
-        Sight<String> sight = follow(there, Optional.empty(), since);
+        FollowResult<String> sight = follow(there, Optional.empty(), since);
 
-        assertThat(sight).isInstanceOfSatisfying(Sight.Waiting.class,
-                waiting -> assertThat(waiting.left()).isPositive().isLessThanOrEqualTo(LONG));
+        assertThat(sight).isInstanceOfSatisfying(FollowResult.Locked.class,
+                waiting -> assertThat(waiting.remainingTtl()).isPositive().isLessThanOrEqualTo(LONG_TTL));
     }
 
     @Test
-    void aFollowerFindsAnAbandonedKeyFree() {
-        Lease<Key> lease = lead(here, LONG);
-        long since = lost(there);
+    void followerFindsAReleasedKeyUnlocked() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        long since = lostSince(there);
 
-        here.release(lease, Ring.LANDED).block(BOUND);
+        here.release(lease, FillNotification.STATE_CHANGED).block(TIMEOUT);
 
-        assertThat(follow(there, Optional.empty(), since)).isEqualTo(new Sight.Free<>());
+        assertThat(follow(there, Optional.empty(), since)).isEqualTo(new FollowResult.Unlocked<>());
     }
 
     @Test
-    void aFailureIsToldToThoseWhoWaitedAndToNobodyLater() {
-        Lease<Key> lease = lead(here, LONG);
-        long since = lost(there);
+    void failureIsSeenByWaitersAndNotByLaterFollowers() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        long since = lostSince(there);
 
-        here.fail(lease, "refused").block(BOUND);
+        here.publishFailure(lease, "refused").block(TIMEOUT);
 
-        assertThat(follow(there, Optional.empty(), since)).isEqualTo(new Sight.Failed<>("refused"));
-        lead(here, LONG);
-        assertThat(follow(there, Optional.empty(), lost(there))).isInstanceOf(Sight.Waiting.class);
+        assertThat(follow(there, Optional.empty(), since)).isEqualTo(new FollowResult.LeaderFailed<>("refused"));
+        lead(here, LONG_TTL);
+        assertThat(follow(there, Optional.empty(), lostSince(there))).isInstanceOf(FollowResult.Locked.class);
     }
 
     @Test
-    void aValueEndsTheFailure() {
-        Lease<Key> lease = lead(here, LONG);
-        long since = lost(there);
-        here.fail(lease, "refused").block(BOUND);
+    void publishedValueEndsTheFailure() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        long since = lostSince(there);
+        here.publishFailure(lease, "refused").block(TIMEOUT);
 
-        publish(here, lead(here, LONG), "a");
+        publish(here, lead(here, LONG_TTL), "a");
 
-        assertThat(follow(there, version(there), since)).isEqualTo(new Sight.Free<>());
+        assertThat(follow(there, version(there), since)).isEqualTo(new FollowResult.Unlocked<>());
     }
 
     @Test
-    void publishRingsTheReplicasThatWait() {
-        Lease<Key> lease = lead(here, LONG);
-        try (Latch latch = there.listen(key)) {
-            follow(there, Optional.empty(), lost(there));
+    void publishNotifiesWaitingReplicas() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        try (FillSubscription latch = there.subscribe(key)) {
+            follow(there, Optional.empty(), lostSince(there));
 
             publish(here, lease, "a");
 
-            assertThat(rung(latch)).isEqualTo(Ring.LANDED);
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.STATE_CHANGED);
         }
     }
 
     @Test
-    void releaseRingsAsItIsTold() {
-        Lease<Key> lease = lead(here, LONG);
-        try (Latch latch = there.listen(key)) {
-            follow(there, Optional.empty(), lost(there));
+    void releaseSendsTheGivenNotification() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        try (FillSubscription latch = there.subscribe(key)) {
+            follow(there, Optional.empty(), lostSince(there));
 
-            here.release(lease, Ring.DISMISSED).block(BOUND);
+            here.release(lease, FillNotification.NOT_SHAREABLE).block(TIMEOUT);
 
-            assertThat(rung(latch)).isEqualTo(Ring.DISMISSED);
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.NOT_SHAREABLE);
         }
     }
 
     @Test
-    void failureRings() {
-        Lease<Key> lease = lead(here, LONG);
-        try (Latch latch = there.listen(key)) {
-            follow(there, Optional.empty(), lost(there));
+    void failureNotifiesWaitingReplicas() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        try (FillSubscription latch = there.subscribe(key)) {
+            follow(there, Optional.empty(), lostSince(there));
 
-            here.fail(lease, "refused").block(BOUND);
+            here.publishFailure(lease, "refused").block(TIMEOUT);
 
-            assertThat(rung(latch)).isEqualTo(Ring.LANDED);
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.STATE_CHANGED);
         }
     }
 
     @Test
-    void aLatchOpenedBeforeTheLookMissesNothing() {
+    void subscriptionOpenedBeforeTheReadMissesNothing() {
         for (int round = 0; round < 50; round++) {
-            Lease<Key> lease = lead(here, LONG);
-            long since = lost(there);
+            Lease<TierKey> lease = lead(here, LONG_TTL);
+            long since = lostSince(there);
             Optional<String> seen = version(there);
-            try (Latch latch = there.listen(key)) {
+            try (FillSubscription latch = there.subscribe(key)) {
                 var value = "value " + round;
-                Mono<Sight<String>> look = there.follow(key, seen, since);
-                Sight<String> sight = Mono.zip(look, here.publish(lease, seen, List.of(new Write<>(key, value, LONG))))
-                        .blockOptional(BOUND)
+                Mono<FollowResult<String>> look = there.follow(key, seen, since);
+                FollowResult<String> sight = Mono
+                        .zip(look, here.publish(lease, seen, List.of(new Write<>(key, value, LONG_TTL))))
+                        .blockOptional(TIMEOUT)
                         .orElseThrow()
                         .getT1();
 
                 // Either the look came after the publish and saw it, or it came before and the ring follows.
-                if (sight instanceof Sight.Waiting<String>) {
-                    assertThat(rung(latch)).isEqualTo(Ring.LANDED);
+                if (sight instanceof FollowResult.Locked<String>) {
+                    assertThat(awaitNotification(latch)).isEqualTo(FillNotification.STATE_CHANGED);
                 } else {
-                    assertThat(sight).isInstanceOf(Sight.Changed.class);
+                    assertThat(sight).isInstanceOf(FollowResult.Changed.class);
                 }
             }
         }
     }
 
     @Test
-    void theRegistrationOfOneFlightDoesNotRingTheNext() {
-        Lease<Key> lease = lead(here, LONG);
-        try (Latch latch = there.listen(key)) {
-            follow(there, Optional.empty(), lost(there));
+    void waiterRegistrationEndsWithItsFlight() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        try (FillSubscription latch = there.subscribe(key)) {
+            follow(there, Optional.empty(), lostSince(there));
             publish(here, lease, "a");
-            assertThat(rung(latch)).isEqualTo(Ring.LANDED);
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.STATE_CHANGED);
         }
 
         assertThat(leftovers(key.resource())).isZero();
     }
 
     @Test
-    void aFullTierStoresNothingAndDismissesThoseWhoWait() {
-        Lease<Key> lease = lead(here, LONG);
-        try (Latch latch = there.listen(key)) {
-            follow(there, Optional.empty(), lost(there));
-            full(true);
+    void fullTierStoresNothingAndDismissesWaiters() {
+        Lease<TierKey> lease = lead(here, LONG_TTL);
+        try (FillSubscription latch = there.subscribe(key)) {
+            follow(there, Optional.empty(), lostSince(there));
+            setFull(true);
 
-            assertThat(publish(here, lease, "a".repeat(10_000))).isEqualTo(Published.FULL);
+            assertThat(publish(here, lease, "a".repeat(10_000))).isEqualTo(PublishResult.OUT_OF_MEMORY);
 
-            assertThat(rung(latch)).isEqualTo(Ring.DISMISSED);
-            assertThat(found(there)).isEmpty();
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.NOT_SHAREABLE);
+            assertThat(findValue(there)).isEmpty();
         } finally {
-            full(false);
+            setFull(false);
         }
-        assertThat(attempt(there, key)).isInstanceOf(Led.class);
+        assertThat(attempt(there, key)).isInstanceOf(Acquired.class);
     }
 
     @Test
-    void aFullTierStillTakesLeasesBack() {
-        Key other = key.lane("v:1");
-        Lease<Key> released = lead(here, LONG);
-        Lease<Key> failed = ((Led<Key>) attempt(here, other)).lease();
-        try (Latch latch = there.listen(key); Latch otherLatch = there.listen(other)) {
-            follow(there, Optional.empty(), lost(there));
-            there.follow(other, Optional.empty(), lost(there)).block(BOUND);
-            full(true);
+    void fullTierStillReleasesLeases() {
+        TierKey other = key.withSubkey("v:1");
+        Lease<TierKey> released = lead(here, LONG_TTL);
+        Lease<TierKey> failed = ((Acquired<TierKey>) attempt(here, other)).lease();
+        try (FillSubscription latch = there.subscribe(key); FillSubscription otherLatch = there.subscribe(other)) {
+            follow(there, Optional.empty(), lostSince(there));
+            there.follow(other, Optional.empty(), lostSince(there)).block(TIMEOUT);
+            setFull(true);
 
-            here.release(released, Ring.DISMISSED).block(BOUND);
-            here.fail(failed, "refused").block(BOUND);
+            here.release(released, FillNotification.NOT_SHAREABLE).block(TIMEOUT);
+            here.publishFailure(failed, "refused").block(TIMEOUT);
 
-            assertThat(rung(latch)).isEqualTo(Ring.DISMISSED);
-            assertThat(rung(otherLatch)).isEqualTo(Ring.LANDED);
+            assertThat(awaitNotification(latch)).isEqualTo(FillNotification.NOT_SHAREABLE);
+            assertThat(awaitNotification(otherLatch)).isEqualTo(FillNotification.STATE_CHANGED);
         } finally {
-            full(false);
+            setFull(false);
         }
-        assertThat(attempt(there, key)).isInstanceOf(Led.class);
-        assertThat(attempt(there, other)).isInstanceOf(Led.class);
+        assertThat(attempt(there, key)).isInstanceOf(Acquired.class);
+        assertThat(attempt(there, other)).isInstanceOf(Acquired.class);
     }
 
     @Test
-    void manyFlightsLeaveNothingBehindButTheirValues() {
+    void manyFlightsLeaveOnlyTheirValuesBehind() {
         Flux.range(0, 200)
-                .flatMap(i -> flight(key.lane("v:" + i), i), 16)
+                .flatMap(i -> fillWithFollower(key.withSubkey("v:" + i), i), 16)
                 .then()
-                .block(BOUND);
+                .block(TIMEOUT);
 
         assertThat(leftovers(key.resource())).isZero();
     }
 
     /** A counter nobody guards but the lease: each worker reads it, adds one and publishes. */
     @Test
-    void noUpdateIsLost() {
+    void concurrentUpdatesAreNotLost() {
         int workers = 8;
         int rounds = 25;
 
         List<Integer> stored = Flux.range(0, workers)
-                .flatMap(worker -> count(worker % 2 == 0 ? here : there, rounds).subscribeOn(Schedulers.parallel()),
+                .flatMap(
+                        worker -> incrementRepeatedly(worker % 2 == 0 ? here : there, rounds)
+                                .subscribeOn(Schedulers.parallel()),
                         workers)
                 .collectList()
-                .blockOptional(BOUND)
+                .blockOptional(TIMEOUT)
                 .orElseThrow();
 
         assertThat(stored).hasSize(workers).allMatch(one -> one == rounds);
         // As a leader sees it: a look may be answered from a memory that is a moment old.
-        Lease<Key> lease = ((Led<Key>) attempt(here, key)).lease();
-        Optional<Seen<String>> last = here.stand(lease).blockOptional(BOUND).orElseThrow().seen();
-        assertThat(last.map(Seen::value)).contains(Integer.toString(workers * rounds));
+        Lease<TierKey> lease = ((Acquired<TierKey>) attempt(here, key)).lease();
+        Optional<Versioned<String>> last = here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().current();
+        assertThat(last.map(Versioned::value)).contains(Integer.toString(workers * rounds));
     }
 
-    private Mono<Integer> count(SharedTier<Key, String> tier, int rounds) {
-        Mono<Boolean> once = tier.tryLead(key, LONG).flatMap(attempt -> switch (attempt) {
-            case Led<Key>(Lease<Key> lease) -> tier.stand(lease).flatMap(ground -> increment(tier, lease, ground));
-            case Lost<Key> lost -> Mono.just(false);
+    private Mono<Integer> incrementRepeatedly(SharedTier<TierKey, String> tier, int rounds) {
+        Mono<Boolean> once = tier.tryLead(key, LONG_TTL).flatMap(attempt -> switch (attempt) {
+            case Acquired<TierKey>(Lease<TierKey> lease) ->
+                tier.snapshot(lease).flatMap(ground -> increment(tier, lease, ground));
+            case HeldByOther<TierKey> lost -> Mono.just(false);
         });
         return once.repeat().filter(stored -> stored).take(rounds).count().map(Long::intValue);
     }
 
-    private Mono<Boolean> increment(SharedTier<Key, String> tier, Lease<Key> lease, Ground<String> ground) {
-        int next = ground.seen().map(Seen::value).map(Integer::parseInt).orElse(0) + 1;
-        return tier.publish(lease, ground.version(), List.of(new Write<>(key, Integer.toString(next), LONG)))
-                .map(published -> published == Published.STORED);
+    private Mono<Boolean> increment(SharedTier<TierKey, String> tier, Lease<TierKey> lease,
+            LeaderSnapshot<String> ground) {
+        int next = ground.current().map(Versioned::value).map(Integer::parseInt).orElse(0) + 1;
+        return tier.publish(lease, ground.version(), List.of(new Write<>(key, Integer.toString(next), LONG_TTL)))
+                .map(published -> published == PublishResult.STORED);
     }
 
     /** A fill with a follower, ended in each of the ways there are. */
-    private Mono<?> flight(Key one, int number) {
-        return here.tryLead(one, LONG).cast(Led.class).flatMap(led -> {
+    private Mono<?> fillWithFollower(TierKey one, int number) {
+        return here.tryLead(one, LONG_TTL).cast(Acquired.class).flatMap(led -> {
             @SuppressWarnings("unchecked")
-            Lease<Key> lease = ((Led<Key>) led).lease();
+            Lease<TierKey> lease = ((Acquired<TierKey>) led).lease();
             Mono<?> end = number % 2 == 0
-                    ? here.publish(lease, Optional.empty(), List.of(new Write<>(one, "value", LONG)))
-                    : here.release(lease, Ring.LANDED);
-            return there.tryLead(one, LONG)
-                    .cast(Lost.class)
-                    .flatMap(lost -> there.follow(one, Optional.empty(), lost.since()))
+                    ? here.publish(lease, Optional.empty(), List.of(new Write<>(one, "value", LONG_TTL)))
+                    : here.release(lease, FillNotification.STATE_CHANGED);
+            return there.tryLead(one, LONG_TTL)
+                    .cast(HeldByOther.class)
+                    .flatMap(lost -> there.follow(one, Optional.empty(), lost.observedAt()))
                     .then(end);
         });
     }
 
-    private Lease<Key> lapsed() {
-        Lease<Key> lease = lead(here, SHORT);
-        eventually(() -> follow(there, version(there), Long.MAX_VALUE) instanceof Sight.Free<String>);
+    private Lease<TierKey> expiredLease() {
+        Lease<TierKey> lease = lead(here, SHORT_TTL);
+        eventually(() -> follow(there, version(there), Long.MAX_VALUE) instanceof FollowResult.Unlocked<String>);
         return lease;
     }
 
-    private Lease<Key> lead(SharedTier<Key, String> tier, Duration ttl) {
-        return ((Led<Key>) attemptFor(tier, key, ttl)).lease();
+    private Lease<TierKey> lead(SharedTier<TierKey, String> tier, Duration ttl) {
+        return ((Acquired<TierKey>) attemptFor(tier, key, ttl)).lease();
     }
 
-    private long lost(SharedTier<Key, String> tier) {
-        return ((Lost<Key>) attempt(tier, key)).since();
+    private long lostSince(SharedTier<TierKey, String> tier) {
+        return ((HeldByOther<TierKey>) attempt(tier, key)).observedAt();
     }
 
-    private static Attempt<Key> attempt(SharedTier<Key, String> tier, Key key) {
-        return attemptFor(tier, key, LONG);
+    private static LeaseAttempt<TierKey> attempt(SharedTier<TierKey, String> tier, TierKey key) {
+        return attemptFor(tier, key, LONG_TTL);
     }
 
-    private static Attempt<Key> attemptFor(SharedTier<Key, String> tier, Key key, Duration ttl) {
-        return tier.tryLead(key, ttl).blockOptional(BOUND).orElseThrow();
+    private static LeaseAttempt<TierKey> attemptFor(SharedTier<TierKey, String> tier, TierKey key, Duration ttl) {
+        return tier.tryLead(key, ttl).blockOptional(TIMEOUT).orElseThrow();
     }
 
-    private boolean renewed(Lease<Key> lease, Duration ttl) {
-        return here.renew(lease, ttl).blockOptional(BOUND).orElseThrow();
+    private boolean renew(Lease<TierKey> lease, Duration ttl) {
+        return here.renew(lease, ttl).blockOptional(TIMEOUT).orElseThrow();
     }
 
-    private Published publish(SharedTier<Key, String> tier, Lease<Key> lease, String value) {
-        Optional<String> stoodOn = tier.stand(lease).blockOptional(BOUND).orElseThrow().version();
-        return tier.publish(lease, stoodOn, List.of(new Write<>(key, value, LONG))).blockOptional(BOUND).orElseThrow();
+    private PublishResult publish(SharedTier<TierKey, String> tier, Lease<TierKey> lease, String value) {
+        Optional<String> stoodOn = tier.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version();
+        return tier.publish(lease, stoodOn, List.of(new Write<>(key, value, LONG_TTL)))
+                .blockOptional(TIMEOUT)
+                .orElseThrow();
     }
 
-    private Optional<String> found(SharedTier<Key, String> tier) {
-        return tier.find(key).map(Seen::value).blockOptional(BOUND);
+    private Optional<String> findValue(SharedTier<TierKey, String> tier) {
+        return tier.find(key).map(Versioned::value).blockOptional(TIMEOUT);
     }
 
-    private Optional<String> version(SharedTier<Key, String> tier) {
-        return tier.find(key).map(Seen::version).blockOptional(BOUND);
+    private Optional<String> version(SharedTier<TierKey, String> tier) {
+        return tier.find(key).map(Versioned::version).blockOptional(TIMEOUT);
     }
 
-    private Sight<String> follow(SharedTier<Key, String> tier, Optional<String> version, long since) {
-        return tier.follow(key, version, since).blockOptional(BOUND).orElseThrow();
+    private FollowResult<String> follow(SharedTier<TierKey, String> tier, Optional<String> version, long since) {
+        return tier.follow(key, version, since).blockOptional(TIMEOUT).orElseThrow();
     }
 
-    private Ring rung(Latch latch) {
-        var rings = latch.rung().toFuture();
+    private FillNotification awaitNotification(FillSubscription latch) {
+        var rings = latch.notification().toFuture();
         eventually(rings::isDone);
         return rings.join();
     }

@@ -1,7 +1,7 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Weather.Trip;
-import dev.corral.coalesce.Weather.Urgent;
+import dev.corral.coalesce.NetworkConditions.CommandTransit;
+import dev.corral.coalesce.NetworkConditions.CriticalLeg;
 import java.time.Duration;
 import java.util.EnumMap;
 import java.util.EnumSet;
@@ -28,31 +28,31 @@ import reactor.util.retry.Retry;
  * took effect or not, and may take effect later. One that is given up may take effect nevertheless. That the tier does not serve is
  * known when it refuses connections, or has been out of reach for as long as a probe waits; then, and only then, every command fails.
  */
-final class SimulatedConnection implements SharedTier<String, Page> {
+final class SimulatedConnection implements SharedTier<String, SimulatedResponse> {
 
     /** A command of the port, and {@code LOOK}: a part of those that read a value besides. */
-    enum Command {
-        FIND(Line.BODIES, Urgent.NEITHER), //
-        TRY_LEAD(Line.LOCKS, Urgent.BACK), //
-        STAND(Line.CONTROL, Urgent.NEITHER), //
-        RENEW(Line.CONTROL, Urgent.THERE), //
-        PUBLISH(Line.BODIES, Urgent.NEITHER), //
-        RELEASE(Line.CONTROL, Urgent.THERE), //
-        FAIL(Line.CONTROL, Urgent.THERE), //
-        FOLLOW(Line.CONTROL, Urgent.NEITHER), //
-        LOOK(Line.BODIES, Urgent.NEITHER);
+    enum TierCommand {
+        FIND(ConnectionKind.BODIES, CriticalLeg.NEITHER), //
+        TRY_LEAD(ConnectionKind.LOCKS, CriticalLeg.REPLY), //
+        STAND(ConnectionKind.CONTROL, CriticalLeg.NEITHER), //
+        RENEW(ConnectionKind.CONTROL, CriticalLeg.REQUEST), //
+        PUBLISH(ConnectionKind.BODIES, CriticalLeg.NEITHER), //
+        RELEASE(ConnectionKind.CONTROL, CriticalLeg.REQUEST), //
+        FAIL(ConnectionKind.CONTROL, CriticalLeg.REQUEST), //
+        FOLLOW(ConnectionKind.CONTROL, CriticalLeg.NEITHER), //
+        LOOK(ConnectionKind.BODIES, CriticalLeg.NEITHER);
 
-        private final Line line;
-        private final Urgent urgent;
+        private final ConnectionKind connection;
+        private final CriticalLeg criticalLeg;
 
-        Command(Line line, Urgent urgent) {
-            this.line = line;
-            this.urgent = urgent;
+        TierCommand(ConnectionKind line, CriticalLeg urgent) {
+            this.connection = line;
+            this.criticalLeg = urgent;
         }
     }
 
     /** What is wrong with this way to the tier on purpose, to see whether the simulation finds it. */
-    enum Flaw {
+    enum ConnectionFlaw {
         /** A late command is taken for a tier that does not serve. */
         OPENS_BY_SLOWNESS,
         /** An attempt that was given up may keep the lease. */
@@ -64,94 +64,95 @@ final class SimulatedConnection implements SharedTier<String, Page> {
     }
 
     /** The connections: what breaks, breaks for all that is on its way there. */
-    private enum Line {
+    private enum ConnectionKind {
         LOCKS, CONTROL, BODIES
     }
 
-    /** @param known when the tier was known to hold it, or a moment before */
-    private record Held(Seen<Page> seen, long known, long until) {}
+    /** @param validatedAt when the tier was known to hold it, or a moment before */
+    private record NearCacheEntry(Versioned<SimulatedResponse> value, long validatedAt, long expiresAt) {}
 
     /** After so long out of reach the tier is known not to serve. */
-    static final Duration SILENCE = Duration.ofSeconds(1);
+    static final Duration SILENCE_TIMEOUT = Duration.ofSeconds(1);
     /** Between two probes: so long after it can be reached again the tier is known to serve. */
-    static final Duration PROBE = Duration.ofMillis(200);
+    static final Duration PROBE_INTERVAL = Duration.ofMillis(200);
 
-    private static final Duration STALE = Duration.ofSeconds(10);
-    private static final Duration TOO_LATE = Duration.ofMillis(100);
-    private static final Duration GIVE_BACK_PAUSE = Duration.ofMillis(500);
-    private static final int GIVE_BACK_TRIES = 20;
+    private static final Duration STALE_RETENTION = Duration.ofSeconds(10);
+    private static final Duration LATE_LIMIT = Duration.ofMillis(100);
+    private static final Duration RELEASE_RETRY_PAUSE = Duration.ofMillis(500);
+    private static final int MAX_RELEASE_RETRIES = 20;
 
     private final SimulatedTier tier;
     private final Scheduler time;
     private final VirtualProcess process;
-    private final Weather weather;
-    private final Journal journal;
+    private final NetworkConditions network;
+    private final SimulationLog log;
     private final String replica;
-    private final Set<Ear> ears = new LinkedHashSet<>();
-    private final Map<String, Held> memory = new HashMap<>();
-    private final Duration recency;
-    private final Set<Call<?>> calls = new LinkedHashSet<>();
-    private final Set<Call<?>.Sent> underWay = new LinkedHashSet<>();
-    private final Map<Command, Integer> sent = new EnumMap<>(Command.class);
+    private final Set<SimulatedSubscription> subscriptions = new LinkedHashSet<>();
+    private final Map<String, NearCacheEntry> nearCache = new HashMap<>();
+    private final Duration maxUnvalidatedAge;
+    private final Set<OutstandingCommand<?>> calls = new LinkedHashSet<>();
+    private final Set<OutstandingCommand<?>.CommandTry> inTransit = new LinkedHashSet<>();
+    private final Map<TierCommand, Integer> sentCounts = new EnumMap<>(TierCommand.class);
     private final Set<String> publishing = new HashSet<>();
-    private Disposable judgement = Disposables.disposed();
+    private Disposable pendingAvailabilityChange = Disposables.disposed();
     private boolean cut;
-    private boolean inReach = true;
-    private boolean serves = true;
+    private boolean reachable = true;
+    private boolean available = true;
     private int attempts;
     private int incarnation;
-    private long second;
-    private int inSecond;
+    private long currentSecond;
+    private int commandsThisSecond;
 
-    final Set<Flaw> flaws = EnumSet.noneOf(Flaw.class);
+    final Set<ConnectionFlaw> flaws = EnumSet.noneOf(ConnectionFlaw.class);
     /** Where the locks are: elsewhere than the values while this replica's connections lead to two servers. */
-    SimulatedTier locks;
+    SimulatedTier lockTier;
     /** Commands whose requests vanish without a trace. */
-    final Set<Command> lost = EnumSet.noneOf(Command.class);
+    final Set<TierCommand> lostCommands = EnumSet.noneOf(TierCommand.class);
     /** Commands that fail at once: their server is known not to serve. */
-    final Set<Command> refused = EnumSet.noneOf(Command.class);
+    final Set<TierCommand> refusedCommands = EnumSet.noneOf(TierCommand.class);
     /** Commands that take effect and whose connections break before the reply, the first time they are sent. */
-    final Set<Command> unanswered = EnumSet.noneOf(Command.class);
+    final Set<TierCommand> commandsWithLostReply = EnumSet.noneOf(TierCommand.class);
     /** Commands whose requests take so much longer. */
-    final Map<Command, Duration> delayed = new EnumMap<>(Command.class);
+    final Map<TierCommand, Duration> requestDelays = new EnumMap<>(TierCommand.class);
     /** Commands whose replies take so much longer. */
-    final Map<Command, Duration> slowed = new EnumMap<>(Command.class);
+    final Map<TierCommand, Duration> replyDelays = new EnumMap<>(TierCommand.class);
     /** Commands that failed because the tier was known not to serve. */
-    int unavailable;
+    int unavailableCount;
     /** Commands sent again. */
-    int retried;
+    int retryCount;
     /** Attempts to lead that were given up, whether they were granted or not. */
-    int givenUp;
+    int abandonedAttempts;
     /** The most commands sent in one second. */
-    int busiest;
+    int maxCommandsPerSecond;
 
-    SimulatedConnection(SimulatedTier tier, Scheduler time, VirtualProcess process, Weather weather, Journal journal,
+    SimulatedConnection(SimulatedTier tier, Scheduler time, VirtualProcess process, NetworkConditions weather,
+            SimulationLog journal,
             String replica, Duration recency) {
         this.tier = tier;
-        this.locks = tier;
+        this.lockTier = tier;
         this.time = time;
         this.process = process;
-        this.weather = weather;
-        this.journal = journal;
+        this.network = weather;
+        this.log = journal;
         this.replica = replica;
-        this.recency = recency;
-        tier.plug(replica, this);
+        this.maxUnvalidatedAge = recency;
+        tier.connect(replica, this);
         reachabilityChanged();
     }
 
     /** How often the command was sent. */
-    int times(Command command) {
-        return sent.getOrDefault(command, 0);
+    int sentCount(TierCommand command) {
+        return sentCounts.getOrDefault(command, 0);
     }
 
     /** How many commands were sent. */
-    int commands() {
-        return sent.values().stream().mapToInt(Integer::intValue).sum();
+    int totalSentCount() {
+        return sentCounts.values().stream().mapToInt(Integer::intValue).sum();
     }
 
     /** Latches not closed yet. */
-    int openEars() {
-        return ears.size();
+    int openSubscriptions() {
+        return subscriptions.size();
     }
 
     /** Commands of living callers. */
@@ -165,30 +166,33 @@ final class SimulatedConnection implements SharedTier<String, Page> {
         reachabilityChanged();
     }
 
-    void mend() {
+    void reconnect() {
         cut = false;
         reachabilityChanged();
     }
 
     /** To be called whenever the tier has gone or has come back. */
     void reachabilityChanged() {
-        boolean before = inReach;
-        inReach = !cut && tier.answers();
-        if (!cut && tier.refuses()) {
-            judge(Duration.ZERO, false);
-        } else if (before && !inReach) {
-            judge(SILENCE, false);
-        } else if (!before && inReach) {
-            judge(PROBE, true);
-            List.copyOf(underWay).stream().filter(one -> one.swallowed).forEach(one -> process.schedule(one::breaks));
+        boolean before = reachable;
+        reachable = !cut && tier.isReachable();
+        if (!cut && tier.refusesConnections()) {
+            scheduleAvailability(Duration.ZERO, false);
+        } else if (before && !reachable) {
+            scheduleAvailability(SILENCE_TIMEOUT, false);
+        } else if (!before && reachable) {
+            scheduleAvailability(PROBE_INTERVAL, true);
+            List.copyOf(inTransit)
+                    .stream()
+                    .filter(one -> one.lostSilently)
+                    .forEach(one -> process.schedule(one::onConnectionLost));
         }
     }
 
-    private void judge(Duration after, boolean serving) {
-        judgement.dispose();
-        judgement = process.schedule(() -> {
-            serves = serving;
-            journal.note(() -> replica + (serving ? " knows that the tier serves" : " knows that the tier is away"));
+    private void scheduleAvailability(Duration after, boolean serving) {
+        pendingAvailabilityChange.dispose();
+        pendingAvailabilityChange = process.schedule(() -> {
+            available = serving;
+            log.log(() -> replica + (serving ? " knows that the tier serves" : " knows that the tier is away"));
             if (!serving) {
                 List.copyOf(calls).forEach(call -> call.fail("the tier is away"));
             }
@@ -197,159 +201,174 @@ final class SimulatedConnection implements SharedTier<String, Page> {
 
     /** As with a near cache: from memory for a moment, and when the tier is away for as long as memory has it. */
     @Override
-    public Mono<Seen<Page>> find(String key) {
+    public Mono<Versioned<SimulatedResponse>> find(String key) {
         return Mono.defer(() -> {
             long asked = now();
-            Optional<Held> held = Optional.ofNullable(memory.get(key)).filter(h -> h.until() > asked);
-            Mono<Seen<Page>> remembered = Mono.justOrEmpty(held.map(Held::seen).map(Seen::asRemembered));
-            return held.isPresent() && asked - held.get().known() < recency.toNanos()
+            Optional<NearCacheEntry> held = Optional.ofNullable(nearCache.get(key)).filter(h -> h.expiresAt() > asked);
+            Mono<Versioned<SimulatedResponse>> remembered = Mono
+                    .justOrEmpty(held.map(NearCacheEntry::value).map(Versioned::asFromMemory));
+            return held.isPresent() && asked - held.get().validatedAt() < maxUnvalidatedAge.toNanos()
                     ? remembered
-                    : call(Command.FIND, key, () -> tier.find(key)).doOnNext(found -> know(key, found, asked))
+                    : call(TierCommand.FIND, key, () -> tier.find(key))
+                            .doOnNext(found -> rememberFound(key, found, asked))
                             .flatMap(Mono::justOrEmpty)
-                            .onErrorResume(TierUnavailable.class, away -> remembered.switchIfEmpty(Mono.error(away)));
+                            .onErrorResume(TierUnavailableException.class,
+                                    away -> remembered.switchIfEmpty(Mono.error(away)));
         });
     }
 
     /** Each connection to the locks gives its attempts another name; what may hold the lease unheard is given back. */
     @Override
-    public Mono<Attempt<String>> tryLead(String key, Duration ttl) {
+    public Mono<LeaseAttempt<String>> tryLead(String key, Duration ttl) {
         return Mono.defer(() -> {
             int attempt = ++attempts;
-            SimulatedTier server = locks;
-            return Mono.<Attempt<String>>create(sink -> new Call<>(sink, Command.TRY_LEAD, key, server, () -> {
-                String holder = replica + "#" + attempt + "/" + incarnation;
-                return new Step<>(holder, () -> server.tryLead(key, holder, ttl));
-            }).send());
+            SimulatedTier server = lockTier;
+            return Mono.<LeaseAttempt<String>>create(
+                    sink -> new OutstandingCommand<>(sink, TierCommand.TRY_LEAD, key, server, () -> {
+                        String holder = replica + "#" + attempt + "/" + incarnation;
+                        return new CommandEffect<>(holder, () -> server.tryLead(key, holder, ttl));
+                    }).send());
         });
     }
 
     /** Two commands on two connections: whichever comes first. */
     @Override
-    public Mono<Ground<Page>> stand(Lease<String> lease) {
+    public Mono<LeaderSnapshot<SimulatedResponse>> snapshot(Lease<String> lease) {
         return Mono.defer(() -> {
             long asked = now();
-            Mono<Ground<Page>> held = call(Command.STAND, lease.key(),
-                    () -> new Ground<>(Optional.empty(), Optional.empty(), tier.position, tier.holds(lease)));
+            Mono<LeaderSnapshot<SimulatedResponse>> held = call(TierCommand.STAND, lease.key(),
+                    () -> new LeaderSnapshot<>(Optional.empty(), Optional.empty(), tier.purgePosition,
+                            tier.holdsLease(lease)));
             return Mono
-                    .zip(held, call(Command.LOOK, lease.key(), () -> tier.look(lease.key())),
-                            (ground, seen) -> new Ground<>(seen, seen.map(Seen::version), ground.position(),
-                                    ground.held()))
-                    .doOnNext(ground -> know(lease.key(), ground.seen(), asked));
+                    .zip(held, call(TierCommand.LOOK, lease.key(), () -> tier.secondRead(lease.key())),
+                            (ground, seen) -> new LeaderSnapshot<>(seen, seen.map(Versioned::version),
+                                    ground.purgePosition(),
+                                    ground.isLeaseHeld()))
+                    .doOnNext(ground -> rememberFound(lease.key(), ground.current(), asked));
         });
     }
 
     @Override
     public Mono<Boolean> renew(Lease<String> lease, Duration ttl) {
-        boolean ineffective = flaws.contains(Flaw.LEASE_ENDS_BEFORE_PUBLISH) && publishing.contains(lease.holder());
-        return call(Command.RENEW, lease.key(), () -> ineffective || tier.renew(lease, ttl));
+        boolean ineffective = flaws.contains(ConnectionFlaw.LEASE_ENDS_BEFORE_PUBLISH)
+                && publishing.contains(lease.holder());
+        return call(TierCommand.RENEW, lease.key(), () -> ineffective || tier.renew(lease, ttl));
     }
 
     @Override
-    public Mono<Published> publish(Lease<String> lease, Optional<String> stoodOn,
-            List<Write<String, Page>> writes) {
+    public Mono<PublishResult> publish(Lease<String> lease, Optional<String> stoodOn,
+            List<Write<String, SimulatedResponse>> writes) {
         return Mono.defer(() -> {
             publishing.add(lease.holder());
-            return call(Command.PUBLISH, lease.key(), () -> tier.publish(lease, stoodOn, writes));
+            return call(TierCommand.PUBLISH, lease.key(), () -> tier.publish(lease, stoodOn, writes));
         }).doOnNext(published -> {
-            if (published == Published.STORED) {
+            if (published == PublishResult.STORED) {
                 writes.forEach(write -> remember(write, lease.holder()));
             }
         });
     }
 
     @Override
-    public Mono<Void> release(Lease<String> lease, Ring ring) {
-        return call(Command.RELEASE, lease.key(), () -> {
+    public Mono<Void> release(Lease<String> lease, FillNotification ring) {
+        return call(TierCommand.RELEASE, lease.key(), () -> {
             tier.release(lease, ring);
             return ring;
         }).then();
     }
 
     @Override
-    public Mono<Void> fail(Lease<String> lease, Page failure) {
-        return call(Command.FAIL, lease.key(), () -> {
-            tier.fail(lease, failure);
+    public Mono<Void> publishFailure(Lease<String> lease, SimulatedResponse failure) {
+        return call(TierCommand.FAIL, lease.key(), () -> {
+            tier.publishFailure(lease, failure);
             return failure;
         }).then();
     }
 
     /** What has changed is read by another command, on the other connection, if the two are apart. */
     @Override
-    public Mono<Sight<Page>> follow(String key, Optional<String> version, long since) {
+    public Mono<FollowResult<SimulatedResponse>> follow(String key, Optional<String> version, long since) {
         return Mono.defer(() -> {
             long asked = now();
-            return call(Command.FOLLOW, key, () -> tier.follow(key, version, since, replica))
-                    .flatMap(sight -> sight instanceof Sight.Changed<Page> && weather.apart
-                            ? read(key)
-                            : Mono.just(sight))
+            return call(TierCommand.FOLLOW, key, () -> tier.follow(key, version, since, replica))
+                    .flatMap(
+                            sight -> sight instanceof FollowResult.Changed<SimulatedResponse> && network.readsSeparately
+                                    ? readChanged(key)
+                                    : Mono.just(sight))
                     .doOnNext(sight -> {
-                        if (sight instanceof Sight.Changed<Page>(Seen<Page> seen)) {
-                            know(key, Optional.of(seen), asked);
+                        if (sight instanceof FollowResult.Changed<SimulatedResponse>(Versioned<SimulatedResponse> seen)) {
+                            rememberFound(key, Optional.of(seen), asked);
                         }
                     });
         });
     }
 
-    private Mono<Sight<Page>> read(String key) {
-        return call(Command.LOOK, key, () -> tier.find(key))
-                .map(found -> found.<Sight<Page>>map(Sight.Changed::new).orElseGet(Sight.Free::new));
+    private Mono<FollowResult<SimulatedResponse>> readChanged(String key) {
+        return call(TierCommand.LOOK, key, () -> tier.find(key))
+                .map(found -> found.<FollowResult<SimulatedResponse>>map(FollowResult.Changed::new)
+                        .orElseGet(FollowResult.Unlocked::new));
     }
 
     @Override
-    public Latch listen(String key) {
-        Ear ear = new Ear(key);
-        ears.add(ear);
+    public FillSubscription subscribe(String key) {
+        SimulatedSubscription ear = new SimulatedSubscription(key);
+        subscriptions.add(ear);
         return ear;
     }
 
     @Override
-    public void keep(Write<String, Page> write) {
+    public void keepLocally(Write<String, SimulatedResponse> write) {
         remember(write, "kept" + write.value().fetch());
     }
 
-    private void remember(Write<String, Page> write, String version) {
-        memory.put(write.key(), new Held(new Seen<>(write.value(), version), now(), now() + write.life().toNanos()));
+    private void remember(Write<String, SimulatedResponse> write, String version) {
+        nearCache.put(write.key(),
+                new NearCacheEntry(new Versioned<>(write.value(), version), now(), now() + write.ttl().toNanos()));
     }
 
     /** What is known from later stays. */
-    private void know(String key, Optional<Seen<Page>> found, long asked) {
-        if (!memory.containsKey(key) || memory.get(key).known() <= asked) {
+    private void rememberFound(String key, Optional<Versioned<SimulatedResponse>> found, long asked) {
+        if (!nearCache.containsKey(key) || nearCache.get(key).validatedAt() <= asked) {
             found.ifPresentOrElse(
-                    seen -> memory.put(key, new Held(seen, asked, seen.value().freshUntil() + STALE.toNanos())),
-                    () -> memory.remove(key));
+                    seen -> nearCache.put(key,
+                            new NearCacheEntry(seen, asked, seen.value().freshUntil() + STALE_RETENTION.toNanos())),
+                    () -> nearCache.remove(key));
         }
     }
 
     /** A ring on its way from the tier. */
-    void send(String key, Ring ring) {
-        weather.rings().forEach(delay -> time.schedule(() -> arrive(key, ring), delay.toNanos(), TimeUnit.NANOSECONDS));
+    void deliver(String key, FillNotification ring) {
+        network.notificationDelays()
+                .forEach(
+                        delay -> time.schedule(() -> onNotification(key, ring), delay.toNanos(), TimeUnit.NANOSECONDS));
     }
 
-    private void arrive(String key, Ring ring) {
+    private void onNotification(String key, FillNotification ring) {
         if (!cut) {
-            process.schedule(() -> List.copyOf(ears).forEach(ear -> ear.hear(key, ring)));
+            process.schedule(() -> List.copyOf(subscriptions).forEach(ear -> ear.onNotification(key, ring)));
         }
     }
 
-    private <T> Mono<T> call(Command command, String key, Supplier<T> effect) {
-        return Mono.create(sink -> new Call<>(sink, command, key, tier, () -> new Step<>("", effect)).send());
+    private <T> Mono<T> call(TierCommand command, String key, Supplier<T> effect) {
+        return Mono.create(
+                sink -> new OutstandingCommand<>(sink, command, key, tier, () -> new CommandEffect<>("", effect))
+                        .send());
     }
 
-    private void count(Command command) {
-        sent.merge(command, 1, Integer::sum);
+    private void count(TierCommand command) {
+        sentCounts.merge(command, 1, Integer::sum);
         long now = now() / 1_000_000_000;
-        inSecond = now == second ? inSecond + 1 : 1;
-        second = now;
-        busiest = Math.max(busiest, inSecond);
+        commandsThisSecond = now == currentSecond ? commandsThisSecond + 1 : 1;
+        currentSecond = now;
+        maxCommandsPerSecond = Math.max(maxCommandsPerSecond, commandsThisSecond);
     }
 
     /** The connection is lost with all that is on its way: it may arrive, but no reply will. */
-    private void breakLine(Line line) {
-        journal.note(() -> replica + " loses " + line);
-        if (line == Line.LOCKS && weather.chance(0.3)) {
+    private void breakConnection(ConnectionKind line) {
+        log.log(() -> replica + " loses " + line);
+        if (line == ConnectionKind.LOCKS && network.chance(0.3)) {
             incarnation++;
         }
-        List.copyOf(underWay).stream().filter(one -> one.line() == line).forEach(one -> one.breaks());
+        List.copyOf(inTransit).stream().filter(one -> one.connection() == line).forEach(one -> one.onConnectionLost());
     }
 
     private long now() {
@@ -357,9 +376,9 @@ final class SimulatedConnection implements SharedTier<String, Page> {
     }
 
     /** Until it is done, within ten seconds of trying. */
-    private void giveBack(String key, String holder) {
-        Mono.defer(() -> release(new Lease<>(key, holder), Ring.LANDED))
-                .retryWhen(Retry.fixedDelay(GIVE_BACK_TRIES, GIVE_BACK_PAUSE).scheduler(process))
+    private void releaseAbandoned(String key, String holder) {
+        Mono.defer(() -> release(new Lease<>(key, holder), FillNotification.STATE_CHANGED))
+                .retryWhen(Retry.fixedDelay(MAX_RELEASE_RETRIES, RELEASE_RETRY_PAUSE).scheduler(process))
                 .onErrorComplete()
                 .subscribe();
     }
@@ -369,74 +388,75 @@ final class SimulatedConnection implements SharedTier<String, Page> {
      *
      * @param holder the name under which it asks for a lease; empty when it does not
      */
-    private record Step<T>(String holder, Supplier<T> effect) {}
+    private record CommandEffect<T>(String holder, Supplier<T> effect) {}
 
     /** A command between its first sending and its reply, or the end of its caller's interest. */
-    private final class Call<T> {
+    private final class OutstandingCommand<T> {
 
         private final MonoSink<T> sink;
-        private final Command command;
+        private final TierCommand command;
         private final String key;
         private final SimulatedTier server;
-        private final Supplier<Step<T>> steps;
+        private final Supplier<CommandEffect<T>> effects;
         private final int number;
         /** The names of tries that may have been granted what nobody heard of. */
-        private final Set<String> unheard = new LinkedHashSet<>();
-        private Disposable again = Disposables.disposed();
-        private Disposable tooLate = Disposables.disposed();
+        private final Set<String> possiblyGranted = new LinkedHashSet<>();
+        private Disposable retry = Disposables.disposed();
+        private Disposable lateTimer = Disposables.disposed();
         private int tries;
         private boolean ended;
         private boolean replied;
 
-        Call(MonoSink<T> sink, Command command, String key, SimulatedTier server, Supplier<Step<T>> steps) {
+        OutstandingCommand(MonoSink<T> sink, TierCommand command, String key, SimulatedTier server,
+                Supplier<CommandEffect<T>> steps) {
             this.sink = sink;
             this.command = command;
             this.key = key;
             this.server = server;
-            this.steps = steps;
-            this.number = times(command) + 1;
+            this.effects = steps;
+            this.number = sentCount(command) + 1;
             calls.add(this);
             sink.onDispose(this::end);
         }
 
         void send() {
-            if (!serves || refused.contains(command)) {
+            if (!available || refusedCommands.contains(command)) {
                 fail("is not sent");
                 return;
             }
-            if (flaws.contains(Flaw.OPENS_BY_SLOWNESS)) {
-                tooLate.dispose();
-                tooLate = process.schedule(() -> fail("is late"), TOO_LATE.toNanos(), TimeUnit.NANOSECONDS);
+            if (flaws.contains(ConnectionFlaw.OPENS_BY_SLOWNESS)) {
+                lateTimer.dispose();
+                lateTimer = process.schedule(() -> fail("is late"), LATE_LIMIT.toNanos(), TimeUnit.NANOSECONDS);
             }
             count(command);
-            var one = new Sent(steps.get(), weather.trip(command.urgent, tries));
+            var one = new CommandTry(effects.get(), network.transit(command.criticalLeg, tries));
             tries++;
-            one.go();
+            one.start();
         }
 
         void fail(String how) {
             if (!ended) {
-                unavailable++;
-                journal.note(() -> this + " " + how);
-                sink.error(new TierUnavailable(this + " " + how, new IllegalStateException(how)));
+                unavailableCount++;
+                log.log(() -> this + " " + how);
+                sink.error(new TierUnavailableException(this + " " + how, new IllegalStateException(how)));
             }
         }
 
         private void end() {
             ended = true;
             calls.remove(this);
-            again.dispose();
-            tooLate.dispose();
-            if (!replied && command == Command.TRY_LEAD && tries > 0) {
-                givenUp++;
+            retry.dispose();
+            lateTimer.dispose();
+            if (!replied && command == TierCommand.TRY_LEAD && tries > 0) {
+                abandonedAttempts++;
             }
-            unheard.forEach(this::abandon);
+            possiblyGranted.forEach(this::abandon);
         }
 
         /** Nobody will ask for what was granted to the try of that name. */
         private void abandon(String holder) {
-            if (!flaws.contains(replied ? Flaw.UNCLEAN_RETRIES : Flaw.UNCLEAN)) {
-                giveBack(key, holder);
+            if (!flaws.contains(replied ? ConnectionFlaw.UNCLEAN_RETRIES : ConnectionFlaw.UNCLEAN)) {
+                releaseAbandoned(key, holder);
             }
         }
 
@@ -446,39 +466,40 @@ final class SimulatedConnection implements SharedTier<String, Page> {
         }
 
         /** One try. */
-        private final class Sent {
+        private final class CommandTry {
 
-            private final Step<T> step;
-            private final Trip trip;
+            private final CommandEffect<T> commandEffect;
+            private final CommandTransit transit;
             private boolean broken;
             private boolean refused;
             /** It or its reply was lost with nobody to say so, until the tier can be reached again. */
-            private boolean swallowed;
+            private boolean lostSilently;
 
-            Sent(Step<T> step, Trip trip) {
-                this.step = step;
-                this.trip = trip;
+            CommandTry(CommandEffect<T> step, CommandTransit trip) {
+                this.commandEffect = step;
+                this.transit = trip;
             }
 
-            Line line() {
-                return command.line;
+            ConnectionKind connection() {
+                return command.connection;
             }
 
-            void go() {
-                if (lost.contains(command)) {
+            void start() {
+                if (lostCommands.contains(command)) {
                     return;
                 }
-                underWay.add(this);
-                Duration there = trip.there().plus(delayed.getOrDefault(command, Duration.ZERO));
-                after(there, trip.arrives() ? this::arrive : this::breakHere);
-                trip.again().ifPresent(later -> after(there.plus(later), () -> server.arrive(this::repeat, () -> {})));
+                inTransit.add(this);
+                Duration there = transit.requestDelay().plus(requestDelays.getOrDefault(command, Duration.ZERO));
+                after(there, transit.requestArrives() ? this::arrive : this::scheduleBreak);
+                transit.replayAfter()
+                        .ifPresent(later -> after(there.plus(later), () -> server.arrive(this::repeat, () -> {})));
             }
 
             private void arrive() {
                 if (cut) {
-                    swallowed = true;
-                } else if (!broken || weather.chance(0.5)) {
-                    server.arrive(this::execute, () -> swallowed = true);
+                    lostSilently = true;
+                } else if (!broken || network.chance(0.5)) {
+                    server.arrive(this::execute, () -> lostSilently = true);
                 }
             }
 
@@ -487,64 +508,66 @@ final class SimulatedConnection implements SharedTier<String, Page> {
                     repeat();
                     return;
                 }
-                T reply = step.effect().get();
-                refused = reply instanceof Attempt.Lost<?>;
-                boolean breaks = !trip.answers() || (unanswered.contains(command) && tries == 1);
-                journal.note(
-                        () -> Call.this + " -> " + reply + (breaks ? " (reply lost)" : ended ? " (given up)" : ""));
-                Duration back = trip.back().plus(slowed.getOrDefault(command, Duration.ZERO));
+                T reply = commandEffect.effect().get();
+                refused = reply instanceof LeaseAttempt.HeldByOther<?>;
+                boolean breaks = !transit.replyArrives() || (commandsWithLostReply.contains(command) && tries == 1);
+                log.log(
+                        () -> OutstandingCommand.this + " -> " + reply
+                                + (breaks ? " (reply lost)" : ended ? " (given up)" : ""));
+                Duration back = transit.replyDelay().plus(replyDelays.getOrDefault(command, Duration.ZERO));
                 if (cut) {
-                    swallowed = true;
+                    lostSilently = true;
                 } else {
-                    after(back, breaks ? this::breakHere : () -> process.schedule(() -> reply(reply)));
+                    after(back, breaks ? this::scheduleBreak : () -> process.schedule(() -> reply(reply)));
                 }
             }
 
             /** Takes effect though nobody waits for the reply of this try any more, and there may have been one to another. */
             private void repeat() {
-                boolean held = server.holds(new Lease<>(key, step.holder()));
-                T reply = step.effect().get();
-                journal.note(() -> Call.this + " -> " + reply + " (again)");
-                if ((ended || refused) && !held && !step.holder().isEmpty()) {
-                    server.ghost(step.holder());
+                boolean held = server.holdsLease(new Lease<>(key, commandEffect.holder()));
+                T reply = commandEffect.effect().get();
+                log.log(() -> OutstandingCommand.this + " -> " + reply + " (again)");
+                if ((ended || refused) && !held && !commandEffect.holder().isEmpty()) {
+                    server.markUnheard(commandEffect.holder());
                 }
             }
 
             private void reply(T reply) {
-                if (!underWay.remove(this)) {
+                if (!inTransit.remove(this)) {
                     return;
                 }
-                boolean granted = reply instanceof Attempt.Led<?>;
+                boolean granted = reply instanceof LeaseAttempt.Acquired<?>;
                 if (ended && granted) {
-                    abandon(step.holder());
+                    abandon(commandEffect.holder());
                 } else if (!ended) {
                     replied = true;
                     if (granted) {
-                        unheard.remove(step.holder());
+                        possiblyGranted.remove(commandEffect.holder());
                     }
                     sink.success(reply);
                 }
             }
 
-            private void breakHere() {
-                process.schedule(() -> breakLine(command.line));
+            private void scheduleBreak() {
+                process.schedule(() -> breakConnection(command.connection));
             }
 
             /** The connection is known to be lost. */
-            void breaks() {
-                if (!underWay.remove(this)) {
+            void onConnectionLost() {
+                if (!inTransit.remove(this)) {
                     return;
                 }
                 broken = true;
-                boolean named = !step.holder().isEmpty();
+                boolean named = !commandEffect.holder().isEmpty();
                 if (ended && named) {
-                    abandon(step.holder());
+                    abandon(commandEffect.holder());
                 } else if (!ended) {
                     if (named) {
-                        unheard.add(step.holder());
+                        possiblyGranted.add(commandEffect.holder());
                     }
-                    retried++;
-                    again = process.schedule(Call.this::send, weather.pause(tries).toNanos(), TimeUnit.NANOSECONDS);
+                    retryCount++;
+                    retry = process.schedule(OutstandingCommand.this::send, network.retryPause(tries).toNanos(),
+                            TimeUnit.NANOSECONDS);
                 }
             }
 
@@ -554,29 +577,29 @@ final class SimulatedConnection implements SharedTier<String, Page> {
         }
     }
 
-    private final class Ear implements Latch {
+    private final class SimulatedSubscription implements FillSubscription {
 
         private final String key;
-        private final Sinks.One<Ring> ring = Sinks.one();
+        private final Sinks.One<FillNotification> notification = Sinks.one();
 
-        Ear(String key) {
+        SimulatedSubscription(String key) {
             this.key = key;
         }
 
-        void hear(String rung, Ring what) {
+        void onNotification(String rung, FillNotification what) {
             if (key.equals(rung)) {
-                ring.tryEmitValue(what);
+                notification.tryEmitValue(what);
             }
         }
 
         @Override
-        public Mono<Ring> rung() {
-            return ring.asMono();
+        public Mono<FillNotification> notification() {
+            return notification.asMono();
         }
 
         @Override
         public void close() {
-            ears.remove(this);
+            subscriptions.remove(this);
         }
     }
 }

@@ -1,6 +1,6 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Page.Nature;
+import dev.corral.coalesce.SimulatedResponse.ResponseKind;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -20,10 +20,10 @@ final class SimulatedOrigin {
      *
      * @param latency from the request to the answer; the content is read half-way
      */
-    record Reply(Nature nature, Duration latency) {}
+    record OriginReply(ResponseKind kind, Duration latency) {}
 
     /** One request, from the origin's side. */
-    static final class Fetch {
+    static final class SimulatedFetch {
 
         final int id;
         final String key;
@@ -41,7 +41,7 @@ final class SimulatedOrigin {
         /** Whether its answer reached the one who asked, and may be shared. */
         boolean shareable;
 
-        Fetch(int id, String key, VirtualProcess process, boolean inFlight, long startedAt) {
+        SimulatedFetch(int id, String key, VirtualProcess process, boolean inFlight, long startedAt) {
             this.id = id;
             this.key = key;
             this.process = process;
@@ -51,45 +51,45 @@ final class SimulatedOrigin {
     }
 
     /** How long the one who asks waits: the bound of a fetch. */
-    static final Duration BUDGET = Duration.ofSeconds(5);
+    static final Duration FETCH_TIMEOUT = Duration.ofSeconds(5);
     /** How long a shared answer is fresh. */
     final Duration freshness;
 
     private final Scheduler time;
-    private final Journal journal;
-    private final Map<String, Integer> contents = new HashMap<>();
+    private final SimulationLog log;
+    private final Map<String, Integer> contentVersions = new HashMap<>();
 
-    final List<Fetch> fetches = new ArrayList<>();
-    Function<String, Reply> replies = key -> new Reply(Nature.SHARED, Duration.ofMillis(120));
+    final List<SimulatedFetch> fetches = new ArrayList<>();
+    Function<String, OriginReply> replyFor = key -> new OriginReply(ResponseKind.SHARED, Duration.ofMillis(120));
 
-    SimulatedOrigin(Scheduler time, Journal journal, Duration freshness) {
+    SimulatedOrigin(Scheduler time, SimulationLog journal, Duration freshness) {
         this.time = time;
-        this.journal = journal;
+        this.log = journal;
         this.freshness = freshness;
     }
 
-    int content(String key) {
-        return contents.getOrDefault(key, 1);
+    int contentVersion(String key) {
+        return contentVersions.getOrDefault(key, 1);
     }
 
-    void change(String key) {
-        contents.merge(key, 2, (content, two) -> content + 1);
-        journal.note(() -> "origin: " + key + " is now " + content(key));
+    void changeContent(String key) {
+        contentVersions.merge(key, 2, (content, two) -> content + 1);
+        log.log(() -> "origin: " + key + " is now " + contentVersion(key));
     }
 
     /** All requests for the key. */
-    long asked(String key) {
+    long fetchCount(String key) {
         return fetches.stream().filter(fetch -> fetch.key.equals(key)).count();
     }
 
     /** Whether a flight of the process has a request for the key under way. */
-    boolean flies(String key, VirtualProcess process) {
+    boolean isFetching(String key, VirtualProcess process) {
         return fetches.stream().anyMatch(f -> f.open && f.inFlight && f.key.equals(key) && f.process == process);
     }
 
     /** Whether a leader has a request for the key under way; from now on it counts no more, for another one begins. */
     boolean overtake(String key) {
-        List<Fetch> rivals = fetches.stream().filter(f -> f.open && f.leased && f.key.equals(key)).toList();
+        List<SimulatedFetch> rivals = fetches.stream().filter(f -> f.open && f.leased && f.key.equals(key)).toList();
         rivals.forEach(rival -> rival.leased = false);
         return !rivals.isEmpty();
     }
@@ -99,41 +99,44 @@ final class SimulatedOrigin {
      *
      * @param position called when the page is made, to stamp it
      */
-    Mono<Page> ask(Fetch fetch, Supplier<Long> position) {
-        Reply reply = replies.apply(fetch.key);
-        journal.note(() -> "origin: fetch " + fetch.id + " of " + fetch.key + (fetch.inFlight ? "" : ", alone"));
-        return Mono.<Page>create(sink -> {
+    Mono<SimulatedResponse> fetch(SimulatedFetch fetch, Supplier<Long> position) {
+        OriginReply reply = replyFor.apply(fetch.key);
+        log.log(() -> "origin: fetch " + fetch.id + " of " + fetch.key + (fetch.inFlight ? "" : ", alone"));
+        return Mono.<SimulatedResponse>create(sink -> {
             long half = reply.latency().toNanos() / 2;
             time.schedule(() -> {
-                int content = content(fetch.key);
+                int content = contentVersion(fetch.key);
                 time.schedule(() -> {
                     fetch.open = false;
-                    fetch.process.schedule(() -> sink.success(page(fetch, reply.nature(), content, position.get())));
+                    fetch.process.schedule(() -> sink.success(response(fetch, reply.kind(), content, position.get())));
                 }, half, TimeUnit.NANOSECONDS);
             }, half, TimeUnit.NANOSECONDS);
         })
-                .timeout(BUDGET, Mono.fromSupplier(() -> page(fetch, Nature.FAILURE, 0, position.get())), fetch.process)
+                .timeout(FETCH_TIMEOUT,
+                        Mono.fromSupplier(() -> response(fetch, ResponseKind.FAILURE, 0, position.get())),
+                        fetch.process)
                 .doOnNext(page -> end(fetch, page));
     }
 
-    private static void end(Fetch fetch, Page page) {
+    private static void end(SimulatedFetch fetch, SimulatedResponse page) {
         fetch.open = false;
-        if (page.nature() == Nature.FAILURE) {
-            fetch.failedAt = page.landedAt();
+        if (page.kind() == ResponseKind.FAILURE) {
+            fetch.failedAt = page.receivedAt();
         }
     }
 
-    Fetch begin(String key, VirtualProcess process, boolean inFlight) {
-        Fetch fetch = new Fetch(fetches.size() + 1, key, process, inFlight, time.now(TimeUnit.NANOSECONDS));
+    SimulatedFetch beginFetch(String key, VirtualProcess process, boolean inFlight) {
+        SimulatedFetch fetch = new SimulatedFetch(fetches.size() + 1, key, process, inFlight,
+                time.now(TimeUnit.NANOSECONDS));
         fetches.add(fetch);
         return fetch;
     }
 
-    private Page page(Fetch fetch, Nature nature, int content, long position) {
+    private SimulatedResponse response(SimulatedFetch fetch, ResponseKind nature, int content, long position) {
         long now = time.now(TimeUnit.NANOSECONDS);
-        Page page = new Page(fetch.key, nature, content, position, fetch.id, now,
-                nature == Nature.SHARED ? now + freshness.toNanos() : now);
-        journal.note(() -> "origin: fetch " + fetch.id + " gave " + page);
+        SimulatedResponse page = new SimulatedResponse(fetch.key, nature, content, position, fetch.id, now,
+                nature == ResponseKind.SHARED ? now + freshness.toNanos() : now);
+        log.log(() -> "origin: fetch " + fetch.id + " gave " + page);
         return page;
     }
 }

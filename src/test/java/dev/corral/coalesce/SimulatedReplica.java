@@ -1,6 +1,6 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.SimulatedOrigin.Fetch;
+import dev.corral.coalesce.SimulatedOrigin.SimulatedFetch;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -13,52 +13,52 @@ import java.util.random.RandomGenerator;
 final class SimulatedReplica {
 
     /** Counts what the coalescer tells. */
-    static final class Counts implements Events {
+    static final class CountingListener implements CoalescerListener {
 
         int filled;
         int fenced;
         int tookOver;
         int degraded;
-        final Map<Reason, Integer> released = new HashMap<>();
+        final Map<ReleaseReason, Integer> released = new HashMap<>();
         final List<Duration> waits = new ArrayList<>();
         int failures;
 
-        int times(Reason reason) {
+        int releaseCount(ReleaseReason reason) {
             return released.getOrDefault(reason, 0);
         }
 
         @Override
-        public void filled() {
+        public void onFilled() {
             filled++;
         }
 
         @Override
-        public void fenced() {
+        public void onFenced() {
             fenced++;
         }
 
         @Override
-        public void tookOver() {
+        public void onTakeover() {
             tookOver++;
         }
 
         @Override
-        public void released(Reason reason) {
+        public void onReleased(ReleaseReason reason) {
             released.merge(reason, 1, Integer::sum);
         }
 
         @Override
-        public void waited(Duration time) {
+        public void onFollowerWaitEnd(Duration time) {
             waits.add(time);
         }
 
         @Override
-        public void degraded() {
+        public void onDegraded() {
             degraded++;
         }
 
         @Override
-        public void failed(String step, Throwable cause) {
+        public void onBackgroundError(String step, Throwable cause) {
             failures++;
         }
     }
@@ -67,22 +67,22 @@ final class SimulatedReplica {
     final SimulatedWorld world;
     final VirtualProcess process;
     final SimulatedConnection connection;
-    final Coalescer<String, Page> coalescer;
-    final Counts counts = new Counts();
+    final Coalescer<String, SimulatedResponse> coalescer;
+    final CountingListener counters = new CountingListener();
 
     /** How long it has been paused, in all. */
     Duration pauses = Duration.ZERO;
 
-    private final Map<String, Long> purges = new HashMap<>();
+    private final Map<String, Long> purgedPositions = new HashMap<>();
     private long position;
 
-    SimulatedReplica(String name, SimulatedWorld world, Timing timing, RandomGenerator random) {
+    SimulatedReplica(String name, SimulatedWorld world, CoalescerLimits timing, RandomGenerator random) {
         this.name = name;
         this.world = world;
         this.process = new VirtualProcess(world.time);
-        this.connection = new SimulatedConnection(world.tier, world.time, process, world.weather, world.journal, name,
-                world.recency);
-        this.coalescer = new Coalescer<>(connection, timing, () -> position, process, process, random, counts);
+        this.connection = new SimulatedConnection(world.tier, world.time, process, world.network, world.log, name,
+                world.maxUnvalidatedAge);
+        this.coalescer = new Coalescer<>(connection, timing, () -> position, process, process, random, counters);
     }
 
     /** The last purge this replica has heard of. */
@@ -91,37 +91,37 @@ final class SimulatedReplica {
     }
 
     /** Hears of a purge; those heard late or twice change nothing. */
-    void hear(String key, long purge) {
-        purges.merge(key, purge, Math::max);
+    void onPurge(String key, long purge) {
+        purgedPositions.merge(key, purge, Math::max);
         position = Math.max(position, purge);
     }
 
-    boolean purged(Page page) {
-        return page.position() < purges.getOrDefault(page.key(), 0L);
+    boolean isPurged(SimulatedResponse page) {
+        return page.position() < purgedPositions.getOrDefault(page.key(), 0L);
     }
 
     /** Whether the newest flight of the key leads: an older one may still be writing. */
-    private boolean leads(String key) {
+    private boolean isLeader(String key) {
         return coalescer.flights()
                 .stream()
                 .filter(flight -> flight.key().equals(key))
-                .min(Comparator.comparing(InFlight::age))
-                .filter(flight -> flight.role() == InFlight.Role.LEADER)
+                .min(Comparator.comparing(FlightInfo::age))
+                .filter(flight -> flight.role() == FlightInfo.FlightRole.LEADER)
                 .isPresent();
     }
 
     /** Starts a request, and asks whether anybody needed it. */
-    Fetch fetch(String key, boolean inFlight) {
-        if (inFlight && world.origin.flies(key, process)) {
-            world.journal.violated("two flights of " + name + " fetch " + key + " at once");
+    SimulatedFetch startFetch(String key, boolean inFlight) {
+        if (inFlight && world.origin.isFetching(key, process)) {
+            world.log.recordViolation("two flights of " + name + " fetch " + key + " at once");
         }
         boolean rival = inFlight && world.origin.overtake(key);
         boolean there = world.tier.find(key)
-                .map(SharedTier.Seen::value)
-                .filter(page -> page.freshUntil() > world.now() && !purged(page))
+                .map(SharedTier.Versioned::value)
+                .filter(page -> page.freshUntil() > world.now() && !isPurged(page))
                 .isPresent();
-        Fetch fetch = world.origin.begin(key, process, inFlight);
-        fetch.leased = inFlight && world.tier.leads(key, name) && leads(key);
+        SimulatedFetch fetch = world.origin.beginFetch(key, process, inFlight);
+        fetch.leased = inFlight && world.tier.isLedBy(key, name) && isLeader(key);
         fetch.needless = rival || there || !fetch.leased;
         return fetch;
     }

@@ -1,11 +1,11 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.SharedTier.Attempt;
+import dev.corral.coalesce.SharedTier.FillNotification;
+import dev.corral.coalesce.SharedTier.FollowResult;
 import dev.corral.coalesce.SharedTier.Lease;
-import dev.corral.coalesce.SharedTier.Published;
-import dev.corral.coalesce.SharedTier.Ring;
-import dev.corral.coalesce.SharedTier.Seen;
-import dev.corral.coalesce.SharedTier.Sight;
+import dev.corral.coalesce.SharedTier.LeaseAttempt;
+import dev.corral.coalesce.SharedTier.PublishResult;
+import dev.corral.coalesce.SharedTier.Versioned;
 import dev.corral.coalesce.SharedTier.Write;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -30,7 +30,7 @@ import reactor.core.scheduler.Scheduler;
 final class SimulatedTier {
 
     /** What is wrong with this tier on purpose, to see whether the simulation finds it. */
-    enum Flaw {
+    enum TierFlaw {
         /** Publish asks neither whose lease it is nor what is there. */
         UNFENCED,
         /** The second look sees nothing. */
@@ -39,278 +39,281 @@ final class SimulatedTier {
         FORGETFUL
     }
 
-    private record Entry(Seen<Page> seen, long until) {}
+    private record SimulatedEntry(Versioned<SimulatedResponse> seen, long expiresAt) {}
 
-    private record Lock(String holder, long until) {}
+    private record SimulatedLock(String holder, long expiresAt) {}
 
-    private record Mark(Page failure, long at) {}
+    private record FailureMark(SimulatedResponse failure, long failedAt) {}
 
-    private record Undo(long at, Runnable step) {}
+    private record UndoStep(long at, Runnable step) {}
 
     /**
      * A command that has arrived.
      *
-     * @param dropped runs in its place when there is nobody to run it
+     * @param onDropped runs in its place when there is nobody to run it
      */
-    private record Arrival(Runnable command, Runnable dropped) {}
+    private record ArrivedCommand(Runnable command, Runnable onDropped) {}
 
-    private static final Duration MARK_LIFE = Duration.ofSeconds(3);
+    private static final Duration FAILURE_TTL = Duration.ofSeconds(3);
     /** A failover loses no more than this. */
-    static final Duration UNDOABLE = Duration.ofMillis(300);
+    static final Duration MAX_LOST_TIME = Duration.ofMillis(300);
 
     private final Scheduler time;
-    private final Journal journal;
-    private final Map<String, Entry> entries = new HashMap<>();
-    private final Map<String, Lock> locks = new HashMap<>();
-    private final Map<String, Mark> marks = new HashMap<>();
+    private final SimulationLog log;
+    private final Map<String, SimulatedEntry> entries = new HashMap<>();
+    private final Map<String, SimulatedLock> locks = new HashMap<>();
+    private final Map<String, FailureMark> failures = new HashMap<>();
     private final Map<String, Set<String>> waiting = new HashMap<>();
-    private final Map<String, SimulatedConnection> inboxes = new HashMap<>();
-    private final Deque<Undo> undos = new ArrayDeque<>();
-    private final List<Arrival> stalled = new ArrayList<>();
-    private final Set<String> ghosts = new HashSet<>();
-    private Duration skew = Duration.ZERO;
-    private boolean stalls;
-    private boolean away;
-    private boolean refuses;
+    private final Map<String, SimulatedConnection> connections = new HashMap<>();
+    private final Deque<UndoStep> undoSteps = new ArrayDeque<>();
+    private final List<ArrivedCommand> stalledCommands = new ArrayList<>();
+    private final Set<String> unheardHolders = new HashSet<>();
+    private Duration clockOffset = Duration.ZERO;
+    private boolean isStalled;
+    private boolean isUnavailable;
+    private boolean refusesConnections;
 
-    final Set<Flaw> flaws = EnumSet.noneOf(Flaw.class);
+    final Set<TierFlaw> flaws = EnumSet.noneOf(TierFlaw.class);
     /** Fetches whose answer has been stored. */
     final Map<Integer, Long> storedAt = new HashMap<>();
     /** The purge position; never lost, for a purge is acknowledged only when the replicas of the server have it too. */
-    long position;
+    long purgePosition;
     boolean full;
     /** Leases that somebody found lapsed. */
-    int lapses;
+    int expiredLeases;
     /** Those among them that were granted to an attempt whose connection had broken by then: nobody could know of them. */
-    int ghostLapses;
-    int renewals;
-    int fenced;
-    int fullRefusals;
+    int expiredUnheardLeases;
+    int renewalCount;
+    int fencedCount;
+    int outOfMemoryCount;
 
-    SimulatedTier(Scheduler time, Journal journal) {
+    SimulatedTier(Scheduler time, SimulationLog journal) {
         this.time = time;
-        this.journal = journal;
+        this.log = journal;
     }
 
-    void plug(String replica, SimulatedConnection connection) {
-        inboxes.put(replica, connection);
+    void connect(String replica, SimulatedConnection connection) {
+        connections.put(replica, connection);
     }
 
     /** Runs a command that has arrived: now, when the stall is over, or never. */
     void arrive(Runnable command, Runnable dropped) {
-        if (stalls) {
-            stalled.add(new Arrival(command, dropped));
-        } else if (away) {
+        if (isStalled) {
+            stalledCommands.add(new ArrivedCommand(command, dropped));
+        } else if (isUnavailable) {
             dropped.run();
         } else {
             command.run();
         }
     }
 
-    boolean answers() {
-        return !away && !stalls;
+    boolean isReachable() {
+        return !isUnavailable && !isStalled;
     }
 
     /** Away so that everybody notices at once. */
-    boolean refuses() {
-        return refuses;
+    boolean refusesConnections() {
+        return refusesConnections;
     }
 
     /** What arrives is lost from now on; where it refuses, everybody notices at once. */
-    void goAway(boolean refusing) {
-        away = true;
-        refuses = refusing;
-        changed();
+    void becomeUnavailable(boolean refusing) {
+        isUnavailable = true;
+        refusesConnections = refusing;
+        notifyConnections();
     }
 
-    void comeBack() {
-        away = false;
-        refuses = false;
-        changed();
+    void becomeAvailable() {
+        isUnavailable = false;
+        refusesConnections = false;
+        notifyConnections();
     }
 
     void stall() {
-        stalls = true;
-        changed();
+        isStalled = true;
+        notifyConnections();
     }
 
-    void goOn() {
-        stalls = false;
-        List<Arrival> late = List.copyOf(stalled);
-        stalled.clear();
-        late.forEach(one -> arrive(one.command(), one.dropped()));
-        changed();
+    void resume() {
+        isStalled = false;
+        List<ArrivedCommand> late = List.copyOf(stalledCommands);
+        stalledCommands.clear();
+        late.forEach(one -> arrive(one.command(), one.onDropped()));
+        notifyConnections();
     }
 
-    private void changed() {
-        inboxes.values().forEach(SimulatedConnection::reachabilityChanged);
+    private void notifyConnections() {
+        connections.values().forEach(SimulatedConnection::reachabilityChanged);
     }
 
     /** The clock the server measures leases and lives by. */
-    void step(Duration by) {
-        skew = skew.plus(by);
+    void stepClock(Duration by) {
+        clockOffset = clockOffset.plus(by);
     }
 
     /** The state as it was so long ago becomes the state. */
-    void lose(Duration last) {
+    void loseRecentWrites(Duration last) {
         long from = time.now(TimeUnit.NANOSECONDS) - last.toNanos();
-        while (!undos.isEmpty() && undos.getLast().at() > from) {
-            undos.removeLast().step().run();
+        while (!undoSteps.isEmpty() && undoSteps.getLast().at() > from) {
+            undoSteps.removeLast().step().run();
         }
     }
 
-    Optional<Seen<Page>> find(String key) {
-        return get(entries, key).filter(entry -> entry.until() > now()).map(Entry::seen);
+    Optional<Versioned<SimulatedResponse>> find(String key) {
+        return get(entries, key).filter(entry -> entry.expiresAt() > now()).map(SimulatedEntry::seen);
     }
 
     /** Whose the lease is; empty when it has lapsed. */
     Optional<String> holder(String key) {
-        return lock(key).map(Lock::holder);
+        return lock(key).map(SimulatedLock::holder);
     }
 
-    Attempt<String> tryLead(String key, String holder, Duration ttl) {
-        Optional<Lock> lock = lock(key);
+    LeaseAttempt<String> tryLead(String key, String holder, Duration ttl) {
+        Optional<SimulatedLock> lock = lock(key);
         if (lock.isPresent() && !lock.get().holder().equals(holder)) {
-            return new Attempt.Lost<>(now());
+            return new LeaseAttempt.HeldByOther<>(now());
         }
         if (lock.isEmpty() && locks.containsKey(key)) {
-            lapsed(locks.get(key));
+            recordExpiry(locks.get(key));
         }
-        set(locks, key, Optional.of(new Lock(holder, now() + ttl.toNanos())));
-        return new Attempt.Led<>(new Lease<>(key, holder));
+        set(locks, key, Optional.of(new SimulatedLock(holder, now() + ttl.toNanos())));
+        return new LeaseAttempt.Acquired<>(new Lease<>(key, holder));
     }
 
     /** An attempt that arrives when its connection has broken: nobody will hear that it was granted. */
-    void ghost(String holder) {
-        ghosts.add(holder);
+    void markUnheard(String holder) {
+        unheardHolders.add(holder);
     }
 
     /** Whether a flight of the replica may know that it has the lease. */
-    boolean leads(String key, String replica) {
-        return holder(key).filter(holder -> holder.startsWith(replica + "#") && !ghosts.contains(holder)).isPresent();
+    boolean isLedBy(String key, String replica) {
+        return holder(key).filter(holder -> holder.startsWith(replica + "#") && !unheardHolders.contains(holder))
+                .isPresent();
     }
 
-    private void lapsed(Lock lock) {
-        lapses++;
-        if (ghosts.contains(lock.holder())) {
-            ghostLapses++;
+    private void recordExpiry(SimulatedLock lock) {
+        expiredLeases++;
+        if (unheardHolders.contains(lock.holder())) {
+            expiredUnheardLeases++;
         }
-        journal.note(() -> "the lease of " + lock.holder() + " has lapsed");
+        log.log(() -> "the lease of " + lock.holder() + " has lapsed");
     }
 
     /** Counts the leases that have lapsed and were not looked for since. */
-    void countLapsed() {
-        locks.values().stream().filter(lock -> lock.until() <= now()).forEach(this::lapsed);
-        locks.values().removeIf(lock -> lock.until() <= now());
+    void countExpiredLeases() {
+        locks.values().stream().filter(lock -> lock.expiresAt() <= now()).forEach(this::recordExpiry);
+        locks.values().removeIf(lock -> lock.expiresAt() <= now());
     }
 
     /** The second look. */
-    Optional<Seen<Page>> look(String key) {
-        return flaws.contains(Flaw.BLIND) ? Optional.empty() : find(key);
+    Optional<Versioned<SimulatedResponse>> secondRead(String key) {
+        return flaws.contains(TierFlaw.BLIND) ? Optional.empty() : find(key);
     }
 
     boolean renew(Lease<String> lease, Duration ttl) {
-        if (!holds(lease)) {
+        if (!holdsLease(lease)) {
             return false;
         }
-        renewals++;
-        if (!flaws.contains(Flaw.FORGETFUL)) {
-            set(locks, lease.key(), Optional.of(new Lock(lease.holder(), now() + ttl.toNanos())));
+        renewalCount++;
+        if (!flaws.contains(TierFlaw.FORGETFUL)) {
+            set(locks, lease.key(), Optional.of(new SimulatedLock(lease.holder(), now() + ttl.toNanos())));
         }
         return true;
     }
 
-    Published publish(Lease<String> lease, Optional<String> stoodOn, List<Write<String, Page>> writes) {
-        if (!holds(lease) && !flaws.contains(Flaw.UNFENCED)) {
-            if (repeated(lease, writes)) {
-                return Published.STORED;
+    PublishResult publish(Lease<String> lease, Optional<String> stoodOn,
+            List<Write<String, SimulatedResponse>> writes) {
+        if (!holdsLease(lease) && !flaws.contains(TierFlaw.UNFENCED)) {
+            if (isRepeated(lease, writes)) {
+                return PublishResult.STORED;
             }
-            fenced++;
-            return Published.FENCED;
+            fencedCount++;
+            return PublishResult.FENCED;
         }
-        Optional<String> there = find(lease.key()).map(Seen::version);
-        boolean asks = Collections.disjoint(flaws, EnumSet.of(Flaw.UNFENCED, Flaw.BLIND));
+        Optional<String> there = find(lease.key()).map(Versioned::version);
+        boolean asks = Collections.disjoint(flaws, EnumSet.of(TierFlaw.UNFENCED, TierFlaw.BLIND));
         if (asks && there.isPresent() && !there.equals(stoodOn)) {
-            fenced++;
-            giveBack(lease.key(), Ring.LANDED);
-            return Published.FENCED;
+            fencedCount++;
+            releaseLock(lease.key(), FillNotification.STATE_CHANGED);
+            return PublishResult.FENCED;
         }
         if (full) {
-            fullRefusals++;
-            giveBack(lease.key(), Ring.DISMISSED);
-            return Published.FULL;
+            outOfMemoryCount++;
+            releaseLock(lease.key(), FillNotification.NOT_SHAREABLE);
+            return PublishResult.OUT_OF_MEMORY;
         }
         writes.forEach(write -> store(write, lease.holder()));
-        giveBack(lease.key(), Ring.LANDED);
-        return Published.STORED;
+        releaseLock(lease.key(), FillNotification.STATE_CHANGED);
+        return PublishResult.STORED;
     }
 
-    void release(Lease<String> lease, Ring ring) {
-        if (holds(lease)) {
-            giveBack(lease.key(), ring);
+    void release(Lease<String> lease, FillNotification ring) {
+        if (holdsLease(lease)) {
+            releaseLock(lease.key(), ring);
         }
     }
 
-    void fail(Lease<String> lease, Page failure) {
-        if (holds(lease)) {
-            set(marks, lease.key(), Optional.of(new Mark(failure, now())));
-            giveBack(lease.key(), Ring.LANDED);
+    void publishFailure(Lease<String> lease, SimulatedResponse failure) {
+        if (holdsLease(lease)) {
+            set(failures, lease.key(), Optional.of(new FailureMark(failure, now())));
+            releaseLock(lease.key(), FillNotification.STATE_CHANGED);
         }
     }
 
-    Sight<Page> follow(String key, Optional<String> version, long since, String replica) {
-        Optional<Seen<Page>> seen = find(key);
-        if (seen.isPresent() && !seen.map(Seen::version).equals(version)) {
-            return new Sight.Changed<>(seen.get());
+    FollowResult<SimulatedResponse> follow(String key, Optional<String> version, long since, String replica) {
+        Optional<Versioned<SimulatedResponse>> seen = find(key);
+        if (seen.isPresent() && !seen.map(Versioned::version).equals(version)) {
+            return new FollowResult.Changed<>(seen.get());
         }
-        Optional<Mark> mark = get(marks, key).filter(m -> m.at() >= since && m.at() + MARK_LIFE.toNanos() > now());
+        Optional<FailureMark> mark = get(failures, key)
+                .filter(m -> m.failedAt() >= since && m.failedAt() + FAILURE_TTL.toNanos() > now());
         if (mark.isPresent()) {
-            return new Sight.Failed<>(mark.get().failure());
+            return new FollowResult.LeaderFailed<>(mark.get().failure());
         }
-        Optional<Lock> lock = lock(key);
+        Optional<SimulatedLock> lock = lock(key);
         if (lock.isEmpty()) {
-            return new Sight.Free<>();
+            return new FollowResult.Unlocked<>();
         }
         Set<String> more = new LinkedHashSet<>(waiting.getOrDefault(key, Set.of()));
         more.add(replica);
         set(waiting, key, Optional.of(more));
-        return new Sight.Waiting<>(Duration.ofNanos(lock.get().until() - now()));
+        return new FollowResult.Locked<>(Duration.ofNanos(lock.get().expiresAt() - now()));
     }
 
-    private void store(Write<String, Page> write, String version) {
-        Page page = write.value();
-        find(write.key()).map(Seen::value)
+    private void store(Write<String, SimulatedResponse> write, String version) {
+        SimulatedResponse page = write.value();
+        find(write.key()).map(Versioned::value)
                 .filter(older -> older.content() > page.content())
-                .ifPresent(newer -> journal
-                        .violated("rule 2: " + page + " overwrites the newer " + newer));
+                .ifPresent(newer -> log
+                        .recordViolation("rule 2: " + page + " overwrites the newer " + newer));
         set(entries, write.key(),
-                Optional.of(new Entry(new Seen<>(page, version), now() + write.life().toNanos())));
+                Optional.of(new SimulatedEntry(new Versioned<>(page, version), now() + write.ttl().toNanos())));
         storedAt.put(page.fetch(), time.now(TimeUnit.NANOSECONDS));
     }
 
-    private void giveBack(String key, Ring ring) {
+    private void releaseLock(String key, FillNotification ring) {
         set(locks, key, Optional.empty());
         Set<String> replicas = waiting.getOrDefault(key, Set.of());
         set(waiting, key, Optional.empty());
-        replicas.forEach(replica -> get(inboxes, replica).ifPresent(inbox -> inbox.send(key, ring)));
+        replicas.forEach(replica -> get(connections, replica).ifPresent(inbox -> inbox.deliver(key, ring)));
     }
 
     /** Sent a second time: what it stored is its own. */
-    private boolean repeated(Lease<String> lease, List<Write<String, Page>> writes) {
+    private boolean isRepeated(Lease<String> lease, List<Write<String, SimulatedResponse>> writes) {
         return !writes.isEmpty()
-                && find(writes.getFirst().key()).map(Seen::version).equals(Optional.of(lease.holder()));
+                && find(writes.getFirst().key()).map(Versioned::version).equals(Optional.of(lease.holder()));
     }
 
-    boolean holds(Lease<String> lease) {
+    boolean holdsLease(Lease<String> lease) {
         return holder(lease.key()).equals(Optional.of(lease.holder()));
     }
 
-    private Optional<Lock> lock(String key) {
-        return get(locks, key).filter(lock -> lock.until() > now());
+    private Optional<SimulatedLock> lock(String key) {
+        return get(locks, key).filter(lock -> lock.expiresAt() > now());
     }
 
     private long now() {
-        return time.now(TimeUnit.NANOSECONDS) + skew.toNanos();
+        return time.now(TimeUnit.NANOSECONDS) + clockOffset.toNanos();
     }
 
     private static <T> Optional<T> get(Map<String, T> map, String key) {
@@ -321,9 +324,9 @@ final class SimulatedTier {
         Optional<T> before = get(map, key);
         put(map, key, value);
         long now = time.now(TimeUnit.NANOSECONDS);
-        undos.addLast(new Undo(now, () -> put(map, key, before)));
-        while (undos.getFirst().at() < now - UNDOABLE.toNanos()) {
-            undos.removeFirst();
+        undoSteps.addLast(new UndoStep(now, () -> put(map, key, before)));
+        while (undoSteps.getFirst().at() < now - MAX_LOST_TIME.toNanos()) {
+            undoSteps.removeFirst();
         }
     }
 

@@ -15,47 +15,48 @@ import reactor.test.scheduler.VirtualTimeScheduler;
 final class SimulatedWorld {
 
     /** An acknowledged purge: from then on nobody may get less. */
-    record Acknowledged(long at, int content) {}
+    record AcknowledgedPurge(long at, int content) {}
 
     final VirtualTimeScheduler time = VirtualTimeScheduler.create();
     final RandomGenerator random;
-    final Journal journal;
-    final Weather weather;
+    final SimulationLog log;
+    final NetworkConditions network;
     final SimulatedTier tier;
     /** Another server, to which locks may be led astray. */
-    final SimulatedTier elsewhere;
+    final SimulatedTier otherTier;
     final SimulatedOrigin origin;
     final List<SimulatedReplica> replicas = new ArrayList<>();
     final List<SimulatedCaller> callers = new ArrayList<>();
     /** How long the memory of a replica answers for the tier. */
-    final Duration recency;
-    private final Timing timing;
+    final Duration maxUnvalidatedAge;
+    private final CoalescerLimits timing;
     private final Map<String, Long> purged = new HashMap<>();
-    private final Map<String, List<Acknowledged>> acknowledged = new HashMap<>();
+    private final Map<String, List<AcknowledgedPurge>> acknowledged = new HashMap<>();
 
     /** What is wrong with every replica's way to the tier. */
-    final Set<SimulatedConnection.Flaw> flaws = EnumSet.noneOf(SimulatedConnection.Flaw.class);
+    final Set<SimulatedConnection.ConnectionFlaw> flaws = EnumSet.noneOf(SimulatedConnection.ConnectionFlaw.class);
 
     /** The purge position is put on a page when the answer is there, as it must not be. */
-    boolean stampsLate;
+    boolean readsPositionAfterFetch;
 
-    SimulatedWorld(RandomGenerator random, Weather weather, Timing timing, Duration freshness, Duration recency,
+    SimulatedWorld(RandomGenerator random, NetworkConditions weather, CoalescerLimits timing, Duration freshness,
+            Duration recency,
             boolean traced) {
         this.random = random;
-        this.weather = weather;
+        this.network = weather;
         this.timing = timing;
-        this.recency = recency;
-        this.journal = new Journal(time, traced);
-        this.tier = new SimulatedTier(time, journal);
-        this.elsewhere = new SimulatedTier(time, journal);
-        this.origin = new SimulatedOrigin(time, journal, freshness);
+        this.maxUnvalidatedAge = recency;
+        this.log = new SimulationLog(time, traced);
+        this.tier = new SimulatedTier(time, log);
+        this.otherTier = new SimulatedTier(time, log);
+        this.origin = new SimulatedOrigin(time, log, freshness);
     }
 
     /** Starts a replica; it knows of all purges, for it trusts nothing before it does. */
     SimulatedReplica start() {
         SimulatedReplica replica = new SimulatedReplica("r" + replicas.size(), this, timing, random);
         replica.connection.flaws.addAll(flaws);
-        purged.forEach(replica::hear);
+        purged.forEach(replica::onPurge);
         replicas.add(replica);
         return replica;
     }
@@ -70,45 +71,46 @@ final class SimulatedWorld {
 
     /** Purges the key; false, and nothing done, when the tier cannot. Each replica hears of it after a while of its own. */
     boolean purge(String key, Duration longest) {
-        if (!tier.answers()) {
+        if (!tier.isReachable()) {
             return false;
         }
-        long position = ++tier.position;
+        long position = ++tier.purgePosition;
         purged.put(key, position);
-        journal.note(() -> "purge " + position + " of " + key);
+        log.log(() -> "purge " + position + " of " + key);
         for (SimulatedReplica replica : replicas) {
             if (longest.isZero()) {
-                replica.hear(key, position);
+                replica.onPurge(key, position);
             } else {
-                Duration lag = weather.between(Duration.ZERO, longest);
-                time.schedule(() -> replica.process.schedule(() -> replica.hear(key, position)), lag.toNanos(),
+                Duration lag = network.between(Duration.ZERO, longest);
+                time.schedule(() -> replica.process.schedule(() -> replica.onPurge(key, position)), lag.toNanos(),
                         TimeUnit.NANOSECONDS);
             }
         }
-        acknowledged.computeIfAbsent(key, k -> new ArrayList<>()).add(new Acknowledged(now(), origin.content(key)));
+        acknowledged.computeIfAbsent(key, k -> new ArrayList<>())
+                .add(new AcknowledgedPurge(now(), origin.contentVersion(key)));
         return true;
     }
 
     /** The least content a caller may get for whom a purge that was acknowledged by then counts. */
-    int least(String key, long by) {
+    int minContent(String key, long by) {
         return acknowledged.getOrDefault(key, List.of())
                 .stream()
                 .filter(purge -> purge.at() <= by)
-                .mapToInt(Acknowledged::content)
+                .mapToInt(AcknowledgedPurge::content)
                 .max()
                 .orElse(1);
     }
 
     /** How often the key has been purged. */
-    int purges(String key) {
+    int purgeCount(String key) {
         return acknowledged.getOrDefault(key, List.of()).size();
     }
 
-    void pass(Duration duration) {
+    void advance(Duration duration) {
         time.advanceTimeBy(duration);
     }
 
-    void after(Duration delay, Runnable what) {
+    void schedule(Duration delay, Runnable what) {
         time.schedule(what, delay.toNanos(), TimeUnit.NANOSECONDS);
     }
 

@@ -1,8 +1,8 @@
 package dev.corral.coalesce;
 
-import dev.corral.coalesce.Events.Reason;
-import dev.corral.coalesce.Page.Nature;
-import dev.corral.coalesce.SimulatedTier.Flaw;
+import dev.corral.coalesce.CoalescerListener.ReleaseReason;
+import dev.corral.coalesce.SimulatedResponse.ResponseKind;
+import dev.corral.coalesce.SimulatedTier.TierFlaw;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
@@ -28,101 +28,101 @@ class SimulationTest {
     private static final long SEEDS = Long.getLong("corral.seeds", 15_000);
 
     @Test
-    void noFleetBreaksARule() {
+    void noSimulatedFleetViolatesASafetyRule() {
         Map<String, LongAdder> reached = new ConcurrentHashMap<>();
-        LongStream seeds = replayed() ? LongStream.of(Long.getLong("corral.seed", 0)) : LongStream.range(0, SEEDS);
+        LongStream seeds = isReplay() ? LongStream.of(Long.getLong("corral.seed", 0)) : LongStream.range(0, SEEDS);
 
         List<Long> broken = seeds.parallel().filter(seed -> {
-            SimulatedFleet fleet = run(seed, false, sound -> {});
-            count(fleet, reached);
-            return !fleet.world.journal.violations().isEmpty();
+            SimulatedFleet fleet = simulate(seed, false, sound -> {});
+            countStates(fleet, reached);
+            return !fleet.world.log.violations().isEmpty();
         }).boxed().toList();
 
-        if (replayed()) {
+        if (isReplay()) {
             System.out.println(trace(Long.getLong("corral.seed", 0)));
         }
         if (!broken.isEmpty()) {
             fail("%d seeds broke a rule: %s; -Dcorral.seed=%d replays the first:%n%s", broken.size(), broken,
                     broken.getFirst(), trace(broken.getFirst()));
         }
-        if (!replayed()) {
+        if (!isReplay()) {
             // What is never reached is never tested.
             assertThat(reached).allSatisfy((state, times) -> assertThat(times.sum()).as(state).isPositive());
         }
     }
 
     @Test
-    void aSeedReplaysExactly() {
+    void seedReplaysExactly() {
         LongStream.range(0, 20).forEach(seed -> assertThat(trace(seed)).isEqualTo(trace(seed)).contains("probing"));
     }
 
     @ParameterizedTest
     @CsvSource({
             "UNFENCED, rule 2", "BLIND, fetches in excess", "FORGETFUL, fetches in excess"})
-    void aFlawInTheTierIsFound(Flaw flaw, String rule) {
-        assertThat(found(rule, fleet -> fleet.world.tier.flaws.add(flaw))).isTrue();
+    void flawInTheTierIsDetected(TierFlaw flaw, String rule) {
+        assertThat(isDetected(rule, fleet -> fleet.world.tier.flaws.add(flaw))).isTrue();
     }
 
     @ParameterizedTest
     @CsvSource({
             "OPENS_BY_SLOWNESS, fetches in excess", "UNCLEAN, held by nobody", "UNCLEAN_RETRIES, held by nobody",
             "LEASE_ENDS_BEFORE_PUBLISH, fetches in excess"})
-    void aFlawInTheWayToTheTierIsFound(SimulatedConnection.Flaw flaw, String rule) {
-        assertThat(found(rule, fleet -> fleet.world.flaws.add(flaw))).isTrue();
+    void flawInTheConnectionIsDetected(SimulatedConnection.ConnectionFlaw flaw, String rule) {
+        assertThat(isDetected(rule, fleet -> fleet.world.flaws.add(flaw))).isTrue();
     }
 
     @Test
-    void aPositionReadAfterTheFetchIsFound() {
-        assertThat(found("rule 1", fleet -> fleet.world.stampsLate = true)).isTrue();
+    void purgePositionReadAfterTheFetchIsDetected() {
+        assertThat(isDetected("rule 1", fleet -> fleet.world.readsPositionAfterFetch = true)).isTrue();
     }
 
     /** Whether any of the first seeds shows the flaw for what it is. */
-    private static boolean found(String rule, Consumer<SimulatedFleet> flaw) {
+    private static boolean isDetected(String rule, Consumer<SimulatedFleet> flaw) {
         return LongStream.range(0, 4_000)
                 .parallel()
-                .anyMatch(seed -> run(seed, false, flaw).world.journal.violations()
+                .anyMatch(seed -> simulate(seed, false, flaw).world.log.violations()
                         .stream()
                         .anyMatch(violation -> violation.contains(rule)));
     }
 
-    private static SimulatedFleet run(long seed, boolean traced, Consumer<SimulatedFleet> flaw) {
+    private static SimulatedFleet simulate(long seed, boolean traced, Consumer<SimulatedFleet> flaw) {
         SimulatedFleet fleet = new SimulatedFleet(seed, traced);
         flaw.accept(fleet);
-        Verdict.on(fleet);
+        SafetyRuleChecker.runAndCheck(fleet);
         return fleet;
     }
 
-    private static boolean replayed() {
+    private static boolean isReplay() {
         return Long.getLong("corral.seed") != null;
     }
 
     private static String trace(long seed) {
-        Journal journal = run(seed, true, sound -> {}).world.journal;
+        SimulationLog journal = simulate(seed, true, sound -> {}).world.log;
         return String.join("\n", journal.violations()) + "\n\n" + String.join("\n", journal.lines());
     }
 
-    private static void count(SimulatedFleet fleet, Map<String, LongAdder> reached) {
+    private static void countStates(SimulatedFleet fleet, Map<String, LongAdder> reached) {
         SimulatedWorld world = fleet.world;
         for (SimulatedReplica replica : world.replicas) {
-            add(reached, "fills", replica.counts.filled);
-            add(reached, "fenced", replica.counts.fenced);
-            add(reached, "takeovers", replica.counts.tookOver);
-            add(reached, "degraded", replica.counts.degraded);
-            add(reached, "sent again", replica.connection.retried);
-            add(reached, "attempts given up", replica.connection.givenUp);
-            for (Reason reason : Reason.values()) {
-                add(reached, "released: " + reason, replica.counts.times(reason));
+            add(reached, "fills", replica.counters.filled);
+            add(reached, "fenced", replica.counters.fenced);
+            add(reached, "takeovers", replica.counters.tookOver);
+            add(reached, "degraded", replica.counters.degraded);
+            add(reached, "sent again", replica.connection.retryCount);
+            add(reached, "attempts given up", replica.connection.abandonedAttempts);
+            for (ReleaseReason reason : ReleaseReason.values()) {
+                add(reached, "released: " + reason, replica.counters.releaseCount(reason));
             }
         }
-        add(reached, "lapses", world.tier.lapses);
+        add(reached, "lapses", world.tier.expiredLeases);
         // A marker is for the edge, and no caller gets it.
-        EnumSet.complementOf(EnumSet.of(Nature.MARKER)).forEach(nature -> add(reached, "got " + nature, 0));
+        EnumSet.complementOf(EnumSet.of(ResponseKind.MARKER)).forEach(nature -> add(reached, "got " + nature, 0));
         for (SimulatedCaller caller : world.callers) {
-            add(reached, "left", caller.left ? 1 : 0);
+            add(reached, "left", caller.disconnected ? 1 : 0);
             add(reached, "served stale", caller.servedStale ? 1 : 0);
             add(reached, "asked again", caller.outcomes.size() > 1 ? 1 : 0);
             add(reached, "offered", caller.offers);
-            caller.got.forEach(page -> add(reached, "got " + page.nature(), 1));
+            caller.received.forEach(page -> add(reached, "got " + page.kind(), 1));
         }
     }
 

@@ -16,10 +16,10 @@ import reactor.core.scheduler.Scheduler;
 final class VirtualProcess implements Scheduler {
 
     private final Scheduler time;
-    private final Queue<Task> held = new ArrayDeque<>();
+    private final Queue<VirtualTask> heldTasks = new ArrayDeque<>();
     private boolean paused;
     private boolean killed;
-    private int pending;
+    private int pendingCount;
 
     VirtualProcess(Scheduler time) {
         this.time = time;
@@ -31,8 +31,8 @@ final class VirtualProcess implements Scheduler {
 
     void resume() {
         paused = false;
-        List<Task> late = new ArrayList<>(held);
-        held.clear();
+        List<VirtualTask> late = new ArrayList<>(heldTasks);
+        heldTasks.clear();
         late.forEach(time::schedule);
     }
 
@@ -40,7 +40,7 @@ final class VirtualProcess implements Scheduler {
         killed = true;
     }
 
-    boolean alive() {
+    boolean isAlive() {
         return !killed;
     }
 
@@ -49,8 +49,8 @@ final class VirtualProcess implements Scheduler {
     }
 
     /** Tasks scheduled, neither run nor disposed of. */
-    int pending() {
-        return pending;
+    int pendingCount() {
+        return pendingCount;
     }
 
     @Override
@@ -65,8 +65,8 @@ final class VirtualProcess implements Scheduler {
 
     @Override
     public Disposable schedule(Runnable run, long delay, TimeUnit unit) {
-        Task task = new Task(run);
-        pending++;
+        VirtualTask task = new VirtualTask(run);
+        pendingCount++;
         time.schedule(task, delay, unit);
         return task;
     }
@@ -76,12 +76,12 @@ final class VirtualProcess implements Scheduler {
         return new VirtualWorker();
     }
 
-    private final class Task implements Runnable, Disposable {
+    private final class VirtualTask implements Runnable, Disposable {
 
         private final Runnable run;
         private boolean done;
 
-        Task(Runnable run) {
+        VirtualTask(Runnable run) {
             this.run = run;
         }
 
@@ -91,7 +91,7 @@ final class VirtualProcess implements Scheduler {
                 return;
             }
             if (paused) {
-                held.add(this);
+                heldTasks.add(this);
                 return;
             }
             dispose();
@@ -102,7 +102,7 @@ final class VirtualProcess implements Scheduler {
         public void dispose() {
             if (!done) {
                 done = true;
-                pending--;
+                pendingCount--;
             }
         }
 

@@ -3,7 +3,7 @@ package dev.corral.deploy;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.marcnuri.helm.LintResult;
-import dev.corral.Settings;
+import dev.corral.config.CorralProperties;
 import io.fabric8.kubernetes.api.model.ConfigMap;
 import io.fabric8.kubernetes.api.model.Container;
 import io.fabric8.kubernetes.api.model.ContainerPort;
@@ -138,7 +138,7 @@ class ChartTest {
             priorityClassName: high
             """;
 
-    private static final String NOTHING = Chart.LEAST + """
+    private static final String NOTHING = HelmChart.MINIMAL_VALUES + """
             replicas: 1
             shutdown: {drainSeconds: 0}
             podDisruptionBudget: {enabled: false}
@@ -148,7 +148,8 @@ class ChartTest {
             """;
 
     static List<Arguments> matrix() {
-        return List.of(arguments("least", Chart.LEAST), arguments("sentinel", SENTINEL), arguments("cluster", CLUSTER),
+        return List.of(arguments("least", HelmChart.MINIMAL_VALUES), arguments("sentinel", SENTINEL),
+                arguments("cluster", CLUSTER),
                 arguments("everything", EVERYTHING), arguments("nothing", NOTHING),
                 arguments("built-in", "routes: [{id: a, origin: 'http://a'}]\nredis: {mode: built-in}\n"));
     }
@@ -157,16 +158,16 @@ class ChartTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void helmHasNothingAgainstIt(String name, String values) {
-        LintResult result = Chart.lint(values);
+    void helmLintPasses(String name, String values) {
+        LintResult result = HelmChart.lint(values);
 
         assertThat(result.isFailed()).as(String.join("\n", result.getMessages())).isFalse();
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void everyObjectHasAName(String name, String values) {
-        List<HasMetadata> all = Chart.render(values).all();
+    void objectsHaveValidUniqueNamesAndLabels(String name, String values) {
+        List<HasMetadata> all = HelmChart.render(values).objects();
 
         assertThat(all).allSatisfy(object -> {
             assertThat(object.getMetadata().getName()).matches("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?");
@@ -183,8 +184,8 @@ class ChartTest {
     /** The restricted Pod Security Standard, a file system that is read only, and no token of the API server. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void everyPodIsRestricted(String name, String values) {
-        List<PodSpec> pods = Chart.render(values).pods();
+    void podsMeetRestrictedSecurityStandard(String name, String values) {
+        List<PodSpec> pods = HelmChart.render(values).pods();
 
         assertThat(pods).isNotEmpty().allSatisfy(pod -> {
             assertThat(pod.getAutomountServiceAccountToken()).isFalse();
@@ -209,48 +210,50 @@ class ChartTest {
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void everySelectorFindsItsPodsAndNoOthers(String name, String values) {
-        Manifests rendered = Chart.render(values);
-        Map<String, String> replicas = labels(rendered.the(Deployment.class, NAME));
+    void selectorsMatchExactlyTheirPods(String name, String values) {
+        KubernetesManifests rendered = HelmChart.render(values);
+        Map<String, String> replicas = labels(rendered.named(Deployment.class, NAME));
 
-        assertThat(rendered.of(Deployment.class)).allSatisfy(deployment -> assertThat(labels(deployment))
+        assertThat(rendered.ofKind(Deployment.class)).allSatisfy(deployment -> assertThat(labels(deployment))
                 .containsAllEntriesOf(deployment.getSpec().getSelector().getMatchLabels()));
         assertThat(List.of(NAME, NAME + "-management")).allSatisfy(service -> assertThat(replicas)
-                .containsAllEntriesOf(rendered.the(Service.class, service).getSpec().getSelector()));
-        assertThat(rendered.of(PodDisruptionBudget.class)).allSatisfy(budget -> assertThat(replicas)
+                .containsAllEntriesOf(rendered.named(Service.class, service).getSpec().getSelector()));
+        assertThat(rendered.ofKind(PodDisruptionBudget.class)).allSatisfy(budget -> assertThat(replicas)
                 .containsAllEntriesOf(budget.getSpec().getSelector().getMatchLabels()));
-        rendered.of(Deployment.class)
+        rendered.ofKind(Deployment.class)
                 .stream()
                 .filter(it -> it.getMetadata().getName().endsWith("-redis"))
                 .forEach(redis -> {
-                    Map<String, String> selector = rendered.the(Service.class, NAME + "-redis").getSpec().getSelector();
+                    Map<String, String> selector = rendered.named(Service.class, NAME + "-redis")
+                            .getSpec()
+                            .getSelector();
                     assertThat(labels(redis)).containsAllEntriesOf(selector);
-                    assertThat(selector).isNotEqualTo(rendered.the(Service.class, NAME).getSpec().getSelector());
+                    assertThat(selector).isNotEqualTo(rendered.named(Service.class, NAME).getSpec().getSelector());
                 });
     }
 
     /** What a Service or a probe names is a port that its container has. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void everyPortIsThere(String name, String values) {
-        Manifests rendered = Chart.render(values);
+    void referencedPortsExist(String name, String values) {
+        KubernetesManifests rendered = HelmChart.render(values);
         Container replica = container(rendered);
 
         assertThat(replica.getPorts()).extracting(ContainerPort::getName, ContainerPort::getContainerPort)
                 .containsExactly(tuple("http", 8080),
                         tuple("management", 8081));
-        var settings = Replica.of(rendered);
+        var settings = ReplicaSettings.of(rendered);
         assertThat(settings.value("server.port", Integer.class)).isEqualTo(8080);
         assertThat(settings.value("management.server.port", Integer.class)).isEqualTo(8081);
-        assertThat(target(rendered, NAME)).isEqualTo("http");
-        assertThat(target(rendered, NAME + "-management")).isEqualTo("management");
-        assertThat(rendered.the(Service.class, NAME + "-management").getSpec().getType()).isEqualTo("ClusterIP");
+        assertThat(targetPort(rendered, NAME)).isEqualTo("http");
+        assertThat(targetPort(rendered, NAME + "-management")).isEqualTo("management");
+        assertThat(rendered.named(Service.class, NAME + "-management").getSpec().getType()).isEqualTo("ClusterIP");
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void theProbesAskTheManagementPort(String name, String values) {
-        Container replica = container(Chart.render(values));
+    void probesUseManagementPort(String name, String values) {
+        Container replica = container(HelmChart.render(values));
 
         assertThat(List.of(replica.getStartupProbe(), replica.getLivenessProbe(), replica.getReadinessProbe()))
                 .extracting(Probe::getHttpGet)
@@ -266,41 +269,43 @@ class ChartTest {
     /** Draining, the requests' phase, the flights' phase: only then may the kubelet kill. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void nobodyIsKilledBeforeItsTime(String name, String values) {
-        Manifests rendered = Chart.render(values);
+    void gracePeriodCoversDrainAndShutdownPhases(String name, String values) {
+        KubernetesManifests rendered = HelmChart.render(values);
         PodSpec pod = pod(rendered);
-        Duration phase = Replica.of(rendered).value("spring.lifecycle.timeout-per-shutdown-phase", Duration.class);
-        Duration drain = Replica.of(rendered).settings().shutdown().drain();
+        Duration phase = ReplicaSettings.of(rendered)
+                .value("spring.lifecycle.timeout-per-shutdown-phase", Duration.class);
+        Duration drain = ReplicaSettings.of(rendered).settings().shutdown().drain();
 
         assertThat(Duration.ofSeconds(pod.getTerminationGracePeriodSeconds()))
                 .isGreaterThan(phase.multipliedBy(2).plus(drain));
         // The replica drains by itself: a hook before SIGTERM would only add to it.
         assertThat(container(rendered).getLifecycle()).isNull();
-        assertThat(rendered.the(Deployment.class, NAME).getSpec().getStrategy().getRollingUpdate().getMaxUnavailable())
+        assertThat(
+                rendered.named(Deployment.class, NAME).getSpec().getStrategy().getRollingUpdate().getMaxUnavailable())
                 .isEqualTo(new IntOrString(0));
     }
 
     /** Whoever goes by readiness has noticed before the Pod stops serving. */
     @Test
-    void aPodDrainsForLongerThanItsReadinessProbeTakesToFail() {
-        Manifests rendered = Chart.render(Chart.LEAST);
+    void drainExceedsReadinessProbeFailureTime() {
+        KubernetesManifests rendered = HelmChart.render(HelmChart.MINIMAL_VALUES);
         Probe readiness = container(rendered).getReadinessProbe();
 
-        assertThat(Replica.of(rendered).settings().shutdown().drain()).isGreaterThan(
+        assertThat(ReplicaSettings.of(rendered).settings().shutdown().drain()).isGreaterThan(
                 Duration.ofSeconds(readiness.getPeriodSeconds()).multipliedBy(readiness.getFailureThreshold()));
     }
 
     @Test
-    void theDrainIsThatOfTheValues() {
-        assertThat(Replica.of(Chart.render(EVERYTHING)).settings().shutdown().drain())
+    void drainFollowsValues() {
+        assertThat(ReplicaSettings.of(HelmChart.render(EVERYTHING)).settings().shutdown().drain())
                 .isEqualTo(Duration.ofSeconds(9));
-        assertThat(Replica.of(Chart.render(NOTHING)).settings().shutdown().drain()).isZero();
+        assertThat(ReplicaSettings.of(HelmChart.render(NOTHING)).settings().shutdown().drain()).isZero();
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
-    void corralStartsWithItsSettings(String name, String values) {
-        Settings settings = Replica.of(Chart.render(values)).settings();
+    void renderedSettingsBind(String name, String values) {
+        CorralProperties settings = ReplicaSettings.of(HelmChart.render(values)).settings();
 
         assertThat(settings.routes()).isNotEmpty();
         assertThat(settings.replicaId()).isEqualTo("the-metadata.name");
@@ -309,14 +314,15 @@ class ChartTest {
     // ---- with these values
 
     @Test
-    void theRoutesAreTheValues() {
-        Settings settings = Replica.of(Chart.render(EVERYTHING)).settings();
+    void routesAndSettingsFollowValues() {
+        CorralProperties settings = ReplicaSettings.of(HelmChart.render(EVERYTHING)).settings();
 
         assertThat(settings.lease().ttl()).isEqualTo(Duration.ofSeconds(3));
-        assertThat(settings.waiters()).isEqualTo(new Settings.Waiters(1_000_000, 2_000_000));
+        assertThat(settings.waiters()).isEqualTo(new CorralProperties.WaiterLimits(1_000_000, 2_000_000));
         assertThat(settings.near().size()).isEqualTo(DataSize.ofMegabytes(64));
-        assertThat(settings.routes()).extracting(Settings.Route::id).containsExactly("assets", "shop");
-        Settings.Route assets = settings.routes().getFirst();
+        assertThat(settings.routes()).extracting(CorralProperties.RouteProperties::id)
+                .containsExactly("assets", "shop");
+        CorralProperties.RouteProperties assets = settings.routes().getFirst();
         assertThat(assets.path()).isEqualTo("/assets/**");
         assertThat(assets.origin()).hasToString("http://assets:8080/base");
         assertThat(assets.maxBody()).isEqualTo(DataSize.ofMegabytes(10));
@@ -327,15 +333,15 @@ class ChartTest {
         assertThat(assets.forward().trust()).isTrue();
         assertThat(assets.cache().heuristics()).isFalse();
         assertThat(assets.cache().earlyRefresh()).isEqualTo(1.5);
-        assertThat(settings.routes().getLast()).isEqualTo(Replica.of(Chart.render(Chart.LEAST))
+        assertThat(settings.routes().getLast()).isEqualTo(ReplicaSettings.of(HelmChart.render(HelmChart.MINIMAL_VALUES))
                 .settings()
                 .routes()
                 .getFirst());
     }
 
     @Test
-    void otherPropertiesOfSpringAreGivenOn() {
-        Replica replica = Replica.of(Chart.render(EVERYTHING));
+    void otherSpringPropertiesArePassedOn() {
+        ReplicaSettings replica = ReplicaSettings.of(HelmChart.render(EVERYTHING));
 
         assertThat(replica.value("resilience4j.circuitbreaker.configs.default.failure-rate-threshold", Integer.class))
                 .isEqualTo(40);
@@ -347,11 +353,12 @@ class ChartTest {
     }
 
     @Test
-    void aRedisOfItsOwn() {
-        Manifests rendered = Chart
-                .render(Chart.LEAST + "  port: 6380\n  database: 3\n  username: corral\n  existingSecret: acl\n"
+    void standaloneRedisFollowsValues() {
+        KubernetesManifests rendered = HelmChart
+                .render(HelmChart.MINIMAL_VALUES
+                        + "  port: 6380\n  database: 3\n  username: corral\n  existingSecret: acl\n"
                         + "  keyPrefix: staging\n");
-        RedisProperties redis = Replica.of(rendered).bind("spring.data.redis", RedisProperties.class);
+        RedisProperties redis = ReplicaSettings.of(rendered).bind("spring.data.redis", RedisProperties.class);
 
         assertThat(redis.getHost()).isEqualTo("redis.example");
         assertThat(redis.getPort()).isEqualTo(6380);
@@ -360,13 +367,14 @@ class ChartTest {
         assertThat(redis.getPassword()).isEqualTo("acl/password");
         assertThat(redis.getTimeout()).isEqualTo(Duration.ofMillis(100));
         assertThat(redis.getSsl().isEnabled()).isFalse();
-        assertThat(Replica.of(rendered).value("corral.redis.key-prefix", String.class)).isEqualTo("staging");
-        assertThat(rendered.of(Deployment.class)).hasSize(1);
+        assertThat(ReplicaSettings.of(rendered).value("corral.redis.key-prefix", String.class)).isEqualTo("staging");
+        assertThat(rendered.ofKind(Deployment.class)).hasSize(1);
     }
 
     @Test
-    void sentinelsWithUsersOfTheirOwn() {
-        RedisProperties redis = Replica.of(Chart.render(SENTINEL)).bind("spring.data.redis", RedisProperties.class);
+    void sentinelRedisFollowsValues() {
+        RedisProperties redis = ReplicaSettings.of(HelmChart.render(SENTINEL))
+                .bind("spring.data.redis", RedisProperties.class);
 
         assertThat(redis.getSentinel().getMaster()).isEqualTo("main");
         assertThat(redis.getSentinel().getNodes()).containsExactly("s1:26379", "s2:26379");
@@ -378,9 +386,9 @@ class ChartTest {
     }
 
     @Test
-    void aClusterWithTlsOnBothSides() {
-        Manifests rendered = Chart.render(CLUSTER);
-        Replica replica = Replica.of(rendered);
+    void clusterRedisWithTlsFollowsValues() {
+        KubernetesManifests rendered = HelmChart.render(CLUSTER);
+        ReplicaSettings replica = ReplicaSettings.of(rendered);
         RedisProperties redis = replica.bind("spring.data.redis", RedisProperties.class);
         PemSslBundleProperties bundle = replica.bind("spring.ssl.bundle.pem.redis", PemSslBundleProperties.class);
 
@@ -406,28 +414,28 @@ class ChartTest {
     }
 
     @Test
-    void theBuiltInRedisEvictsEntriesAndNeverThePurgeLog() {
-        Manifests rendered = Chart.render(EVERYTHING);
+    void bundledRedisEvictsVolatileKeysAndAdmitsReplicasOnly() {
+        KubernetesManifests rendered = HelmChart.render(EVERYTHING);
 
-        assertThat(rendered.the(Deployment.class, NAME + "-redis")
+        assertThat(rendered.named(Deployment.class, NAME + "-redis")
                 .getSpec()
                 .getTemplate()
                 .getSpec()
                 .getContainers()
                 .getFirst()
                 .getArgs()).containsSequence("--maxmemory-policy", "volatile-lfu");
-        NetworkPolicy policy = rendered.the(NetworkPolicy.class, NAME + "-redis");
+        NetworkPolicy policy = rendered.named(NetworkPolicy.class, NAME + "-redis");
         assertThat(policy.getSpec().getIngress()).singleElement()
                 .satisfies(rule -> assertThat(rule.getFrom())
                         .singleElement()
-                        .satisfies(peer -> assertThat(labels(rendered.the(Deployment.class, NAME)))
+                        .satisfies(peer -> assertThat(labels(rendered.named(Deployment.class, NAME)))
                                 .containsAllEntriesOf(peer.getPodSelector().getMatchLabels())));
     }
 
     /** No password stands in a ConfigMap, or in a Pod: Secrets are referred to, and the chart makes none. */
     @Test
-    void secretsAreReferredTo() {
-        assertThat(container(Chart.render(EVERYTHING)).getEnv())
+    void passwordsComeFromSecretReferences() {
+        assertThat(container(HelmChart.render(EVERYTHING)).getEnv())
                 .filteredOn(variable -> variable.getName().startsWith("CORRAL_MANAGEMENT"))
                 .extracting(EnvVar::getName, ChartTest::value)
                 .containsExactly(tuple("CORRAL_MANAGEMENT_USERS_0_NAME", "operators/who"),
@@ -436,54 +444,54 @@ class ChartTest {
                         tuple("CORRAL_MANAGEMENT_USERS_1_NAME", "operators/who2"),
                         tuple("CORRAL_MANAGEMENT_USERS_1_PASSWORD", "operators/what2"),
                         tuple("CORRAL_MANAGEMENT_USERS_1_ROLE", "VIEWER"));
-        assertThat(container(Chart.render(Chart.LEAST)).getEnv()).extracting(EnvVar::getName)
+        assertThat(container(HelmChart.render(HelmChart.MINIMAL_VALUES)).getEnv()).extracting(EnvVar::getName)
                 .containsExactly("CORRAL_REPLICA_ID");
     }
 
     @Test
-    void theImageIsThatOfTheProjectsVersion() {
-        String version = Pom.read("/project/version");
+    void defaultImageTagIsProjectVersion() {
+        String version = ProjectPom.read("/project/version");
 
-        assertThat(Yaml.read(Chart.HOME.resolve("Chart.yaml")).path("appVersion").asText()).isEqualTo(version);
-        assertThat(container(Chart.render(Chart.LEAST)).getImage()).isEqualTo("corral:" + version);
-        assertThat(container(Chart.render(EVERYTHING)).getImage()).startsWith("images.example/corral@sha256:0123");
+        assertThat(Yaml.read(HelmChart.HOME.resolve("Chart.yaml")).path("appVersion").asText()).isEqualTo(version);
+        assertThat(container(HelmChart.render(HelmChart.MINIMAL_VALUES)).getImage()).isEqualTo("corral:" + version);
+        assertThat(container(HelmChart.render(EVERYTHING)).getImage()).startsWith("images.example/corral@sha256:0123");
     }
 
     @Test
-    void newSettingsMakeNewPods() {
-        assertThat(checksum(Chart.LEAST)).isEqualTo(checksum(Chart.LEAST))
-                .isNotEqualTo(checksum(Chart.LEAST + "settings: {lease: {ttl: 3s}}\n"))
-                .isNotEqualTo(checksum(Chart.LEAST + "  timeout: 200ms\n"));
+    void changedSettingsChangePodChecksum() {
+        assertThat(checksum(HelmChart.MINIMAL_VALUES)).isEqualTo(checksum(HelmChart.MINIMAL_VALUES))
+                .isNotEqualTo(checksum(HelmChart.MINIMAL_VALUES + "settings: {lease: {ttl: 3s}}\n"))
+                .isNotEqualTo(checksum(HelmChart.MINIMAL_VALUES + "  timeout: 200ms\n"));
     }
 
     @Test
-    void onlyOneOfTheTwoScales() {
-        Manifests fixed = Chart.render(Chart.LEAST);
-        Manifests scaled = Chart.render(EVERYTHING);
-        HorizontalPodAutoscaler scaler = scaled.the(HorizontalPodAutoscaler.class, NAME);
+    void replicaCountIsUnsetWithAutoscaling() {
+        KubernetesManifests fixed = HelmChart.render(HelmChart.MINIMAL_VALUES);
+        KubernetesManifests scaled = HelmChart.render(EVERYTHING);
+        HorizontalPodAutoscaler scaler = scaled.named(HorizontalPodAutoscaler.class, NAME);
 
-        assertThat(fixed.the(Deployment.class, NAME).getSpec().getReplicas()).isEqualTo(3);
-        assertThat(fixed.of(HorizontalPodAutoscaler.class)).isEmpty();
-        assertThat(scaled.the(Deployment.class, NAME).getSpec().getReplicas()).isNull();
+        assertThat(fixed.named(Deployment.class, NAME).getSpec().getReplicas()).isEqualTo(3);
+        assertThat(fixed.ofKind(HorizontalPodAutoscaler.class)).isEmpty();
+        assertThat(scaled.named(Deployment.class, NAME).getSpec().getReplicas()).isNull();
         assertThat(scaler.getSpec().getScaleTargetRef().getName()).isEqualTo(NAME);
         assertThat(scaler.getSpec().getMinReplicas()).isEqualTo(4);
         assertThat(scaler.getSpec().getMaxReplicas()).isEqualTo(9);
     }
 
     @Test
-    void theFleetIsSpread() {
-        assertThat(pod(Chart.render(EVERYTHING)).getTopologySpreadConstraints()).allSatisfy(spread -> {
+    void topologySpreadConstraintsFollowValues() {
+        assertThat(pod(HelmChart.render(EVERYTHING)).getTopologySpreadConstraints()).allSatisfy(spread -> {
             assertThat(spread.getWhenUnsatisfiable()).isEqualTo("DoNotSchedule");
             assertThat(spread.getMatchLabelKeys()).containsExactly("pod-template-hash");
         })
                 .extracting(spread -> spread.getTopologyKey())
                 .containsExactly("topology.kubernetes.io/zone", "kubernetes.io/hostname");
-        assertThat(pod(Chart.render(NOTHING)).getTopologySpreadConstraints()).isEmpty();
+        assertThat(pod(HelmChart.render(NOTHING)).getTopologySpreadConstraints()).isEmpty();
     }
 
     @Test
-    void onlyOperatorsReachTheManagementPort() {
-        var policy = Chart.render(EVERYTHING).the(NetworkPolicy.class, NAME).getSpec();
+    void networkPolicyRestrictsManagementPort() {
+        var policy = HelmChart.render(EVERYTHING).named(NetworkPolicy.class, NAME).getSpec();
 
         assertThat(policy.getIngress()).hasSize(2);
         assertThat(policy.getIngress().getFirst().getPorts()).singleElement()
@@ -494,17 +502,18 @@ class ChartTest {
         assertThat(policy.getPolicyTypes()).containsExactly("Ingress", "Egress");
         // Name service, Redis, and what was given.
         assertThat(policy.getEgress()).hasSize(3);
-        assertThat(Chart.render(Chart.LEAST).the(NetworkPolicy.class, NAME).getSpec().getPolicyTypes())
+        assertThat(
+                HelmChart.render(HelmChart.MINIMAL_VALUES).named(NetworkPolicy.class, NAME).getSpec().getPolicyTypes())
                 .containsExactly("Ingress");
     }
 
     @Test
-    void prometheusFindsTheManagementServiceOnly() {
-        Manifests rendered = Chart.render(EVERYTHING);
-        ServiceMonitor monitor = rendered.the(ServiceMonitor.class, NAME);
+    void serviceMonitorSelectsManagementServiceOnly() {
+        KubernetesManifests rendered = HelmChart.render(EVERYTHING);
+        ServiceMonitor monitor = rendered.named(ServiceMonitor.class, NAME);
         Map<String, String> selector = monitor.getSpec().getSelector().getMatchLabels();
 
-        assertThat(rendered.of(Service.class)
+        assertThat(rendered.ofKind(Service.class)
                 .stream()
                 .filter(service -> service.getMetadata().getLabels().entrySet().containsAll(selector.entrySet())))
                 .extracting(service -> service.getMetadata().getName())
@@ -519,37 +528,38 @@ class ChartTest {
     }
 
     @Test
-    void theRulesAndTheDashboardAreThoseOfCompose() throws Exception {
-        Manifests rendered = Chart.render(EVERYTHING);
+    void monitoringFilesMatchThoseOfCompose() throws Exception {
+        KubernetesManifests rendered = HelmChart.render(EVERYTHING);
 
-        assertThat(Yaml.readAll(Yaml.text(Alerts.FILE)).getFirst())
-                .isEqualTo(new JsonMapper().valueToTree(rendered.the(PrometheusRule.class, NAME).getSpec()));
+        assertThat(Yaml.readAll(Yaml.text(AlertRules.FILE)).getFirst())
+                .isEqualTo(new JsonMapper().valueToTree(rendered.named(PrometheusRule.class, NAME).getSpec()));
         JsonNode dashboard = new JsonMapper().readTree(
                 Objects.requireNonNull(
-                        rendered.the(ConfigMap.class, NAME + "-dashboard").getData().get("corral.json")));
+                        rendered.named(ConfigMap.class, NAME + "-dashboard").getData().get("corral.json")));
         assertThat(dashboard).isEqualTo(Yaml.read(Path.of("helm/corral/files/dashboard.json")));
-        assertThat(Chart.render(Chart.LEAST).of(PrometheusRule.class)).isEmpty();
-        assertThat(Chart.render(Chart.LEAST).of(ServiceMonitor.class)).isEmpty();
+        assertThat(HelmChart.render(HelmChart.MINIMAL_VALUES).ofKind(PrometheusRule.class)).isEmpty();
+        assertThat(HelmChart.render(HelmChart.MINIMAL_VALUES).ofKind(ServiceMonitor.class)).isEmpty();
     }
 
     @Test
-    void anAccountWithoutATokenOrNoneOfItsOwn() {
-        Manifests with = Chart.render(Chart.LEAST);
+    void serviceAccountHasNoToken() {
+        KubernetesManifests with = HelmChart.render(HelmChart.MINIMAL_VALUES);
 
-        assertThat(with.the(ServiceAccount.class, NAME).getAutomountServiceAccountToken()).isFalse();
+        assertThat(with.named(ServiceAccount.class, NAME).getAutomountServiceAccountToken()).isFalse();
         assertThat(pod(with).getServiceAccountName()).isEqualTo(NAME);
-        assertThat(Chart.render(NOTHING).of(ServiceAccount.class)).isEmpty();
-        assertThat(pod(Chart.render(NOTHING)).getServiceAccountName()).isEqualTo("default");
+        assertThat(HelmChart.render(NOTHING).ofKind(ServiceAccount.class)).isEmpty();
+        assertThat(pod(HelmChart.render(NOTHING)).getServiceAccountName()).isEqualTo("default");
     }
 
     /** A replica's name has 40 characters at most (corral.replica-id), and a Pod's may have more. */
     @Test
-    void aLongReleaseHasReplicasWithShortNames() {
+    void longReleaseNameFallsBackToPodUid() {
         String release = "a-release-with-a-name-as-long-as-helm-lets-it-be-53ch";
-        Manifests rendered = Chart.render(release, Chart.LEAST);
+        KubernetesManifests rendered = HelmChart.render(release, HelmChart.MINIMAL_VALUES);
 
-        assertThat(rendered.all()).allSatisfy(object -> assertThat(object.getMetadata().getName()).hasSizeLessThan(64));
-        assertThat(rendered.of(Deployment.class)
+        assertThat(rendered.objects())
+                .allSatisfy(object -> assertThat(object.getMetadata().getName()).hasSizeLessThan(64));
+        assertThat(rendered.ofKind(Deployment.class)
                 .getFirst()
                 .getSpec()
                 .getTemplate()
@@ -564,8 +574,8 @@ class ChartTest {
     }
 
     private static String checksum(String values) {
-        return Objects.requireNonNull(Chart.render(values)
-                .the(Deployment.class, NAME)
+        return Objects.requireNonNull(HelmChart.render(values)
+                .named(Deployment.class, NAME)
                 .getSpec()
                 .getTemplate()
                 .getMetadata()
@@ -580,11 +590,11 @@ class ChartTest {
                         + variable.getValueFrom().getSecretKeyRef().getKey();
     }
 
-    private static PodSpec pod(Manifests rendered) {
-        return rendered.the(Deployment.class, NAME).getSpec().getTemplate().getSpec();
+    private static PodSpec pod(KubernetesManifests rendered) {
+        return rendered.named(Deployment.class, NAME).getSpec().getTemplate().getSpec();
     }
 
-    private static Container container(Manifests rendered) {
+    private static Container container(KubernetesManifests rendered) {
         return pod(rendered).getContainers().getFirst();
     }
 
@@ -592,7 +602,7 @@ class ChartTest {
         return deployment.getSpec().getTemplate().getMetadata().getLabels();
     }
 
-    private static String target(Manifests rendered, String service) {
-        return rendered.the(Service.class, service).getSpec().getPorts().getFirst().getTargetPort().getStrVal();
+    private static String targetPort(KubernetesManifests rendered, String service) {
+        return rendered.named(Service.class, service).getSpec().getPorts().getFirst().getTargetPort().getStrVal();
     }
 }

@@ -2,7 +2,7 @@ package dev.corral.deploy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.corral.Settings;
+import dev.corral.config.CorralProperties;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
@@ -25,17 +25,17 @@ import static org.junit.jupiter.params.provider.Arguments.arguments;
 /** A value that makes no sense, or is misspelt, is refused before anything reaches a cluster. */
 class ChartValuesTest {
 
-    private static final JsonNode SCHEMA = Yaml.read(Chart.HOME.resolve("values.schema.json"));
+    private static final JsonNode SCHEMA = Yaml.read(HelmChart.HOME.resolve("values.schema.json"));
 
     /** What the chart sets itself, or takes from Secrets. */
-    private static final Set<String> NOT_FOR_VALUES = Set.of("routes", "replica-id", "redis", "management",
+    private static final Set<String> EXCLUDED_SETTINGS = Set.of("routes", "replica-id", "redis", "management",
             "shutdown");
 
     private static Arguments refused(String values, String... told) {
-        return arguments(Chart.LEAST + values, List.of(told));
+        return arguments(HelmChart.MINIMAL_VALUES + values, List.of(told));
     }
 
-    static List<Arguments> nonsense() {
+    static List<Arguments> invalidValues() {
         String routes = "routes: [{id: shop, origin: 'http://shop:8080', ";
         return List.of(refused("replicaCount: 3\n", "replicaCount"),
                 refused("routes: []\n", "routes is empty", "routes[0].origin"),
@@ -73,35 +73,37 @@ class ChartValuesTest {
                 refused("topologySpread: {whenUnsatisfiable: Perhaps}\n", "/topologySpread/whenUnsatisfiable"));
     }
 
-    /** The keys below repeat those of {@link Chart#LEAST}: as in one file, the last says what holds. */
+    /** The keys below repeat those of {@link HelmChart#MINIMAL_VALUES}: as in one file, the last says what holds. */
     @ParameterizedTest
-    @MethodSource("nonsense")
-    void whatMakesNoSenseIsRefused(String values, List<String> told) {
-        String merged = Yaml.write(lastWins(values));
+    @MethodSource("invalidValues")
+    void invalidValueIsRejectedWithReason(String values, List<String> told) {
+        String merged = Yaml.write(mergeOverMinimalValues(values));
 
-        assertThatThrownBy(() -> Chart.render(merged)).isInstanceOf(IllegalStateException.class)
+        assertThatThrownBy(() -> HelmChart.render(merged)).isInstanceOf(IllegalStateException.class)
                 .satisfies(refusal -> assertThat(String.valueOf(refusal.getMessage()))
                         .contains(told));
     }
 
-    private static JsonNode lastWins(String values) {
-        String over = values.substring(Chart.LEAST.length());
-        return Yaml.merge((ObjectNode) Yaml.read(Chart.LEAST), Yaml.read(over));
+    private static JsonNode mergeOverMinimalValues(String values) {
+        String over = values.substring(HelmChart.MINIMAL_VALUES.length());
+        return Yaml.merge((ObjectNode) Yaml.read(HelmChart.MINIMAL_VALUES), Yaml.read(over));
     }
 
     @Test
-    void aRouteHasTheNamesOfTheSettings() {
-        assertThat(namesOf(SCHEMA.at("/properties/routes/items"))).isEqualTo(namesOf(Settings.Route.class, Set.of()));
+    void schemaRouteNamesMatchProperties() {
+        assertThat(namesOf(SCHEMA.at("/properties/routes/items")))
+                .isEqualTo(namesOf(CorralProperties.RouteProperties.class, Set.of()));
     }
 
     @Test
-    void theRestHasTheNamesOfTheSettings() {
-        assertThat(namesOf(SCHEMA.at("/properties/settings"))).isEqualTo(namesOf(Settings.class, NOT_FOR_VALUES));
+    void schemaSettingNamesMatchProperties() {
+        assertThat(namesOf(SCHEMA.at("/properties/settings")))
+                .isEqualTo(namesOf(CorralProperties.class, EXCLUDED_SETTINGS));
     }
 
     /** Without that, a misspelt name would be a default. */
     @Test
-    void nothingElseIsTakenAnywhere() {
+    void schemaForbidsAdditionalProperties() {
         var open = new ArrayList<String>();
         findOpen("", SCHEMA, open);
 
@@ -110,8 +112,8 @@ class ChartValuesTest {
 
     /** Each value has a default, so that values.yaml is the whole list. */
     @Test
-    void theDefaultsAreTheWholeList() {
-        JsonNode defaults = Yaml.read(Chart.HOME.resolve("values.yaml"));
+    void valuesFileListsEveryValue() {
+        JsonNode defaults = Yaml.read(HelmChart.HOME.resolve("values.yaml"));
         var missing = new TreeSet<String>();
         findMissing("", SCHEMA, defaults, missing);
 

@@ -42,7 +42,7 @@ class ComposeIT {
     }
 
     @BeforeAll
-    static void up() throws Exception {
+    static void composeUp() throws Exception {
         List<Integer> free = FreePort.pick(PORTS.size());
         for (int i = 0; i < PORTS.size(); i++) {
             ENVIRONMENT.put(PORTS.get(i), free.get(i).toString());
@@ -51,14 +51,14 @@ class ComposeIT {
     }
 
     @AfterAll
-    static void down() throws Exception {
+    static void composeDown() throws Exception {
         if (!ENVIRONMENT.isEmpty()) {
             run("down", "--volumes", "--timeout", "10");
         }
     }
 
     @Test
-    void aCrowdAtTheBalancerIsOneRequestForTheShop() throws Exception {
+    void simultaneousRequestsAtBalancerAreOneOriginRequest() throws Exception {
         try (HttpClient client = HttpClient.newHttpClient()) {
             var crowd = IntStream.range(0, 60)
                     .mapToObj(i -> client.sendAsync(request("CORRAL_PORT", "/products/crowd"), BodyHandlers.ofString()))
@@ -70,7 +70,7 @@ class ComposeIT {
     }
 
     @Test
-    void prometheusSeesThreeReplicasAndHasTheRules() throws Exception {
+    void prometheusScrapesThreeReplicasAndLoadsRules() throws Exception {
         await().atMost(Duration.ofMinutes(1))
                 .pollInterval(Duration.ofSeconds(1))
                 .until(() -> get("PROMETHEUS_PORT", "/api/v1/query?query=sum(corral_redis_up)")
@@ -80,11 +80,12 @@ class ComposeIT {
         JsonNode rules = get("PROMETHEUS_PORT", "/api/v1/rules").at("/data/groups/0/rules");
 
         assertThat(StreamSupport.stream(rules.spliterator(), false).map(rule -> rule.path("name").asText()))
-                .containsExactlyElementsOf(Alerts.rules().stream().map(rule -> rule.path("alert").asText()).toList());
+                .containsExactlyElementsOf(
+                        AlertRules.rules().stream().map(rule -> rule.path("alert").asText()).toList());
     }
 
     @Test
-    void grafanaShowsTheDashboardToEverybody() {
+    void grafanaServesDashboardAnonymously() {
         await().atMost(Duration.ofMinutes(1))
                 .pollInterval(Duration.ofSeconds(1))
                 .ignoreExceptions()

@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.networknt.schema.Error;
 import com.networknt.schema.SchemaRegistry;
 import com.networknt.schema.SpecificationVersion;
-import dev.corral.Settings;
+import dev.corral.config.CorralProperties;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -37,13 +37,13 @@ class ComposeTest {
     private final JsonNode compose = Yaml.read(VARIABLE.matcher(Yaml.text(FILE)).replaceAll("$1"));
 
     @Test
-    void itIsWhatTheSpecificationSays() {
+    void composeFileMatchesSpecification() {
         assertThat(errors(compose)).isEmpty();
     }
 
     /** The judge itself. */
     @Test
-    void whatTheSpecificationDoesNotSayIsNoticed() {
+    void schemaCheckDetectsInvalidComposeFile() {
         String text = Yaml.text(FILE);
 
         assertThat(errors(Yaml.read(text.replace("healthcheck:", "healtcheck:")))).isNotEmpty();
@@ -53,7 +53,7 @@ class ComposeTest {
     }
 
     @Test
-    void theFleetIsWhole() {
+    void composeFileDefinesAllServices() {
         assertThat(services()).containsExactlyInAnyOrder("redis", "origin", "corral", "balancer", "prometheus",
                 "grafana");
         assertThat(service("corral").at("/deploy/replicas").asInt()).isEqualTo(3);
@@ -63,7 +63,7 @@ class ComposeTest {
     }
 
     @Test
-    void nothingHasPrivilegesOrIsSeenFromOutside() {
+    void servicesAreUnprivilegedAndLoopbackOnly() {
         assertThat(services()).allSatisfy(name -> {
             assertThat(service(name).path("read_only").asBoolean()).isTrue();
             assertThat(texts(service(name).path("cap_drop"))).containsExactly("ALL");
@@ -74,13 +74,13 @@ class ComposeTest {
 
     /** An image without a version would be another one tomorrow. */
     @Test
-    void everyImageHasAVersion() {
+    void imagesArePinnedToAVersion() {
         assertThat(services()).filteredOn(name -> !service(name).has("build"))
                 .allSatisfy(name -> assertThat(service(name).path("image").asText()).matches(".+:v?[0-9][^:]*"));
     }
 
     @Test
-    void everyFileThatIsMountedIsThere() {
+    void mountedFilesExist() {
         List<String> sources = services().stream()
                 .flatMap(name -> texts(service(name).path("volumes")).stream())
                 .toList();
@@ -92,9 +92,9 @@ class ComposeTest {
     }
 
     @Test
-    void theReplicasStartWithTheirSettings() {
-        Replica replica = Replica.with(Yaml.text(Path.of("deploy/corral.yml")), environment("corral"));
-        Settings settings = replica.settings();
+    void replicaSettingsBind() {
+        ReplicaSettings replica = ReplicaSettings.with(Yaml.text(Path.of("deploy/corral.yml")), environment("corral"));
+        CorralProperties settings = replica.settings();
 
         assertThat(settings.routes()).singleElement().satisfies(route -> {
             assertThat(route.origin())
@@ -105,12 +105,12 @@ class ComposeTest {
         assertThat(services()).contains(replica.bind("spring.data.redis", RedisProperties.class).getHost());
         assertThat(texts(service("corral").path("volumes"))).singleElement()
                 .asString()
-                .contains(":" + Dockerfile.read().of("corral", "WORKDIR") + "/config/application.yml:");
+                .contains(":" + Dockerfile.read().last("corral", "WORKDIR") + "/config/application.yml:");
     }
 
     /** From SIGTERM on: the drain, the requests' phase, then the flights'. */
     @Test
-    void nobodyIsKilledBeforeItsTime() throws IOException {
+    void stopGracePeriodCoversDrainAndShutdownPhases() throws IOException {
         var properties = new Properties();
         try (InputStream own = Files.newInputStream(Path.of("src/main/resources/application.properties"))) {
             properties.load(own);
@@ -124,7 +124,7 @@ class ComposeTest {
 
     /** The load balancer has noticed before a replica stops serving: so many health checks must fail, so far apart. */
     @Test
-    void aReplicaDrainsForLongerThanTheBalancerTakesToNotice() {
+    void drainExceedsBalancerHealthCheckTime() {
         Matcher check = Pattern.compile("check port 8081 inter (\\S+) fall (\\d+)")
                 .matcher(Yaml.text(Path.of("deploy/haproxy.cfg")));
         assertThat(check.find()).isTrue();
@@ -134,11 +134,11 @@ class ComposeTest {
     }
 
     private static Duration drain() {
-        return Replica.with(Yaml.text(Path.of("deploy/corral.yml")), Map.of()).settings().shutdown().drain();
+        return ReplicaSettings.with(Yaml.text(Path.of("deploy/corral.yml")), Map.of()).settings().shutdown().drain();
     }
 
     @Test
-    void theBalancerKnowsTheReplicas() {
+    void balancerConfigurationMatchesReplicas() {
         String haproxy = Yaml.text(Path.of("deploy/haproxy.cfg"));
 
         assertThat(haproxy).contains("server-template corral- 10 corral:8080", "server-template corral- 10 corral:8081",
@@ -158,7 +158,7 @@ class ComposeTest {
     }
 
     @Test
-    void prometheusFindsTheReplicasAndTheRules() {
+    void prometheusConfigurationMatchesReplicasAndRules() {
         JsonNode prometheus = Yaml.read(Path.of("deploy/prometheus.yml"));
         JsonNode job = prometheus.path("scrape_configs").get(0);
 
@@ -168,11 +168,11 @@ class ComposeTest {
         assertThat(texts(job.at("/dns_sd_configs/0/names"))).isSubsetOf(services());
         assertThat(job.at("/dns_sd_configs/0/port").asInt()).isEqualTo(8081);
         assertThat(texts(service("prometheus").path("volumes"))).anyMatch(mount -> mount
-                .equals("./" + Alerts.FILE + ":" + texts(prometheus.path("rule_files")).getFirst() + ":ro"));
+                .equals("./" + AlertRules.FILE + ":" + texts(prometheus.path("rule_files")).getFirst() + ":ro"));
     }
 
     @Test
-    void grafanaFindsPrometheusAndTheDashboard() {
+    void grafanaConfigurationMatchesPrometheusAndDashboard() {
         JsonNode source = Yaml.read(Path.of("deploy/grafana/datasources.yml")).at("/datasources/0");
         String dashboards = Yaml.read(Path.of("deploy/grafana/dashboards.yml"))
                 .at("/providers/0/options/path")
@@ -181,7 +181,7 @@ class ComposeTest {
         assertThat(source.path("url").asText()).isEqualTo("http://prometheus:9090");
         assertThat(source.path("isDefault").asBoolean()).isTrue();
         assertThat(texts(service("grafana").path("volumes")))
-                .anyMatch(mount -> mount.equals("./" + Dashboard.FILE + ":" + dashboards + "/corral.json:ro"));
+                .anyMatch(mount -> mount.equals("./" + GrafanaDashboard.FILE + ":" + dashboards + "/corral.json:ro"));
         assertThat(service("grafana").at("/environment/GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH").asText())
                 .isEqualTo(dashboards + "/corral.json");
     }

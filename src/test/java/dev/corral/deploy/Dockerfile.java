@@ -48,13 +48,13 @@ final class Dockerfile {
     }
 
     /** The last of them, which is the one that holds. */
-    String of(String stage, String word) {
+    String last(String stage, String word) {
         return all(stage, word).getLast();
     }
 
     /** Likewise, of one in JSON, from its first bracket. */
     List<String> command(String stage, String word) {
-        String rest = of(stage, word);
+        String rest = last(stage, word);
         JsonNode words = Yaml.read(rest.substring(rest.indexOf('[')));
         return StreamSupport.stream(words.spliterator(), false).map(JsonNode::asText).toList();
     }

@@ -17,22 +17,22 @@ class DockerfileTest {
     /** A number: a cluster that insists on runAsNonRoot cannot tell who a name is. */
     @ParameterizedTest
     @ValueSource(strings = {"corral", "demo"})
-    void nobodysUserRunsIt(String stage) {
-        assertThat(file.of(stage, "USER")).matches("[1-9][0-9]{3,}:[1-9][0-9]{3,}");
+    void imagesRunAsNumericNonRootUser(String stage) {
+        assertThat(file.last(stage, "USER")).matches("[1-9][0-9]{3,}:[1-9][0-9]{3,}");
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"corral", "demo"})
-    void theJvmHasTheFlagsOfTheProject(String stage) {
+    void entrypointHasProjectJvmFlags(String stage) {
         assertThat(file.command(stage, "ENTRYPOINT"))
-                .containsSubsequence(List.of(Pom.read("/project/properties/jvm.args").split(" ")))
+                .containsSubsequence(List.of(ProjectPom.read("/project/properties/jvm.args").split(" ")))
                 .startsWith("java");
     }
 
     /** What changes least comes first; the loader, which the extracted jar does not use, does not come. */
     @ParameterizedTest
     @ValueSource(strings = {"corral", "demo"})
-    void itsLayersAreThoseOfTheJar(String stage) {
+    void imageLayersAreCopiedFromTheJar(String stage) {
         String from = "--from=build /build/target/layers/" + stage + "/";
 
         assertThat(file.all(stage, "COPY")).containsExactly(from + "dependencies/ ./",
@@ -40,14 +40,14 @@ class DockerfileTest {
     }
 
     @Test
-    void theLastStageIsTheService() {
+    void lastStageIsCorral() {
         assertThat(Yaml.text(Path.of("Dockerfile")).lines().filter(line -> line.startsWith("FROM ")).toList().getLast())
                 .endsWith(" AS corral");
     }
 
     /** What the build copies must not be ignored. */
     @Test
-    void theContextHasWhatTheBuildReads() {
+    void dockerignoreAdmitsEverythingTheBuildCopies() {
         List<String> ignored = Yaml.text(Path.of(".dockerignore"))
                 .lines()
                 .filter(line -> !line.startsWith("#"))

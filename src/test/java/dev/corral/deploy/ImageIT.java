@@ -1,6 +1,6 @@
 package dev.corral.deploy;
 
-import dev.corral.dev.Child;
+import dev.corral.dev.ChildProcess;
 import dev.corral.dev.DemoShop;
 import dev.corral.dev.EmbeddedRedis;
 import dev.corral.dev.FreePort;
@@ -40,21 +40,22 @@ class ImageIT {
 
     /** With the settings of the chart in the place where the chart puts them. */
     @Test
-    void aReplicaStartsIsHealthyServesAndStops() throws Exception {
+    void imageStartsServesAndStopsGracefully() throws Exception {
         try (DemoShop shop = DemoShop.start(Duration.ofMillis(1));
                 EmbeddedRedis redis = RedisServer.embedded();
                 HttpClient client = HttpClient.newHttpClient()) {
             Path home = assemble("corral", "corral.jar");
-            Files.writeString(Files.createDirectory(home.resolve("config")).resolve("application.yml"), Chart.render("""
-                    routes: [{id: shop, origin: "%s"}]
-                    redis: {host: "%s", port: %d, timeout: 5s}
-                    """.formatted(shop.url(), redis.host(), redis.port())).settings());
+            Files.writeString(Files.createDirectory(home.resolve("config")).resolve("application.yml"),
+                    HelmChart.render("""
+                            routes: [{id: shop, origin: "%s"}]
+                            redis: {host: "%s", port: %d, timeout: 5s}
+                            """.formatted(shop.url(), redis.host(), redis.port())).settings());
             int port = FreePort.pick();
             int management = FreePort.pick();
             var health = Map.of("HEALTH_PORT", Integer.toString(management));
-            assertThat(healthy("corral", health)).isFalse();
+            assertThat(isHealthy("corral", health)).isFalse();
 
-            try (Child replica = Child.start(home, entrypoint("corral", "--server.address=127.0.0.1",
+            try (ChildProcess replica = ChildProcess.start(home, entrypoint("corral", "--server.address=127.0.0.1",
                     "--management.server.address=127.0.0.1", "--server.port=" + port,
                     "--management.server.port=" + management))) {
                 awaitHealthy("corral", health, replica);
@@ -66,37 +67,37 @@ class ImageIT {
                 assertThat(answer.headers().firstValue("Cache-Status").orElse("")).contains("stored");
                 assertThat(shop.count("/products/1")).isEqualTo(1);
                 replica.terminate(Duration.ofSeconds(30));
-                assertThat(healthy("corral", health)).isFalse();
-                assertThat(replica.tail()).contains("Graceful shutdown complete").doesNotContain("WARNING:");
+                assertThat(isHealthy("corral", health)).isFalse();
+                assertThat(replica.logTail()).contains("Graceful shutdown complete").doesNotContain("WARNING:");
             }
         }
     }
 
     @Test
-    void theDemoShopIsHealthyAndCounts() throws Exception {
+    void demoImageIsHealthyAndCounts() throws Exception {
         String port = Integer.toString(FreePort.pick());
         List<String> usual = DOCKERFILE.command("demo", "CMD");
         var health = Map.of("HEALTH_PORT", port, "HEALTH_PATH", "/count");
         Path home = assemble("demo", "corral.demo.jar");
 
         assertThat(usual).containsExactly("8090", "120", "0.0.0.0");
-        assertThat(DOCKERFILE.of("demo", "ENV")).isEqualTo("HEALTH_PORT=8090 HEALTH_PATH=/count");
-        try (Child shop = Child.start(home, entrypoint("demo", port, usual.get(1), "127.0.0.1"))) {
+        assertThat(DOCKERFILE.last("demo", "ENV")).isEqualTo("HEALTH_PORT=8090 HEALTH_PATH=/count");
+        try (ChildProcess shop = ChildProcess.start(home, entrypoint("demo", port, usual.get(1), "127.0.0.1"))) {
             awaitHealthy("demo", health, shop);
 
-            assertThat(healthy("demo", Map.of("HEALTH_PORT", port, "HEALTH_PATH", "/nowhere"))).isFalse();
-            assertThat(shop.tail()).contains("http://127.0.0.1:" + port).doesNotContain("WARNING:");
+            assertThat(isHealthy("demo", Map.of("HEALTH_PORT", port, "HEALTH_PATH", "/nowhere"))).isFalse();
+            assertThat(shop.logTail()).contains("http://127.0.0.1:" + port).doesNotContain("WARNING:");
         }
     }
 
     @Test
-    void nothingOfTheDemoIsInTheJarForProduction() throws IOException {
+    void productionJarContainsNoDemoClasses() throws IOException {
         try (var production = new JarFile(property("corral.jar"));
                 var demo = new JarFile(property("corral.demo.jar"))) {
             assertThat(production.stream())
                     .noneMatch(entry -> entry.getName().startsWith("BOOT-INF/classes/dev/corral/dev/"));
             assertThat(demo.stream()).anyMatch(entry -> entry.getName().endsWith("/DemoShop.class"))
-                    .noneMatch(entry -> entry.getName().endsWith("/dev/corral/Application.class"));
+                    .noneMatch(entry -> entry.getName().endsWith("/dev/corral/CorralApplication.class"));
         }
     }
 
@@ -122,15 +123,15 @@ class ImageIT {
         return command;
     }
 
-    private static void awaitHealthy(String stage, Map<String, String> environment, Child child) {
+    private static void awaitHealthy(String stage, Map<String, String> environment, ChildProcess child) {
         await().atMost(Duration.ofSeconds(60)).pollInterval(Duration.ofMillis(200)).until(() -> {
-            assertThat(child.alive()).as(child.tail()).isTrue();
-            return healthy(stage, environment);
+            assertThat(child.isAlive()).as(child.logTail()).isTrue();
+            return isHealthy(stage, environment);
         });
     }
 
     /** As the engine asks. */
-    private static boolean healthy(String stage, Map<String, String> environment)
+    private static boolean isHealthy(String stage, Map<String, String> environment)
             throws IOException, InterruptedException {
         var builder = new ProcessBuilder(DOCKERFILE.command(stage, "HEALTHCHECK"))
                 .redirectErrorStream(true)

@@ -1,13 +1,13 @@
 package dev.corral.deploy;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.corral.Application;
+import dev.corral.CorralApplication;
 import dev.corral.coalesce.Coalescer;
-import dev.corral.dev.Answer;
 import dev.corral.dev.DemoShop;
 import dev.corral.dev.EmbeddedRedis;
 import dev.corral.dev.FreePort;
 import dev.corral.dev.RedisServer;
+import dev.corral.dev.StubResponse;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -42,45 +42,46 @@ class MetricsTest {
 
     private static final Pattern TEMPLATE = Pattern.compile("\\{\\{\\s*(?:\\$labels\\.)?([a-z_]+)\\s*}}");
 
-    private static Exposition exposed = new Exposition(List.of());
+    private static PrometheusScrape scrape = new PrometheusScrape(List.of());
 
     @BeforeAll
-    static void askForEverythingOnce() throws Exception {
+    static void produceEveryOutcome() throws Exception {
         try (DemoShop shop = DemoShop.start(Duration.ofMillis(1));
                 EmbeddedRedis redis = RedisServer.embedded();
                 ConfigurableApplicationContext corral = start(shop, redis);
                 HttpClient client = HttpClient.newHttpClient()) {
-            var ask = new Client(client, "http://127.0.0.1:" + port(corral, "server"));
+            var ask = new MetricsClient(client, "http://127.0.0.1:" + port(corral, "server"));
             Coalescer<?, ?> coalescer = corral.getBean(Coalescer.class);
-            ask.status(200, "/products/1");
+            ask.expectStatus(200, "/products/1");
             awaitStored(coalescer);
-            ask.status(200, "/products/1");
-            ask.status(200, "/private/1");
+            ask.expectStatus(200, "/products/1");
+            ask.expectStatus(200, "/private/1");
             ask.post("/products/1");
-            ask.status(502, "/dead/1");
-            ask.status(504, "/products/2", "Cache-Control", "only-if-cached");
-            shop.answer("/stale", Answer.of(200, "a", "Cache-Control", "max-age=0, stale-while-revalidate=60"));
-            ask.status(200, "/stale");
+            ask.expectStatus(502, "/dead/1");
+            ask.expectStatus(504, "/products/2", "Cache-Control", "only-if-cached");
+            shop.respondWith("/stale",
+                    StubResponse.of(200, "a", "Cache-Control", "max-age=0, stale-while-revalidate=60"));
+            ask.expectStatus(200, "/stale");
             awaitStored(coalescer);
-            ask.status(200, "/stale");
+            ask.expectStatus(200, "/stale");
             collapse(shop, coalescer, ask);
             String management = "http://127.0.0.1:" + port(corral, "management") + "/actuator/prometheus";
-            exposed = Exposition.read(new Client(client, management).status(200, "").body());
+            scrape = PrometheusScrape.read(new MetricsClient(client, management).expectStatus(200, "").body());
         }
     }
 
-    private record Client(HttpClient http, String base) {
+    private record MetricsClient(HttpClient http, String base) {
 
-        HttpResponse<String> status(int expected, String path, String... fields) throws Exception {
+        HttpResponse<String> expectStatus(int expected, String path, String... fields) throws Exception {
             var request = HttpRequest.newBuilder(URI.create(base + path));
-            return sent(expected, fields.length == 0 ? request.build() : request.headers(fields).build());
+            return send(expected, fields.length == 0 ? request.build() : request.headers(fields).build());
         }
 
         void post(String path) throws Exception {
-            sent(200, HttpRequest.newBuilder(URI.create(base + path)).POST(BodyPublishers.ofString("a")).build());
+            send(200, HttpRequest.newBuilder(URI.create(base + path)).POST(BodyPublishers.ofString("a")).build());
         }
 
-        private HttpResponse<String> sent(int expected, HttpRequest request) throws Exception {
+        private HttpResponse<String> send(int expected, HttpRequest request) throws Exception {
             HttpResponse<String> answer = http.send(request, BodyHandlers.ofString());
             assertThat(answer.statusCode()).isEqualTo(expected);
             return answer;
@@ -89,18 +90,18 @@ class MetricsTest {
 
     /** An answer is given a moment before it is stored. */
     private static void awaitStored(Coalescer<?, ?> coalescer) {
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.inFlight() == 0);
+        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.flightCount() == 0);
     }
 
     /** Two ask, one fetches: the shop answers when both wait. */
-    private static void collapse(DemoShop shop, Coalescer<?, ?> coalescer, Client client) {
-        Sinks.One<Answer> held = Sinks.one();
+    private static void collapse(DemoShop shop, Coalescer<?, ?> coalescer, MetricsClient client) {
+        Sinks.One<StubResponse> held = Sinks.one();
         shop.script("/held", asked -> held.asMono());
         HttpRequest request = HttpRequest.newBuilder(URI.create(client.base + "/held")).build();
         var first = client.http.sendAsync(request, BodyHandlers.discarding());
         var second = client.http.sendAsync(request, BodyHandlers.discarding());
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.waiting() == 2);
-        held.tryEmitValue(Answer.of(200, "a", "Cache-Control", "max-age=60")).orThrow();
+        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.waiterCount() == 2);
+        held.tryEmitValue(StubResponse.of(200, "a", "Cache-Control", "max-age=60")).orThrow();
         assertThat(List.of(first.join().statusCode(), second.join().statusCode())).containsOnly(200);
     }
 
@@ -111,7 +112,7 @@ class MetricsTest {
                 "--corral.routes[0].id=dead", "--corral.routes[0].path=/dead/**",
                 "--corral.routes[0].origin=http://127.0.0.1:" + FreePort.pick(), "--corral.routes[1].id=shop",
                 "--corral.routes[1].origin=" + shop.url()));
-        return new SpringApplicationBuilder(Application.class).run(arguments.toArray(String[]::new));
+        return new SpringApplicationBuilder(CorralApplication.class).run(arguments.toArray(String[]::new));
     }
 
     private static int port(ConfigurableApplicationContext corral, String which) {
@@ -119,23 +120,23 @@ class MetricsTest {
     }
 
     @AfterAll
-    static void forget() {
-        exposed = new Exposition(List.of());
+    static void clearScrape() {
+        scrape = new PrometheusScrape(List.of());
     }
 
     // ---- alerts
 
     @Test
-    void everyAlertAsksForWhatIsThere() {
-        assertThat(Alerts.rules()).hasSizeGreaterThan(5)
-                .allSatisfy(rule -> assertThat(exposed.misses(rule.path("expr").asText()))
+    void alertExpressionsUseExposedMetrics() {
+        assertThat(AlertRules.rules()).hasSizeGreaterThan(5)
+                .allSatisfy(rule -> assertThat(scrape.missing(rule.path("expr").asText()))
                         .as(rule.path("alert").asText())
                         .isEmpty());
     }
 
     @Test
-    void everyAlertSaysWhatToDo() {
-        assertThat(Alerts.rules()).allSatisfy(rule -> {
+    void alertsHaveSeverityAndDescription() {
+        assertThat(AlertRules.rules()).allSatisfy(rule -> {
             assertThat(rule.path("alert").asText()).startsWith("Corral");
             assertThat(rule.at("/labels/severity").asText()).isIn("warning", "critical");
             assertThat(rule.at("/annotations/summary").asText()).isNotBlank();
@@ -143,32 +144,32 @@ class MetricsTest {
             assertThat(templated(rule.at("/annotations/summary").asText()))
                     .isSubsetOf(labels(rule.path("expr").asText()));
         });
-        assertThat(Alerts.rules()).extracting(rule -> rule.path("alert").asText()).doesNotHaveDuplicates();
+        assertThat(AlertRules.rules()).extracting(rule -> rule.path("alert").asText()).doesNotHaveDuplicates();
     }
 
     // ---- dashboard
 
     @Test
-    void everyPanelAsksForWhatIsThere() {
-        assertThat(new Dashboard().queries()).hasSizeGreaterThan(20).allSatisfy(query -> {
-            assertThat(exposed.misses(query.expression())).as(query.panel()).isEmpty();
+    void dashboardPanelsUseExposedMetrics() {
+        assertThat(new GrafanaDashboard().queries()).hasSizeGreaterThan(20).allSatisfy(query -> {
+            assertThat(scrape.missing(query.expression())).as(query.panel()).isEmpty();
             assertThat(templated(query.legend())).as(query.panel()).isSubsetOf(labels(query.expression()));
         });
     }
 
     @Test
-    void everyVariableHasValues() {
-        assertThat(new Dashboard().values()).isNotEmpty().allSatisfy(values -> {
-            assertThat(exposed.misses(values.selector())).isEmpty();
+    void dashboardVariablesHaveValues() {
+        assertThat(new GrafanaDashboard().labelValues()).isNotEmpty().allSatisfy(values -> {
+            assertThat(scrape.missing(values.selector())).isEmpty();
             assertThat(labels(values.selector())).contains(values.label());
         });
     }
 
     @Test
-    void everyPanelHasItsPlaceAndItsSource() {
-        List<JsonNode> panels = new Dashboard().panels();
+    void dashboardPanelsHaveUniquePositionsAndDatasource() {
+        List<JsonNode> panels = new GrafanaDashboard().panels();
         Set<String> variables = new TreeSet<>(Set.of("__rate_interval", "__range"));
-        new Dashboard().variables().forEach(variable -> variables.add(variable.path("name").asText()));
+        new GrafanaDashboard().variables().forEach(variable -> variables.add(variable.path("name").asText()));
 
         assertThat(panels).extracting(panel -> panel.path("id").asInt()).doesNotHaveDuplicates();
         assertThat(panels).extracting(panel -> panel.path("gridPos")).doesNotHaveDuplicates();
@@ -176,11 +177,11 @@ class MetricsTest {
             assertThat(panel.at("/datasource/uid").asText()).isEqualTo("${datasource}");
             assertThat(panel.at("/gridPos/x").asInt() + panel.at("/gridPos/w").asInt()).isLessThanOrEqualTo(24);
         });
-        assertThat(new Dashboard().queries()).allSatisfy(query -> assertThat(used(query.expression()))
+        assertThat(new GrafanaDashboard().queries()).allSatisfy(query -> assertThat(usedVariables(query.expression()))
                 .isSubsetOf(variables));
     }
 
-    private static Set<String> used(String expression) {
+    private static Set<String> usedVariables(String expression) {
         var used = new TreeSet<String>();
         Matcher variable = Pattern.compile("\\$([a-z_]+)").matcher(expression);
         while (variable.find()) {
@@ -191,32 +192,32 @@ class MetricsTest {
 
     // ---- README
 
-    private static List<String> metersOfTheReadme() {
+    private static List<String> readmeMeters() {
         String readme = Yaml.text(Path.of("README.md"));
         String table = readme.substring(readme.indexOf("| meter |"), readme.indexOf("**The one that matters"));
         return Pattern.compile("`(corral\\.[a-z.]+)`").matcher(table).results().map(it -> it.group(1)).toList();
     }
 
     /** As Prometheus has them. */
-    private static List<String> names(String meter) {
+    private static List<String> prometheusNames(String meter) {
         String name = meter.replace('.', '_');
         return List.of(name, name + "_total", name + "_seconds", name + "_seconds_count", name + "_seconds_sum",
                 name + "_seconds_max", name + "_seconds_bucket");
     }
 
     @Test
-    void everyMeterOfTheReadmeIsThere() {
-        assertThat(metersOfTheReadme()).hasSizeGreaterThan(8)
-                .allSatisfy(meter -> assertThat(exposed.all()).extracting(Exposition.Series::metric)
-                        .containsAnyElementsOf(names(meter)));
+    void readmeMetersAreExposed() {
+        assertThat(readmeMeters()).hasSizeGreaterThan(8)
+                .allSatisfy(meter -> assertThat(scrape.series()).extracting(PrometheusScrape.Series::metric)
+                        .containsAnyElementsOf(prometheusNames(meter)));
     }
 
     @Test
-    void everyMeterThatIsThereIsInTheReadme() {
+    void exposedMetersAreInTheReadme() {
         Set<String> told = new TreeSet<>();
-        metersOfTheReadme().forEach(meter -> told.addAll(names(meter)));
+        readmeMeters().forEach(meter -> told.addAll(prometheusNames(meter)));
 
-        assertThat(exposed.all()).extracting(Exposition.Series::metric)
+        assertThat(scrape.series()).extracting(PrometheusScrape.Series::metric)
                 .filteredOn(metric -> metric.startsWith("corral_"))
                 .hasSizeGreaterThan(20)
                 .isSubsetOf(told);
@@ -224,25 +225,28 @@ class MetricsTest {
 
     /** The values of a label that the README lists are those there can be: each that is exposed is in its row. */
     @Test
-    void everyValueOfALabelIsInTheReadme() {
+    void exposedLabelValuesAreInTheReadme() {
         String readme = Yaml.text(Path.of("README.md"));
-        for (String meter : metersOfTheReadme()) {
+        for (String meter : readmeMeters()) {
             String row = readme.lines().filter(line -> line.startsWith("| `" + meter + "`")).findFirst().orElse("");
             if (row.isEmpty()) {
                 continue;
             }
-            exposed.all().stream().filter(series -> names(meter).contains(series.metric())).forEach(series -> {
-                for (String label : List.of("outcome", "result", "reason")) {
-                    Optional.ofNullable(series.labels().get(label))
-                            .ifPresent(value -> assertThat(row).as(series.metric()).contains(value));
-                }
-            });
+            scrape.series()
+                    .stream()
+                    .filter(series -> prometheusNames(meter).contains(series.metric()))
+                    .forEach(series -> {
+                        for (String label : List.of("outcome", "result", "reason")) {
+                            Optional.ofNullable(series.labels().get(label))
+                                    .ifPresent(value -> assertThat(row).as(series.metric()).contains(value));
+                        }
+                    });
         }
     }
 
     /** The recipe is given as an expression. */
     @Test
-    void theRecipeOfTheReadmeAsksForWhatIsThere() {
+    void readmeQueryUsesExposedMetrics() {
         String readme = Yaml.text(Path.of("README.md"));
         List<String> recipes = Pattern.compile("(?s)```promql\n(.*?)```")
                 .matcher(readme)
@@ -250,28 +254,28 @@ class MetricsTest {
                 .map(it -> it.group(1))
                 .toList();
 
-        assertThat(recipes).isNotEmpty().allSatisfy(recipe -> assertThat(exposed.misses(recipe)).isEmpty());
+        assertThat(recipes).isNotEmpty().allSatisfy(recipe -> assertThat(scrape.missing(recipe)).isEmpty());
     }
 
     // ---- the judge itself
 
     @Test
-    void whatIsNotThereIsNoticed() {
-        assertThat(exposed.misses("rate(corral_fils_total[5m])")).containsExactly("no metric corral_fils_total");
-        assertThat(exposed.misses("corral_requests_seconds_count{outcom=\"hit\"}")).singleElement()
+    void missingMetricOrLabelIsDetected() {
+        assertThat(scrape.missing("rate(corral_fils_total[5m])")).containsExactly("no metric corral_fils_total");
+        assertThat(scrape.missing("corral_requests_seconds_count{outcom=\"hit\"}")).singleElement()
                 .asString()
                 .contains("no label outcom");
-        assertThat(exposed.misses("corral_requests_seconds_count{outcome=~\"hit|hits\"}")).singleElement()
+        assertThat(scrape.missing("corral_requests_seconds_count{outcome=~\"hit|hits\"}")).singleElement()
                 .asString()
                 .contains("no outcome hits");
-        assertThat(exposed.misses("sum by (rute) (corral_requests_seconds_count)")).containsExactly("no label rute");
-        assertThatThrownBy(() -> exposed.misses("rtae(corral_fills_total[5m])")).hasMessageContaining("rtae");
-        assertThatThrownBy(() -> exposed.misses("rate(corral_fills_total[5m]")).hasMessageContaining("not closed");
-        assertThatThrownBy(() -> exposed.misses("corral_fills_total ? 1")).hasMessageContaining("not PromQL");
+        assertThat(scrape.missing("sum by (rute) (corral_requests_seconds_count)")).containsExactly("no label rute");
+        assertThatThrownBy(() -> scrape.missing("rtae(corral_fills_total[5m])")).hasMessageContaining("rtae");
+        assertThatThrownBy(() -> scrape.missing("rate(corral_fills_total[5m]")).hasMessageContaining("not closed");
+        assertThatThrownBy(() -> scrape.missing("corral_fills_total ? 1")).hasMessageContaining("not PromQL");
     }
 
     private static Set<String> labels(String expression) {
-        return exposed.labels(PromQl.read(expression));
+        return scrape.labels(PromQl.read(expression));
     }
 
     private static Set<String> templated(String text) {

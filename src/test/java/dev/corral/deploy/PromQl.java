@@ -19,10 +19,10 @@ import java.util.regex.Pattern;
 record PromQl(List<Selector> selectors, Set<String> labels) {
 
     /** One metric with its matchers. */
-    record Selector(String metric, List<Match> matches) {}
+    record Selector(String metric, List<LabelMatcher> matchers) {}
 
     /** One matcher; the operator is {@code =}, {@code !=}, {@code =~} or {@code !~}. */
-    record Match(String label, String operator, String value) {}
+    record LabelMatcher(String label, String operator, String value) {}
 
     private static final Set<String> FUNCTIONS = Set.of("rate", "increase", "histogram_quantile", "absent", "vector");
     private static final Set<String> AGGREGATORS = Set.of("sum", "min", "max", "avg", "count");
@@ -39,12 +39,12 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
     static PromQl read(String expression) {
         // Grafana's own, which it replaces with a duration.
         String text = expression.replaceAll("\\[\\$__[a-z_]+]", "[5m]");
-        var scan = new Scan(text, TOKEN.matcher(text));
-        scan.all();
+        var scan = new Scanner(text, TOKEN.matcher(text));
+        scan.scanAll();
         return new PromQl(scan.selectors, scan.labels);
     }
 
-    private static final class Scan {
+    private static final class Scanner {
 
         private final String text;
         private final Matcher token;
@@ -52,39 +52,39 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
         private final Set<String> labels = new TreeSet<>();
         private int open;
 
-        Scan(String text, Matcher token) {
+        Scanner(String text, Matcher token) {
             this.text = text;
             this.token = token;
         }
 
-        void all() {
+        void scanAll() {
             while (token.regionStart() < text.length()) {
                 MatchResult found = next();
                 if (found.group("word") != null) {
                     word(found.group("word"));
                 } else if (found.group("matchers") != null) {
-                    throw refused("matchers without a metric");
+                    throw syntaxError("matchers without a metric");
                 } else if ("(".equals(found.group("sign"))) {
                     open++;
                 } else if (")".equals(found.group("sign")) && --open < 0) {
-                    throw refused("a ) too many");
+                    throw syntaxError("a ) too many");
                 }
             }
             if (open != 0) {
-                throw refused("a ( is not closed");
+                throw syntaxError("a ( is not closed");
             }
         }
 
         private MatchResult next() {
             if (!token.lookingAt()) {
-                throw refused("not PromQL");
+                throw syntaxError("not PromQL");
             }
             MatchResult found = token.toMatchResult();
             token.region(found.end(), text.length());
             return found;
         }
 
-        private char ahead() {
+        private char peek() {
             return token.regionStart() < text.length() ? text.charAt(token.regionStart()) : ' ';
         }
 
@@ -94,12 +94,12 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
             } else if (OPERATORS.contains(word)) {
                 return;
             } else if (AGGREGATORS.contains(word)) {
-                if (ahead() != '(' && !text.substring(token.regionStart()).matches("(?s)(by|without)\\b.*")) {
-                    throw refused("an aggregation of nothing");
+                if (peek() != '(' && !text.substring(token.regionStart()).matches("(?s)(by|without)\\b.*")) {
+                    throw syntaxError("an aggregation of nothing");
                 }
-            } else if (ahead() == '(') {
+            } else if (peek() == '(') {
                 if (!FUNCTIONS.contains(word)) {
-                    throw refused("an unknown function " + word);
+                    throw syntaxError("an unknown function " + word);
                 }
             } else {
                 selector(word);
@@ -108,8 +108,8 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
 
         private void grouping() {
             int end = text.indexOf(')', token.regionStart());
-            if (ahead() != '(' || end < 0) {
-                throw refused("grouping by nothing");
+            if (peek() != '(' || end < 0) {
+                throw syntaxError("grouping by nothing");
             }
             for (String label : text.substring(token.regionStart() + 1, end).split(",", -1)) {
                 labels.add(label.strip());
@@ -118,22 +118,23 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
         }
 
         private void selector(String metric) {
-            var matches = new ArrayList<Match>();
-            if (ahead() == '{') {
-                String inner = Optional.ofNullable(next().group("matchers")).orElseThrow(() -> refused("bad matchers"));
+            var matches = new ArrayList<LabelMatcher>();
+            if (peek() == '{') {
+                String inner = Optional.ofNullable(next().group("matchers"))
+                        .orElseThrow(() -> syntaxError("bad matchers"));
                 Matcher match = MATCH.matcher(inner.substring(1, inner.length() - 1));
                 while (match.regionStart() < match.regionEnd()) {
                     if (!match.lookingAt()) {
-                        throw refused("bad matchers " + inner);
+                        throw syntaxError("bad matchers " + inner);
                     }
-                    matches.add(new Match(match.group(1), match.group(2), match.group(3)));
+                    matches.add(new LabelMatcher(match.group(1), match.group(2), match.group(3)));
                     match.region(match.end(), match.regionEnd());
                 }
             }
             selectors.add(new Selector(metric, List.copyOf(matches)));
         }
 
-        private IllegalArgumentException refused(String why) {
+        private IllegalArgumentException syntaxError(String why) {
             return new IllegalArgumentException(why + ", at " + token.regionStart() + " of: " + text);
         }
     }

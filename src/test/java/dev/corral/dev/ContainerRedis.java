@@ -26,7 +26,7 @@ public final class ContainerRedis implements RedisServer {
         try {
             DockerEngine.prepare(IMAGE, DockerEngine.PULL_LIMIT);
             return true;
-        } catch (DockerEngine.Unusable e) {
+        } catch (DockerEngine.DockerUnusableException e) {
             return false;
         }
     }
@@ -34,10 +34,10 @@ public final class ContainerRedis implements RedisServer {
     /**
      * Starts a container.
      *
-     * @throws DockerEngine.Unusable when there is no engine, it has no such image and does not pull it in time, or it starts
+     * @throws DockerEngine.DockerUnusableException when there is no engine, it has no such image and does not pull it in time, or it starts
      *         nothing
      */
-    static ContainerRedis start(String image, Duration pullLimit) throws DockerEngine.Unusable {
+    static ContainerRedis start(String image, Duration pullLimit) throws DockerEngine.DockerUnusableException {
         DockerEngine.prepare(image, pullLimit);
         return DockerEngine.within(DockerEngine.START_LIMIT, "the Docker engine starts no container of " + image,
                 () -> startPrepared(image));

@@ -1,6 +1,6 @@
 package dev.corral.dev;
 
-import dev.corral.http.Fields;
+import dev.corral.http.HeaderFields;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.http.HttpMethod;
@@ -30,14 +30,14 @@ public final class DemoShop implements AutoCloseable {
     /** How long the shop takes over an answer unless told otherwise. */
     public static final Duration LATENCY = Duration.ofMillis(120);
 
-    private final Counts counts = new Counts();
-    private final ConcurrentHashMap<String, Function<Asked, Mono<Answer>>> scripted = new ConcurrentHashMap<>();
-    private final Shelves shelves;
+    private final RequestCounter counts = new RequestCounter();
+    private final ConcurrentHashMap<String, Function<StubRequest, Mono<StubResponse>>> scripted = new ConcurrentHashMap<>();
+    private final DemoShopCatalog shelves;
     private final LoopResources loops;
     private final DisposableServer server;
 
     private DemoShop(String host, int port, Duration latency) {
-        shelves = new Shelves(latency);
+        shelves = new DemoShopCatalog(latency);
         loops = LoopResources.create("shop", 1, true);
         server = HttpServer.create().host(host).port(port).runOn(loops).handle(this::handle).bindNow();
     }
@@ -77,7 +77,7 @@ public final class DemoShop implements AutoCloseable {
     }
 
     /** From now on that path is answered by this, whatever its query. */
-    public DemoShop answer(String path, Answer answer) {
+    public DemoShop respondWith(String path, StubResponse answer) {
         return script(path, asked -> Mono.just(answer));
     }
 
@@ -85,7 +85,7 @@ public final class DemoShop implements AutoCloseable {
      * From now on that path is answered by what this function gives for each request. It runs on the event loop: it must not
      * block. {@code Mono.never()} leaves the client waiting; an error closes the connection without an answer.
      */
-    public DemoShop script(String path, Function<Asked, Mono<Answer>> answers) {
+    public DemoShop script(String path, Function<StubRequest, Mono<StubResponse>> answers) {
         scripted.put(path, answers);
         return this;
     }
@@ -97,7 +97,7 @@ public final class DemoShop implements AutoCloseable {
 
     /** How many requests came for that target, its query included, since the start or the last reset. */
     public long count(String target) {
-        return counts.of(target);
+        return counts.countOf(target);
     }
 
     /** How many requests came for each target. */
@@ -118,44 +118,45 @@ public final class DemoShop implements AutoCloseable {
 
     private Publisher<Void> handle(HttpServerRequest request, HttpServerResponse response) {
         return switch (request.uri()) {
-            case "/count" -> send(request, response, count200());
+            case "/count" -> send(request, response, countResponse());
             case "/reset" -> {
                 reset();
-                yield send(request, response, Answer.of(204, "", "Cache-Control", "no-store"));
+                yield send(request, response, StubResponse.of(204, "", "Cache-Control", "no-store"));
             }
-            default -> count(request).flatMap(this::answer)
+            default -> count(request).flatMap(this::responseTo)
                     .delayUntil(answer -> answer.latency().isZero() ? Mono.empty() : Mono.delay(answer.latency()))
                     .flatMap(answer -> Mono.from(send(request, response, answer)))
-                    .onErrorResume(scripted -> cut(response));
+                    .onErrorResume(scripted -> closeConnection(response));
         };
     }
 
     /** The body is read to its end before the answer begins, so that the connection can be used again. */
-    private Mono<Asked> count(HttpServerRequest request) {
+    private Mono<StubRequest> count(HttpServerRequest request) {
         long number = counts.count(request.uri());
-        var lines = new ArrayList<Fields.Field>();
-        request.requestHeaders().forEach(line -> lines.add(new Fields.Field(line.getKey(), line.getValue())));
+        var lines = new ArrayList<HeaderFields.FieldLine>();
+        request.requestHeaders().forEach(line -> lines.add(new HeaderFields.FieldLine(line.getKey(), line.getValue())));
         return request.receive()
                 .map(ByteBuf::readableBytes)
                 .reduce(0L, Long::sum)
-                .map(bytes -> new Asked(
-                        request.method().name(), request.uri(), Fields.of(lines), bytes, number));
+                .map(bytes -> new StubRequest(
+                        request.method().name(), request.uri(), HeaderFields.of(lines), bytes, number));
     }
 
-    private Mono<Answer> answer(Asked asked) {
-        Function<Asked, Mono<Answer>> script = scripted.get(asked.path());
-        return script == null ? Mono.fromSupplier(() -> shelves.answer(asked)) : script.apply(asked);
+    private Mono<StubResponse> responseTo(StubRequest asked) {
+        Function<StubRequest, Mono<StubResponse>> script = scripted.get(asked.path());
+        return script == null ? Mono.fromSupplier(() -> shelves.responseTo(asked)) : script.apply(asked);
     }
 
-    private Answer count200() {
+    private StubResponse countResponse() {
         var json = new LinkedHashMap<String, Object>();
         json.put("total", count());
         json.put("paths", counts());
-        return Answer.of(200, JsonWriter.standard().writeToString(json) + "\n", "Content-Type", "application/json",
+        return StubResponse.of(200, JsonWriter.standard().writeToString(json) + "\n", "Content-Type",
+                "application/json",
                 "Cache-Control", "no-store");
     }
 
-    private static Publisher<Void> send(HttpServerRequest request, HttpServerResponse response, Answer answer) {
+    private static Publisher<Void> send(HttpServerRequest request, HttpServerResponse response, StubResponse answer) {
         response.status(HttpResponseStatus.valueOf(answer.status()));
         answer.fields().forEach(field -> response.addHeader(field.name(), field.value()));
         if (answer.status() != 304 && answer.status() != 204) {
@@ -165,11 +166,11 @@ public final class DemoShop implements AutoCloseable {
             return response.send();
         }
         Flux<ByteBuf> body = answer.body().map(Unpooled::wrappedBuffer);
-        return response.send(body.onErrorResume(scripted -> cut(response)));
+        return response.send(body.onErrorResume(scripted -> closeConnection(response)));
     }
 
     /** Closes the connection where the answer stands; what was sent until then arrives. */
-    private static <T> Mono<T> cut(HttpServerResponse response) {
+    private static <T> Mono<T> closeConnection(HttpServerResponse response) {
         response.withConnection(connection -> {
             connection.channel().flush();
             connection.dispose();

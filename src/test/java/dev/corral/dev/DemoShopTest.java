@@ -35,7 +35,7 @@ class DemoShopTest {
     }
 
     @Test
-    void aProductIsTheSameForEverybody() throws Exception {
+    void productResponseIsIdenticalForAllClients() throws Exception {
         HttpResponse<String> first = get("/products/1");
         HttpResponse<String> second = get("/products/1");
 
@@ -48,7 +48,7 @@ class DemoShopTest {
     }
 
     @Test
-    void aKnownEtagIsAnsweredWith304() throws Exception {
+    void matchingEtagIsNotModified() throws Exception {
         String etag = field(get("/products/1"), "ETag");
 
         HttpResponse<String> unchanged = get("/products/1", "If-None-Match", etag);
@@ -61,7 +61,7 @@ class DemoShopTest {
     }
 
     @Test
-    void aHeadHasTheLengthAndNoBody() throws Exception {
+    void headResponseHasLengthWithoutBody() throws Exception {
         HttpResponse<String> head = client.send(HttpRequest.newBuilder(URI.create(shop.url() + "/products/1"))
                 .method("HEAD", BodyPublishers.noBody())
                 .build(), BodyHandlers.ofString());
@@ -72,12 +72,12 @@ class DemoShopTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"/private/cart", "/session/cart", "/slow/1/private/cart"})
-    void whatIsForOneClientIsNeverTheSame(String path) throws Exception {
+    void privateResponsesDiffer(String path) throws Exception {
         assertThat(get(path).body()).isNotEqualTo(get(path).body());
     }
 
     @Test
-    void theFieldsSayWhoMayShare() throws Exception {
+    void responsesDeclarePrivateCookieAndVary() throws Exception {
         assertThat(field(get("/private/cart"), "Cache-Control")).isEqualTo("private");
         assertThat(field(get("/session/cart"), "Set-Cookie")).startsWith("session=");
         HttpResponse<String> german = get("/vary/hello", "Accept-Language", "de-AT, en;q=0.5");
@@ -87,14 +87,14 @@ class DemoShopTest {
     }
 
     @Test
-    void theFirstRequestOfAFlakyKeyFails() throws Exception {
+    void flakyPathFailsOnFirstRequest() throws Exception {
         assertThat(get("/flaky/a").statusCode()).isEqualTo(500);
         assertThat(get("/flaky/a").statusCode()).isEqualTo(200);
         assertThat(get("/flaky/b").statusCode()).isEqualTo(500);
     }
 
     @Test
-    void latencyIsTheShopsOrThePaths() throws Exception {
+    void latencyIsSetByShopOrPath() throws Exception {
         try (DemoShop slow = DemoShop.start(Duration.ofMillis(80))) {
             assertThat(millis(slow.url() + "/products/1")).isGreaterThanOrEqualTo(80);
             assertThat(millis(slow.url() + "/slow/160/products/1")).isGreaterThanOrEqualTo(160);
@@ -102,14 +102,14 @@ class DemoShopTest {
     }
 
     @Test
-    void aBigBodyHasItsSize() throws Exception {
+    void bigPathReturnsRequestedSize() throws Exception {
         assertThat(get("/big/100000").body()).hasSize(100_000).startsWith("abc");
         assertThat(get("/big/0").body()).isEmpty();
         assertThat(get("/big/much").statusCode()).isEqualTo(404);
     }
 
     @Test
-    void otherMethodsSayWhatTheyGot() throws Exception {
+    void otherMethodsReportTheirBodySize() throws Exception {
         HttpResponse<String> posted = client.send(HttpRequest.newBuilder(URI.create(shop.url() + "/products/1"))
                 .POST(BodyPublishers.ofString("12345"))
                 .build(), BodyHandlers.ofString());
@@ -119,7 +119,7 @@ class DemoShopTest {
     }
 
     @Test
-    void requestsAreCountedAndTheCountIsNot() throws Exception {
+    void countEndpointIsNotCounted() throws Exception {
         get("/products/1");
         get("/products/1?size=2");
         get("/products/1");
@@ -136,7 +136,7 @@ class DemoShopTest {
     }
 
     @Test
-    void allOfACrowdAreCounted() {
+    void concurrentRequestsAreAllCounted() {
         var responses = IntStream.range(0, 200)
                 .mapToObj(i -> client.sendAsync(request("/products/1"), BodyHandlers.discarding()))
                 .toList();
@@ -146,9 +146,9 @@ class DemoShopTest {
     }
 
     @Test
-    void aTestSaysWhatAPathAnswers() throws Exception {
-        shop.answer("/teapot", Answer.of(418, "short", "Warning", "hot").chunked());
-        shop.script("/numbered", asked -> Mono.just(Answer.of(200, asked.method() + " " + asked.number())));
+    void scriptedPathReturnsScriptedResponse() throws Exception {
+        shop.respondWith("/teapot", StubResponse.of(418, "short", "Warning", "hot").chunked());
+        shop.script("/numbered", asked -> Mono.just(StubResponse.of(200, asked.method() + " " + asked.number())));
 
         HttpResponse<String> teapot = get("/teapot?any=query");
         assertThat(teapot.statusCode()).isEqualTo(418);
@@ -159,9 +159,9 @@ class DemoShopTest {
     }
 
     @Test
-    void aScriptCanCutTheConnection() throws Exception {
+    void failingScriptClosesTheConnection() throws Exception {
         shop.script("/gone", asked -> Mono.error(new IOException("scripted")));
-        shop.answer("/half", Answer.of(200, "")
+        shop.respondWith("/half", StubResponse.of(200, "")
                 .withBody(Flux.concat(
                         Flux.just("half".getBytes(StandardCharsets.UTF_8)), Flux.error(new IOException("scripted")))));
 

@@ -50,12 +50,12 @@ final class DockerEngine {
      * Makes sure that a container of this image can be made: an engine answers, and has the image and the one that
      * Testcontainers removes containers with (Ryuk), or pulls them within {@code pullLimit} each.
      *
-     * @throws Unusable with the reason, at the latest after {@link #CHECK_LIMIT} and the pulls' limits
+     * @throws DockerUnusableException with the reason, at the latest after {@link #CHECK_LIMIT} and the pulls' limits
      */
-    static void prepare(String image, Duration pullLimit) throws Unusable {
-        if (!hinted()) {
+    static void prepare(String image, Duration pullLimit) throws DockerUnusableException {
+        if (!isConfigured()) {
             // At once: Testcontainers would try every way in.
-            throw new Unusable("no Docker engine on this machine");
+            throw new DockerUnusableException("no Docker engine on this machine");
         }
         DockerEngine engine = within(CHECK_LIMIT, "no Docker engine answers", DockerEngine::find);
         engine.provide(image, pullLimit);
@@ -67,9 +67,9 @@ final class DockerEngine {
     /**
      * Runs a step that needs the engine on a thread of its own, in silence.
      *
-     * @throws Unusable with {@code failure} and the cause's words when the step fails or takes longer than that
+     * @throws DockerUnusableException with {@code failure} and the cause's words when the step fails or takes longer than that
      */
-    static <T> T within(Duration limit, String failure, Callable<T> step) throws Unusable {
+    static <T> T within(Duration limit, String failure, Callable<T> step) throws DockerUnusableException {
         var task = new FutureTask<T>(step);
         Thread thread = Thread.ofPlatform().daemon().name("docker-engine").unstarted(task);
         log(LogLevel.OFF);
@@ -82,9 +82,10 @@ final class DockerEngine {
         } catch (TimeoutException e) {
             // Left behind, interrupted and mute: it may hang in a read that cannot be ended.
             thread.interrupt();
-            throw new Unusable(failure + " within " + limit.toMillis() / 1000.0 + " s");
+            throw new DockerUnusableException(failure + " within " + limit.toMillis() / 1000.0 + " s");
         } catch (ExecutionException e) {
-            throw new Unusable(failure + ": " + firstSentence(Optional.ofNullable(e.getCause()).orElse(e)));
+            throw new DockerUnusableException(
+                    failure + ": " + firstSentence(Optional.ofNullable(e.getCause()).orElse(e)));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted", e);
@@ -102,7 +103,7 @@ final class DockerEngine {
         return engine;
     }
 
-    private void provide(String image, Duration pullLimit) throws Unusable {
+    private void provide(String image, Duration pullLimit) throws DockerUnusableException {
         String name = ImageNameSubstitutor.instance().apply(DockerImageName.parse(image)).asCanonicalNameString();
         if (!within(CHECK_LIMIT, "the Docker engine does not tell whether it has " + name, () -> has(name))) {
             within(pullLimit, "the Docker engine cannot pull " + name,
@@ -124,7 +125,7 @@ final class DockerEngine {
         return TestcontainersConfiguration.getInstance().getRyukImage();
     }
 
-    private static boolean hinted() {
+    private static boolean isConfigured() {
         if (System.getenv("DOCKER_HOST") != null || System.getProperty("os.name").startsWith("Windows")) {
             return true;
         }
@@ -152,10 +153,10 @@ final class DockerEngine {
     }
 
     /** There is no engine, or none of use; the message is the reason in one sentence. */
-    static final class Unusable extends Exception {
+    static final class DockerUnusableException extends Exception {
         private static final long serialVersionUID = 1;
 
-        Unusable(String reason) {
+        DockerUnusableException(String reason) {
             super(reason);
         }
     }

@@ -1,6 +1,6 @@
 package dev.corral.dev;
 
-import dev.corral.dev.FakeDocker.Fault;
+import dev.corral.dev.DockerEngineStub.DockerFault;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -26,7 +26,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 class DockerEngineTest {
 
     /** The longest way: the checks, a pull, the start of a container. Minutes without these limits. */
-    private static final Duration BOUND = Duration.ofSeconds(100);
+    private static final Duration TIMEOUT = Duration.ofSeconds(100);
 
     @TempDir
     private Path home = Path.of("");
@@ -39,9 +39,9 @@ class DockerEngineTest {
             GARBAGE      | no Docker engine answers: .*
             SILENT       | no Docker engine answers within 8.0 s
             """)
-    void anEngineOfNoUseIsPassedOverInOneLine(Fault fault, String reason) throws Exception {
-        try (FakeDocker docker = FakeDocker.start(fault)) {
-            List<String> lines = choose(Map.of("DOCKER_HOST", docker.host()));
+    void unusableDockerEngineFallsBackToEmbeddedRedis(DockerFault fault, String reason) throws Exception {
+        try (DockerEngineStub docker = DockerEngineStub.start(fault)) {
+            List<String> lines = chooseRedis(Map.of("DOCKER_HOST", docker.host()));
 
             assertThat(lines).hasSize(2);
             assertThat(lines.getFirst())
@@ -51,9 +51,9 @@ class DockerEngineTest {
     }
 
     @Test
-    void aKindThatWasAskedForIsNotReplaced() throws Exception {
-        try (FakeDocker docker = FakeDocker.start(Fault.PULL_FAILS)) {
-            List<String> lines = choose(Map.of("DOCKER_HOST", docker.host()), "--dev.redis.kind=docker");
+    void explicitRedisKindIsNotReplaced() throws Exception {
+        try (DockerEngineStub docker = DockerEngineStub.start(DockerFault.PULL_FAILS)) {
+            List<String> lines = chooseRedis(Map.of("DOCKER_HOST", docker.host()), "--dev.redis.kind=docker");
 
             assertThat(lines.getFirst()).startsWith("Exception in thread")
                     .contains("dev.redis.kind=docker, but the Docker engine cannot pull redis:7.4.11-alpine");
@@ -61,10 +61,11 @@ class DockerEngineTest {
     }
 
     /** What a JVM with that environment prints when it chooses a Redis. */
-    private List<String> choose(Map<String, String> environment, String... settings) throws IOException {
+    private List<String> chooseRedis(Map<String, String> environment, String... settings) throws IOException {
         // Without this user's settings of Testcontainers; logback-test.xml would be silent without a level.
-        var command = new ArrayList<>(Replica.mainClass(Chooser.class, "-Duser.home=" + home, "-Dlog.level=INFO",
-                "-XX:TieredStopAtLevel=1"));
+        var command = new ArrayList<>(
+                ReplicaProcess.mainClass(RedisChooserMain.class, "-Duser.home=" + home, "-Dlog.level=INFO",
+                        "-XX:TieredStopAtLevel=1"));
         command.add("--dev.redis.pull-timeout=2s");
         command.addAll(List.of(settings));
         Path output = home.resolve("output");
@@ -73,7 +74,7 @@ class DockerEngineTest {
         builder.environment().putAll(environment);
         Process jvm = builder.start();
         try {
-            assertThat(jvm.waitFor(BOUND.toSeconds(), TimeUnit.SECONDS)).as("it has ended in time").isTrue();
+            assertThat(jvm.waitFor(TIMEOUT.toSeconds(), TimeUnit.SECONDS)).as("it has ended in time").isTrue();
             return Files.readAllLines(output, StandardCharsets.UTF_8);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -84,15 +85,15 @@ class DockerEngineTest {
     }
 
     /** Chooses a Redis as the first command does, and asks it. */
-    static final class Chooser {
+    static final class RedisChooserMain {
 
-        private Chooser() {}
+        private RedisChooserMain() {}
 
         /** Settings as arguments. */
         public static void main(String[] args) {
             try (RedisServer redis = RedisServer.start(args)) {
                 if (redis instanceof EmbeddedRedis embedded) {
-                    System.out.println(embedded.ask("PING"));
+                    System.out.println(embedded.execute("PING"));
                 }
             }
         }

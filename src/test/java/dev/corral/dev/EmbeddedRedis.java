@@ -19,13 +19,13 @@ import java.util.Optional;
  */
 public final class EmbeddedRedis implements RedisServer {
 
-    private static final Duration START_PATIENCE = Duration.ofSeconds(10);
+    private static final Duration START_TIMEOUT = Duration.ofSeconds(10);
     private static final int PORT_TRIES = 3;
 
     private final Path home;
     private final int port;
     private final List<String> command;
-    private Child child; // guarded by this
+    private ChildProcess child; // guarded by this
 
     private EmbeddedRedis(Path home, int port, List<String> command) {
         this.home = home;
@@ -95,11 +95,11 @@ public final class EmbeddedRedis implements RedisServer {
      *
      * @throws IllegalStateException when an answer is an error
      */
-    public String ask(String... lines) {
-        try (var line = new RedisLine(port)) {
+    public String execute(String... lines) {
+        try (var line = new RedisInlineConnection(port)) {
             String answer = "";
             for (String command : lines) {
-                answer = line.ask(command);
+                answer = line.execute(command);
             }
             return answer;
         } catch (IOException e) {
@@ -110,11 +110,11 @@ public final class EmbeddedRedis implements RedisServer {
     @Override
     public synchronized void close() {
         child.kill();
-        Child.removeHome(home);
+        ChildProcess.removeHome(home);
     }
 
     private static EmbeddedRedis start(Optional<String> configuration, List<String> args) {
-        Path home = Child.newHome("redis");
+        Path home = ChildProcess.newHome("redis");
         try {
             Path binary = extractBinary(home);
             var command = new ArrayList<String>(List.of(binary.toString()));
@@ -124,10 +124,10 @@ public final class EmbeddedRedis implements RedisServer {
             command.addAll(args);
             return startOnFreePort(home, command);
         } catch (IOException e) {
-            Child.removeHome(home);
+            ChildProcess.removeHome(home);
             throw new UncheckedIOException("cannot prepare redis-server", e);
         } catch (RuntimeException e) {
-            Child.removeHome(home);
+            ChildProcess.removeHome(home);
             throw e;
         }
     }
@@ -137,7 +137,7 @@ public final class EmbeddedRedis implements RedisServer {
             int port = FreePort.pick();
             try {
                 return new EmbeddedRedis(home, port, onPort(port, command));
-            } catch (PortTaken e) {
+            } catch (PortTakenException e) {
                 // Somebody was faster between the pick and the start.
                 if (attempt == PORT_TRIES) {
                     throw e;
@@ -159,19 +159,19 @@ public final class EmbeddedRedis implements RedisServer {
         return all;
     }
 
-    private Child launch() {
-        Child started = Child.start(home, command);
-        Instant deadline = Instant.now().plus(START_PATIENCE);
-        while (!answers()) {
-            if (!started.alive()) {
-                String tail = started.tail();
+    private ChildProcess launch() {
+        ChildProcess started = ChildProcess.start(home, command);
+        Instant deadline = Instant.now().plus(START_TIMEOUT);
+        while (!isResponding()) {
+            if (!started.isAlive()) {
+                String tail = started.logTail();
                 throw tail.contains("in use")
-                        ? new PortTaken(port)
+                        ? new PortTakenException(port)
                         : new IllegalStateException("redis-server did not start:\n" + tail);
             }
             if (Instant.now().isAfter(deadline)) {
                 started.kill();
-                throw new IllegalStateException("redis-server does not answer:\n" + started.tail());
+                throw new IllegalStateException("redis-server does not answer:\n" + started.logTail());
             }
             pauseBriefly();
         }
@@ -179,9 +179,9 @@ public final class EmbeddedRedis implements RedisServer {
     }
 
     /** Any answer will do: one that wants a password says so. */
-    private boolean answers() {
-        try (var line = new RedisLine(port)) {
-            line.ask("PING");
+    private boolean isResponding() {
+        try (var line = new RedisInlineConnection(port)) {
+            line.execute("PING");
             return true;
         } catch (IllegalStateException refusal) {
             return true;
@@ -233,10 +233,10 @@ public final class EmbeddedRedis implements RedisServer {
     }
 
     /** The port was free when it was picked and is no longer. */
-    private static final class PortTaken extends IllegalStateException {
+    private static final class PortTakenException extends IllegalStateException {
         private static final long serialVersionUID = 1;
 
-        PortTaken(int port) {
+        PortTakenException(int port) {
             super("port " + port + " is taken");
         }
     }

@@ -27,18 +27,20 @@ public final class FaultProxy implements AutoCloseable {
     private static final int CHUNK_BYTES = 16 * 1024;
 
     // In each direction of a connection: 4 MB on their way at most, then TCP holds the sender back.
-    private static final int CHUNKS_ON_THE_WAY = 256;
+    private static final int MAX_CHUNKS_IN_TRANSIT = 256;
 
     /** How chunks travel: a fixed delay, up to that much more at random, a share of replies late, a bandwidth (0: no limit). */
-    private record Weather(Duration delay, Duration jitter, double lateShare, Duration late, long bytesPerSecond) {
-        static final Weather FINE = new Weather(Duration.ZERO, Duration.ZERO, 0, Duration.ZERO, 0);
+    private record LinkConditions(Duration delay, Duration jitter, double lateShare, Duration late,
+            long bytesPerSecond) {
+        static final LinkConditions WITHOUT_FAULT = new LinkConditions(Duration.ZERO, Duration.ZERO, 0, Duration.ZERO,
+                0);
     }
 
-    private static final class Chunk {
+    private static final class DelayedChunk {
         final byte[] bytes;
         final long dueNanos;
 
-        Chunk(byte[] bytes, long dueNanos) {
+        DelayedChunk(byte[] bytes, long dueNanos) {
             this.bytes = bytes;
             this.dueNanos = dueNanos;
         }
@@ -47,12 +49,12 @@ public final class FaultProxy implements AutoCloseable {
     private final InetAddress address;
     private final int port;
     private final long seed;
-    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+    private final Set<ProxiedConnection> connections = ConcurrentHashMap.newKeySet();
 
     private final AtomicLong replies = new AtomicLong();
 
     private volatile int targetPort;
-    private volatile Weather weather = Weather.FINE;
+    private volatile LinkConditions conditions = LinkConditions.WITHOUT_FAULT;
     private volatile boolean swallowing;
     private ServerSocket listener; // guarded by this
     private long accepted; // guarded by this
@@ -97,17 +99,19 @@ public final class FaultProxy implements AutoCloseable {
 
     /** Everything takes that much longer, in both directions, and up to {@code jitter} more. */
     public void delay(Duration fixed, Duration jitter) {
-        weather = new Weather(fixed, jitter, weather.lateShare, weather.late, weather.bytesPerSecond);
+        conditions = new LinkConditions(fixed, jitter, conditions.lateShare, conditions.late,
+                conditions.bytesPerSecond);
     }
 
     /** That share of the server's chunks is late by that much, and all behind them in their connection: a lost packet. */
     public void lateReplies(double share, Duration by) {
-        weather = new Weather(weather.delay, weather.jitter, share, by, weather.bytesPerSecond);
+        conditions = new LinkConditions(conditions.delay, conditions.jitter, share, by, conditions.bytesPerSecond);
     }
 
     /** Each direction of each connection gets no more than that through. */
     public void bandwidth(long bytesPerSecond) {
-        weather = new Weather(weather.delay, weather.jitter, weather.lateShare, weather.late, bytesPerSecond);
+        conditions = new LinkConditions(conditions.delay, conditions.jitter, conditions.lateShare, conditions.late,
+                bytesPerSecond);
     }
 
     /** Connections are accepted and stay open, and no byte gets through in either direction. What was swallowed is lost. */
@@ -137,7 +141,7 @@ public final class FaultProxy implements AutoCloseable {
 
     /** Ends every fault but the target's change. Connections that lost bytes are reset. */
     public synchronized void heal() {
-        weather = Weather.FINE;
+        conditions = LinkConditions.WITHOUT_FAULT;
         if (swallowing) {
             connections.forEach(connection -> connection.dead = true);
         }
@@ -185,7 +189,7 @@ public final class FaultProxy implements AutoCloseable {
             var server = new Socket(InetAddress.getLoopbackAddress(), targetPort);
             client.setTcpNoDelay(true);
             server.setTcpNoDelay(true);
-            var connection = new Connection(client, server);
+            var connection = new ProxiedConnection(client, server);
             connections.add(connection);
             connection.pump(client, server, new Random(seed + 2 * number), false);
             connection.pump(server, client, new Random(seed + 2 * number + 1), true);
@@ -195,26 +199,26 @@ public final class FaultProxy implements AutoCloseable {
         }
     }
 
-    private final class Connection {
+    private final class ProxiedConnection {
 
         private final Socket client;
         private final Socket server;
         private volatile boolean dead;
 
-        Connection(Socket client, Socket server) {
+        ProxiedConnection(Socket client, Socket server) {
             this.client = client;
             this.server = server;
         }
 
         void pump(Socket from, Socket to, Random random, boolean fromServer) {
-            var way = new ArrayBlockingQueue<Chunk>(CHUNKS_ON_THE_WAY);
+            var way = new ArrayBlockingQueue<DelayedChunk>(MAX_CHUNKS_IN_TRANSIT);
             run("read", () -> {
                 try {
                     read(from, way, random, fromServer);
                 } catch (IOException e) {
                     close(true);
                 } finally {
-                    way.put(new Chunk(new byte[0], 0));
+                    way.put(new DelayedChunk(new byte[0], 0));
                 }
             });
             run("write", () -> {
@@ -227,7 +231,7 @@ public final class FaultProxy implements AutoCloseable {
             });
         }
 
-        private void read(Socket from, BlockingQueue<Chunk> way, Random random, boolean fromServer)
+        private void read(Socket from, BlockingQueue<DelayedChunk> way, Random random, boolean fromServer)
                 throws IOException, InterruptedException {
             byte[] buffer = new byte[CHUNK_BYTES];
             long last = System.nanoTime();
@@ -237,8 +241,8 @@ public final class FaultProxy implements AutoCloseable {
                     dead = true;
                 }
                 if (!dead && count > 0) {
-                    last = Math.max(last, System.nanoTime() + travel(random, fromServer)) + transfer(count);
-                    way.put(new Chunk(Arrays.copyOf(buffer, count), last));
+                    last = Math.max(last, System.nanoTime() + transitNanos(random, fromServer)) + transferNanos(count);
+                    way.put(new DelayedChunk(Arrays.copyOf(buffer, count), last));
                     if (fromServer) {
                         replies.incrementAndGet();
                     }
@@ -246,8 +250,8 @@ public final class FaultProxy implements AutoCloseable {
             }
         }
 
-        private void write(Socket to, BlockingQueue<Chunk> way) throws IOException, InterruptedException {
-            for (Chunk chunk = way.take(); chunk.bytes.length > 0; chunk = way.take()) {
+        private void write(Socket to, BlockingQueue<DelayedChunk> way) throws IOException, InterruptedException {
+            for (DelayedChunk chunk = way.take(); chunk.bytes.length > 0; chunk = way.take()) {
                 long early = chunk.dueNanos - System.nanoTime();
                 if (early > 0) {
                     TimeUnit.NANOSECONDS.sleep(early);
@@ -272,8 +276,8 @@ public final class FaultProxy implements AutoCloseable {
 
     }
 
-    private long travel(Random random, boolean fromServer) {
-        Weather now = weather;
+    private long transitNanos(Random random, boolean fromServer) {
+        LinkConditions now = conditions;
         long nanos = now.delay.toNanos();
         if (!now.jitter.isZero()) {
             nanos += random.nextLong(now.jitter.toNanos());
@@ -284,16 +288,16 @@ public final class FaultProxy implements AutoCloseable {
         return nanos;
     }
 
-    private long transfer(int bytes) {
-        long bytesPerSecond = weather.bytesPerSecond;
+    private long transferNanos(int bytes) {
+        long bytesPerSecond = conditions.bytesPerSecond;
         return bytesPerSecond == 0 ? 0 : bytes * 1_000_000_000L / bytesPerSecond;
     }
 
-    private interface Work {
+    private interface IoTask {
         void run() throws IOException, InterruptedException;
     }
 
-    private static void run(String name, Work work) {
+    private static void run(String name, IoTask work) {
         Thread.ofVirtual().name("proxy-" + name).start(() -> {
             try {
                 work.run();

@@ -26,7 +26,7 @@ class FaultProxyTest {
     private static final int SILENCE_MILLIS = 300;
 
     // Far more than a busy machine adds.
-    private static final Duration LATE = Duration.ofMillis(1_500);
+    private static final Duration LATE_BY = Duration.ofMillis(1_500);
 
     private final ServerSocket server = echo();
     private final FaultProxy proxy = FaultProxy.start(server.getLocalPort(), 1);
@@ -42,7 +42,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void withoutAFaultBytesPassInOrder() throws IOException {
+    void bytesPassInOrderWithoutFault() throws IOException {
         Socket socket = connect();
 
         byte[] sent = new byte[200_000];
@@ -53,7 +53,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void aDelayIsAddedInBothDirections() throws IOException {
+    void delayAppliesInBothDirections() throws IOException {
         Socket socket = connect();
         proxy.delay(Duration.ofMillis(50), Duration.ofMillis(10));
 
@@ -61,12 +61,12 @@ class FaultProxyTest {
     }
 
     @Test
-    void aLateReplyHoldsBackThoseBehindIt() throws IOException {
+    void lateReplyDelaysLaterReplies() throws IOException {
         Socket socket = connect();
         proxy.lateReplies(1, Duration.ofMillis(150));
         long start = System.nanoTime();
         write(socket, new byte[]{'a'});
-        Patience.await("its reply is on the way", Duration.ofSeconds(10), () -> proxy.replies() == 1);
+        Eventually.await("its reply is on the way", Duration.ofSeconds(10), () -> proxy.replies() == 1);
         proxy.lateReplies(0, Duration.ZERO);
         write(socket, new byte[]{'b'});
 
@@ -75,17 +75,17 @@ class FaultProxyTest {
     }
 
     @Test
-    void theSameSeedMakesTheSameRepliesLate() throws IOException {
-        proxy.lateReplies(0.3, LATE);
-        List<Boolean> first = late(connect());
+    void sameSeedDelaysTheSameReplies() throws IOException {
+        proxy.lateReplies(0.3, LATE_BY);
+        List<Boolean> first = lateReplies(connect());
         try (FaultProxy same = FaultProxy.start(server.getLocalPort(), 1)) {
-            same.lateReplies(0.3, LATE);
-            assertThat(late(connectTo(same.port()))).isEqualTo(first).contains(true, false);
+            same.lateReplies(0.3, LATE_BY);
+            assertThat(lateReplies(connectTo(same.port()))).isEqualTo(first).contains(true, false);
         }
     }
 
     @Test
-    void aBandwidthIsALimit() throws IOException {
+    void bandwidthIsLimited() throws IOException {
         Socket socket = connect();
         proxy.bandwidth(100_000);
         long start = System.nanoTime();
@@ -98,7 +98,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void aBlackHoleAcceptsAndSwallowsUntilItIsHealed() throws IOException {
+    void blackHoleSwallowsBytesUntilHealed() throws IOException {
         Socket open = connect();
         roundTrip(open);
         proxy.blackHole();
@@ -114,7 +114,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void ofHalfOpenConnectionsOnlyTheOldOnesAreSilent() throws IOException {
+    void halfOpenSilencesExistingConnectionsOnly() throws IOException {
         Socket open = connect();
         roundTrip(open);
 
@@ -125,7 +125,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void connectionsAreCutWithOrWithoutAReset() throws IOException {
+    void cutClosesConnectionsWithOrWithoutReset() throws IOException {
         Socket first = connect();
         roundTrip(first);
         proxy.cut(false);
@@ -139,7 +139,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void aRefusalIsForNewConnections() throws IOException {
+    void refusalAppliesToNewConnectionsOnly() throws IOException {
         Socket open = connect();
         roundTrip(open);
 
@@ -152,7 +152,7 @@ class FaultProxyTest {
     }
 
     @Test
-    void aMovedTargetIsForNewConnections() throws IOException {
+    void retargetAppliesToNewConnectionsOnly() throws IOException {
         Socket open = connect();
         roundTrip(open);
         try (ServerSocket other = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -164,10 +164,10 @@ class FaultProxyTest {
         }
     }
 
-    private static List<Boolean> late(Socket socket) throws IOException {
+    private static List<Boolean> lateReplies(Socket socket) throws IOException {
         var late = new ArrayList<Boolean>();
         for (int i = 0; i < 8; i++) {
-            late.add(roundTrip(socket).compareTo(LATE) >= 0);
+            late.add(roundTrip(socket).compareTo(LATE_BY) >= 0);
         }
         return late;
     }

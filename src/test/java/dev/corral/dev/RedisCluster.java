@@ -11,7 +11,7 @@ public final class RedisCluster implements AutoCloseable {
 
     private static final int MASTERS = 3;
     private static final int SLOTS = 16_384;
-    private static final Duration FORMING = Duration.ofSeconds(30);
+    private static final Duration FORMATION_TIMEOUT = Duration.ofSeconds(30);
 
     private final List<EmbeddedRedis> nodes = new ArrayList<>();
 
@@ -58,17 +58,18 @@ public final class RedisCluster implements AutoCloseable {
         for (int i = 0; i < MASTERS; i++) {
             EmbeddedRedis node = nodes.get(i);
             // Epochs of their own, or the first collision of three nodes that all have epoch 0 has to be voted out.
-            node.ask("CLUSTER SET-CONFIG-EPOCH " + (i + 1),
+            node.execute("CLUSTER SET-CONFIG-EPOCH " + (i + 1),
                     "CLUSTER ADDSLOTSRANGE " + SLOTS * i / MASTERS + " " + (SLOTS * (i + 1) / MASTERS - 1));
             for (int other = 0; other < i; other++) {
-                node.ask("CLUSTER MEET 127.0.0.1 " + nodes.get(other).port() + " " + busPorts.get(other));
+                node.execute("CLUSTER MEET 127.0.0.1 " + nodes.get(other).port() + " " + busPorts.get(other));
             }
         }
-        Patience.await("the cluster has formed", FORMING, () -> nodes.stream().allMatch(RedisCluster::knowsAll));
+        Eventually.await("the cluster has formed", FORMATION_TIMEOUT,
+                () -> nodes.stream().allMatch(RedisCluster::knowsAll));
     }
 
     private static boolean knowsAll(EmbeddedRedis node) {
-        String info = node.ask("CLUSTER INFO");
+        String info = node.execute("CLUSTER INFO");
         return info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:" + MASTERS)
                 && info.contains("cluster_slots_ok:" + SLOTS);
     }

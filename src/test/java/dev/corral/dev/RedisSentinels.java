@@ -14,7 +14,7 @@ public final class RedisSentinels implements AutoCloseable {
 
     private static final int SENTINELS = 3;
     private static final int QUORUM = 2;
-    private static final Duration FORMING = Duration.ofSeconds(30);
+    private static final Duration FORMATION_TIMEOUT = Duration.ofSeconds(30);
 
     private final List<EmbeddedRedis> servers = new ArrayList<>();
     private final List<EmbeddedRedis> sentinels = new ArrayList<>();
@@ -51,15 +51,16 @@ public final class RedisSentinels implements AutoCloseable {
 
     /** The port of the server that is the master now, as the first Sentinel has it. */
     public int masterPort() {
-        String address = sentinels.getFirst().ask("SENTINEL get-master-addr-by-name " + MASTER_NAME);
+        String address = sentinels.getFirst().execute("SENTINEL get-master-addr-by-name " + MASTER_NAME);
         return Integer.parseInt(address.lines().toList().getLast());
     }
 
     /** Kills the first master and returns when all Sentinels name the second server and it takes writes. */
     public void failOver() {
         first().stop();
-        Patience.await("the replica is master", FORMING, () -> sentinels.stream().allMatch(this::namesSecond)
-                && second().ask("ROLE").startsWith("master"));
+        Eventually.await("the replica is master", FORMATION_TIMEOUT,
+                () -> sentinels.stream().allMatch(this::namesSecond)
+                        && second().execute("ROLE").startsWith("master"));
     }
 
     /** What Spring must be told to use these. */
@@ -81,7 +82,7 @@ public final class RedisSentinels implements AutoCloseable {
         servers.add(EmbeddedRedis.start("--repl-diskless-sync-delay", "0"));
         servers.add(EmbeddedRedis.start("--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1",
                 Integer.toString(first().port())));
-        Patience.await("the replica follows", FORMING, () -> second().ask("INFO replication")
+        Eventually.await("the replica follows", FORMATION_TIMEOUT, () -> second().execute("INFO replication")
                 .contains("master_link_status:up"));
     }
 
@@ -95,16 +96,17 @@ public final class RedisSentinels implements AutoCloseable {
         for (int i = 0; i < SENTINELS; i++) {
             sentinels.add(EmbeddedRedis.sentinel(configuration));
         }
-        Patience.await("the Sentinels know all", FORMING, () -> sentinels.stream().allMatch(RedisSentinels::knowsAll));
+        Eventually.await("the Sentinels know all", FORMATION_TIMEOUT,
+                () -> sentinels.stream().allMatch(RedisSentinels::knowsAll));
     }
 
     private static boolean knowsAll(EmbeddedRedis sentinel) {
-        String master = sentinel.ask("INFO sentinel");
+        String master = sentinel.execute("INFO sentinel");
         return master.contains("slaves=1,sentinels=" + SENTINELS);
     }
 
     private boolean namesSecond(EmbeddedRedis sentinel) {
-        return sentinel.ask("SENTINEL get-master-addr-by-name " + MASTER_NAME)
+        return sentinel.execute("SENTINEL get-master-addr-by-name " + MASTER_NAME)
                 .endsWith(Integer.toString(second().port()));
     }
 }

@@ -14,7 +14,7 @@ import org.springframework.core.env.StandardEnvironment;
  * A real Redis for development and tests: the one that was given, else a container where a Docker engine can make one, else the
  * embedded redis-server binary. Closing it stops what was started, and never what was given.
  */
-public sealed interface RedisServer extends AutoCloseable permits GivenRedis, ContainerRedis, EmbeddedRedis {
+public sealed interface RedisServer extends AutoCloseable permits ExternalRedis, ContainerRedis, EmbeddedRedis {
 
     /** The host of the server. */
     String host();
@@ -52,7 +52,7 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
         Map<String, String> spring = Binder.get(environment)
                 .bind("spring.data.redis", Bindable.mapOf(String.class, String.class))
                 .orElse(Map.of());
-        Optional<GivenRedis> given = GivenRedis.of(spring,
+        Optional<ExternalRedis> given = ExternalRedis.of(spring,
                 Optional.ofNullable(environment.getProperty("REDIS_URL")).filter(url -> !url.isBlank()));
         return given.isPresent()
                 ? chosen(given.get(), "spring.data.redis.* or REDIS_URL names it")
@@ -82,7 +82,7 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
     private static RedisServer container(String image, Duration pull) {
         try {
             return chosen(ContainerRedis.start(image, pull), "dev.redis.kind=docker");
-        } catch (DockerEngine.Unusable e) {
+        } catch (DockerEngine.DockerUnusableException e) {
             throw new IllegalStateException("dev.redis.kind=docker, but " + e.getMessage(), e);
         }
     }
@@ -90,7 +90,7 @@ public sealed interface RedisServer extends AutoCloseable permits GivenRedis, Co
     private static RedisServer containerElseEmbedded(String image, Duration pull) {
         try {
             return chosen(ContainerRedis.start(image, pull), "a Docker engine answers");
-        } catch (DockerEngine.Unusable e) {
+        } catch (DockerEngine.DockerUnusableException e) {
             return chosen(EmbeddedRedis.start(), String.valueOf(e.getMessage()));
         }
     }

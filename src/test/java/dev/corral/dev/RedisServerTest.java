@@ -23,69 +23,69 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 class RedisServerTest {
 
     @Test
-    void anEmbeddedServerAnswersAndKeepsNothing() {
+    void embeddedServerRespondsAndLosesDataOnRestart() {
         try (EmbeddedRedis redis = RedisServer.embedded()) {
-            assertThat(redis.ask("SET a 1", "GET a")).isEqualTo("1");
-            assertThat(redis.ask("CONFIG GET save")).isEqualTo("save\n");
+            assertThat(redis.execute("SET a 1", "GET a")).isEqualTo("1");
+            assertThat(redis.execute("CONFIG GET save")).isEqualTo("save\n");
             assertThat(redis.url()).isEqualTo("redis://127.0.0.1:" + redis.port());
 
             redis.restart();
 
-            assertThat(redis.ask("GET a")).isEmpty();
+            assertThat(redis.execute("GET a")).isEmpty();
         }
     }
 
     @Test
-    void itsDirectoryGoesWithIt() {
+    void closedServerRemovesItsDirectory() {
         Path directory;
         try (EmbeddedRedis redis = RedisServer.embedded()) {
-            directory = Path.of(redis.ask("CONFIG GET dir").lines().toList().getLast());
+            directory = Path.of(redis.execute("CONFIG GET dir").lines().toList().getLast());
             assertThat(directory).isDirectory();
         }
         assertThat(directory).doesNotExist();
     }
 
     @Test
-    void argumentsReachTheServer() {
+    void argumentsArePassedToTheServer() {
         try (EmbeddedRedis redis = RedisServer.embedded("--maxmemory", "1mb", "--user", "default", "on", "nopass", "~*",
                 "&*", "+@all",
                 "--user", "reader", "on", ">secret", "~*", "+@read", "+ping")) {
-            assertThat(redis.ask("CONFIG GET maxmemory")).endsWith("1048576");
-            assertThat(redis.ask("AUTH reader secret", "PING")).isEqualTo("PONG");
-            assertThatThrownBy(() -> redis.ask("AUTH reader secret", "SET a 1")).hasMessageContaining("NOPERM");
+            assertThat(redis.execute("CONFIG GET maxmemory")).endsWith("1048576");
+            assertThat(redis.execute("AUTH reader secret", "PING")).isEqualTo("PONG");
+            assertThatThrownBy(() -> redis.execute("AUTH reader secret", "SET a 1")).hasMessageContaining("NOPERM");
         }
     }
 
     @Test
-    void aServerThatWantsAPasswordStartsToo() {
+    void passwordProtectedServerStarts() {
         try (EmbeddedRedis redis = RedisServer.embedded("--requirepass", "secret")) {
-            assertThat(redis.ask("AUTH secret", "PING")).isEqualTo("PONG");
+            assertThat(redis.execute("AUTH secret", "PING")).isEqualTo("PONG");
         }
     }
 
     @Test
-    void aBadArgumentIsReportedInTheServersWords() {
+    void invalidArgumentIsReportedWithServerOutput() {
         assertThatThrownBy(() -> RedisServer.embedded("--no-such-setting", "1").close())
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("no-such-setting");
     }
 
     @Test
-    void aStoppedServerRefusesAndComesBackOnItsPort() {
+    void restartedServerKeepsItsPort() {
         try (EmbeddedRedis redis = RedisServer.embedded()) {
             int port = redis.port();
 
             redis.stop();
-            assertThatThrownBy(() -> redis.ask("PING")).hasMessageContaining("no answer");
+            assertThatThrownBy(() -> redis.execute("PING")).hasMessageContaining("no answer");
 
             redis.restart();
             assertThat(redis.port()).isEqualTo(port);
-            assertThat(redis.ask("PING")).isEqualTo("PONG");
+            assertThat(redis.execute("PING")).isEqualTo("PONG");
         }
     }
 
     @Test
-    void aPausedServerKeepsItsConnectionsAndIsSilent() throws IOException {
+    void pausedServerKeepsConnectionsSilent() throws IOException {
         try (EmbeddedRedis redis = RedisServer.embedded(); var socket = new Socket(redis.host(), redis.port())) {
             socket.setSoTimeout(200);
             redis.pause();
@@ -100,7 +100,7 @@ class RedisServerTest {
     }
 
     @Test
-    void aPausedServerCanBeStopped() {
+    void pausedServerCanBeClosed() {
         EmbeddedRedis redis = RedisServer.embedded();
         redis.pause();
         redis.close();
@@ -108,9 +108,9 @@ class RedisServerTest {
     }
 
     @Test
-    void nothingIsLeftWhenTheJvmIsKilled() throws IOException {
+    void killedJvmLeavesNoServerAndNoDirectory() throws IOException {
         Process jvm = new ProcessBuilder(ProcessHandle.current().info().command().orElseThrow(), "-cp",
-                System.getProperty("java.class.path"), Holder.class.getName()).redirectError(
+                System.getProperty("java.class.path"), RedisHolderMain.class.getName()).redirectError(
                         ProcessBuilder.Redirect.INHERIT)
                 .start();
         try (var lines = new BufferedReader(new InputStreamReader(jvm.getInputStream(), StandardCharsets.UTF_8))) {
@@ -120,7 +120,7 @@ class RedisServerTest {
 
             jvm.destroyForcibly();
 
-            Patience.await("redis-server and its directory are gone", Duration.ofSeconds(10),
+            Eventually.await("redis-server and its directory are gone", Duration.ofSeconds(10),
                     () -> ProcessHandle.of(pid).isEmpty() && Files.notExists(home));
         } finally {
             jvm.destroyForcibly();
@@ -128,15 +128,15 @@ class RedisServerTest {
     }
 
     /** A JVM that holds a server until it is killed. */
-    static final class Holder {
+    static final class RedisHolderMain {
 
-        private Holder() {}
+        private RedisHolderMain() {}
 
         /** Prints the server's pid and directory. */
         public static void main(String[] args) throws IOException {
             EmbeddedRedis redis = RedisServer.embedded();
             System.out.println(redis.pid());
-            System.out.println(redis.ask("CONFIG GET dir").lines().toList().getLast());
+            System.out.println(redis.execute("CONFIG GET dir").lines().toList().getLast());
             if (System.in.read() < 0) {
                 throw new IllegalStateException("the test was to kill this JVM");
             }
@@ -144,7 +144,7 @@ class RedisServerTest {
     }
 
     @Test
-    void aGivenServerWinsAndIsNotStopped() {
+    void externalServerIsUsedAndNotStopped() {
         try (EmbeddedRedis running = RedisServer.embedded()) {
             try (RedisServer given = RedisServer.start(settings(Map.of("spring.data.redis.host", "127.0.0.1",
                     "spring.data.redis.port", running.port(), "spring.data.redis.timeout", "1s",
@@ -152,12 +152,12 @@ class RedisServerTest {
                 assertThat(given.port()).isEqualTo(running.port());
                 assertThat(given.settings()).containsEntry("spring.data.redis.timeout", "1s");
             }
-            assertThat(running.ask("PING")).isEqualTo("PONG");
+            assertThat(running.execute("PING")).isEqualTo("PONG");
         }
     }
 
     @Test
-    void aRedisUrlIsPassedOnWithItsSecrets() {
+    void redisUrlIsPassedOnUnchanged() {
         try (RedisServer given = RedisServer.start(settings(Map.of("REDIS_URL", "rediss://me:secret@cache.example")))) {
             assertThat(given.host()).isEqualTo("cache.example");
             assertThat(given.port()).isEqualTo(6379);
@@ -167,39 +167,39 @@ class RedisServerTest {
     }
 
     @Test
-    void givenNodesCount() {
+    void clusterNodesSettingNamesAnExternalServer() {
         try (RedisServer given = RedisServer.start("--spring.data.redis.cluster.nodes=10.0.0.1:7000,10.0.0.2:7000")) {
             assertThat(given.host() + ":" + given.port()).isEqualTo("10.0.0.1:7000");
         }
     }
 
     @Test
-    void aSettingThatNamesNoServerIsNotAServer() {
+    void settingsWithoutAddressStartNewServer() {
         try (RedisServer started = RedisServer.start("--spring.data.redis.timeout=1s", "--dev.redis.kind=embedded")) {
             assertThat(started).isInstanceOf(EmbeddedRedis.class);
         }
     }
 
     @Test
-    void aClusterServesAllSlots() {
+    void clusterServesAllSlots() {
         try (RedisCluster cluster = RedisCluster.start()) {
             EmbeddedRedis first = cluster.nodes().getFirst();
-            assertThat(first.ask("CLUSTER INFO")).contains("cluster_state:ok", "cluster_size:3");
-            assertThatThrownBy(() -> first.ask("GET foo")).hasMessageContaining("MOVED 12182 127.0.0.1:");
-            assertThat(cluster.nodes().getLast().ask("SET foo bar", "GET foo")).isEqualTo("bar");
+            assertThat(first.execute("CLUSTER INFO")).contains("cluster_state:ok", "cluster_size:3");
+            assertThatThrownBy(() -> first.execute("GET foo")).hasMessageContaining("MOVED 12182 127.0.0.1:");
+            assertThat(cluster.nodes().getLast().execute("SET foo bar", "GET foo")).isEqualTo("bar");
         }
     }
 
     @Test
-    void theSentinelsPromoteTheReplica() {
+    void sentinelsPromoteTheReplica() {
         try (RedisSentinels all = RedisSentinels.start()) {
             assertThat(all.masterPort()).isEqualTo(all.first().port());
-            all.first().ask("SET a 1", "WAIT 1 5000");
+            all.first().execute("SET a 1", "WAIT 1 5000");
 
             all.failOver();
 
             assertThat(all.masterPort()).isEqualTo(all.second().port());
-            assertThat(all.second().ask("SET b 2", "GET a")).isEqualTo("1");
+            assertThat(all.second().execute("SET b 2", "GET a")).isEqualTo("1");
         }
     }
 

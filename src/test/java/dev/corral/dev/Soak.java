@@ -31,7 +31,7 @@ public final class Soak {
     private static final Duration PURGE = Duration.ofSeconds(10);
 
     /** Of the fetches without a fault to explain it: more than this share for keys that are fresh is a violation. */
-    private static final double MOST_NEEDLESS = 0.01;
+    private static final double MAX_NEEDLESS_SHARE = 0.01;
 
     private static final String LOGIN = "Basic "
             + Base64.getEncoder().encodeToString("soak:soak".getBytes(StandardCharsets.UTF_8));
@@ -40,7 +40,7 @@ public final class Soak {
     private final PrintStream out;
     private final SoakRules rules;
     private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
-    private final List<Replica> replicas = new ArrayList<>();
+    private final List<ReplicaProcess> replicas = new ArrayList<>();
     private final List<FaultProxy> proxies = new ArrayList<>();
 
     private Soak(SoakPlan plan, PrintStream out) {
@@ -56,11 +56,11 @@ public final class Soak {
 
     /** True when there was no violation. */
     static boolean run(SoakPlan plan, PrintStream out) throws IOException, InterruptedException {
-        Path faults = plan.report().resolveSibling(Outcome.FILE);
-        Outcome.clear(faults);
+        Path faults = plan.report().resolveSibling(FaultFile.FILE_NAME);
+        FaultFile.clear(faults);
         var soak = new Soak(plan, out);
         List<String> violations = soak.run();
-        Outcome.write(faults, violations);
+        FaultFile.write(faults, violations);
         return violations.isEmpty();
     }
 
@@ -80,7 +80,7 @@ public final class Soak {
             }
             return report(before, memory());
         } finally {
-            replicas.forEach(Replica::close);
+            replicas.forEach(ReplicaProcess::close);
             proxies.forEach(FaultProxy::close);
             http.shutdownNow();
         }
@@ -100,13 +100,13 @@ public final class Soak {
             settings.putAll(Map.of("corral.management.users[0].name", "soak",
                     "corral.management.users[0].password", "soak",
                     "corral.management.users[0].role", "operator"));
-            replicas.add(Replica.start(plan.command(), settings));
+            replicas.add(ReplicaProcess.start(plan.command(), settings));
         }
         replicas.forEach(replica -> replica.awaitReady(START));
     }
 
     private void load(EmbeddedRedis redis) throws InterruptedException {
-        Thread purger = Thread.ofVirtual().name("soak-purger").start(this::purgeOn);
+        Thread purger = Thread.ofVirtual().name("soak-purger").start(this::purgeRepeatedly);
         var faults = new SoakFaults(redis, proxies, replicas, rules, plan.seed());
         long start = System.nanoTime();
         long end = start + plan.time().toNanos();
@@ -114,10 +114,10 @@ public final class Soak {
             // The last fault is over, and what it has done too, before the end.
             while (System.nanoTime() + plan.faultEvery().toNanos() < end) {
                 Thread.sleep(plan.faultEvery());
-                String fault = faults.happen();
+                String fault = faults.injectNext();
                 out.printf("%4d s  %s; %,d requests, %,d fetches, %d violations%n",
-                        Duration.ofNanos(System.nanoTime() - start).toSeconds(), fault, rules.counted("requests"),
-                        rules.counted("origin fetches"), rules.violations());
+                        Duration.ofNanos(System.nanoTime() - start).toSeconds(), fault, rules.countOf("requests"),
+                        rules.countOf("origin fetches"), rules.violations());
             }
             Thread.sleep(Math.max(0, (end - System.nanoTime()) / 1_000_000));
         } finally {
@@ -126,7 +126,7 @@ public final class Soak {
         }
     }
 
-    private void purgeOn() {
+    private void purgeRepeatedly() {
         var random = new Random(plan.seed());
         try {
             while (true) {
@@ -143,12 +143,12 @@ public final class Soak {
         // Hot keys too, by the tags they have.
         int number = byTag ? random.nextInt(SoakOrigin.TAGS) : random.nextInt(plan.keys());
         if (byTag) {
-            rules.namingTag(number);
+            rules.tagPurgeRequested(number);
         } else {
-            rules.naming(number);
+            rules.purgeRequested(number);
         }
         long sent = System.nanoTime();
-        boolean done = ask(replicas.get(random.nextInt(replicas.size())),
+        boolean done = sendPurge(replicas.get(random.nextInt(replicas.size())),
                 byTag ? "{\"tags\":[\"tag-" + number + "\"]}" : "{\"urls\":[\"/keys/" + number + "\"]}");
         rules.count(done ? "purges acknowledged by all" : "purges refused or not acknowledged by all");
         if (done && byTag) {
@@ -158,7 +158,7 @@ public final class Soak {
         }
     }
 
-    private boolean ask(Replica replica, String order) throws InterruptedException {
+    private boolean sendPurge(ReplicaProcess replica, String order) throws InterruptedException {
         var request = HttpRequest
                 .newBuilder(URI.create("http://127.0.0.1:" + replica.managementPort() + "/actuator/purge"))
                 .timeout(PURGE)
@@ -178,9 +178,9 @@ public final class Soak {
     }
 
     private List<String> report(String before, String after) throws IOException {
-        long fetches = rules.counted("origin fetches");
-        long needless = rules.counted("fetches of a fresh key");
-        if (needless > MOST_NEEDLESS * fetches) {
+        long fetches = rules.countOf("origin fetches");
+        long needless = rules.countOf("fetches of a fresh key");
+        if (needless > MAX_NEEDLESS_SHARE * fetches) {
             rules.violation(needless + " of " + fetches
                     + " fetches were of a key that was fresh, without a fault to explain it");
         }
@@ -189,25 +189,25 @@ public final class Soak {
                 "purges acknowledged by all",
                 "purges refused or not acknowledged by all", "faults", "origin fetches", "fetches of a fresh key",
                 "responses after more than 1 s")) {
-            lines.add("%,12d  %s".formatted(rules.counted(what), what));
+            lines.add("%,12d  %s".formatted(rules.countOf(what), what));
         }
         lines.add("%12.4f  fetches per fill, where no fault explains more".formatted(
                 fetches == needless ? 1 : (double) fetches / (fetches - needless)));
         lines.add("%,12d  violations".formatted(rules.violations()));
         lines.add("memory at the start: " + before);
         lines.add("memory at the end:   " + after);
-        rules.told().forEach(violation -> lines.add("VIOLATION  " + violation));
+        rules.reported().forEach(violation -> lines.add("VIOLATION  " + violation));
         out.println();
         lines.forEach(out::println);
         Files.createDirectories(plan.report().toAbsolutePath().getParent());
         Files.write(plan.report(), lines);
-        return rules.told();
+        return rules.reported();
     }
 
     /** Of each replica, after a collection: heap, direct buffers, and what the process has of the machine's memory. */
     private String memory() throws InterruptedException {
         var all = new ArrayList<String>();
-        for (Replica replica : replicas) {
+        for (ReplicaProcess replica : replicas) {
             collect(replica);
             String metrics = metrics(replica);
             all.add("heap %.0f MB, direct %.1f MB, resident %.0f MB".formatted(
@@ -217,7 +217,7 @@ public final class Soak {
         return String.join(" | ", all);
     }
 
-    private static void collect(Replica replica) throws InterruptedException {
+    private static void collect(ReplicaProcess replica) throws InterruptedException {
         String jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd").toString();
         try {
             new ProcessBuilder(jcmd, Long.toString(replica.process().pid()), "GC.run")
@@ -230,7 +230,7 @@ public final class Soak {
         }
     }
 
-    private String metrics(Replica replica) throws InterruptedException {
+    private String metrics(ReplicaProcess replica) throws InterruptedException {
         try {
             return http.send(HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + replica.managementPort()
                     + "/actuator/prometheus")).timeout(PURGE).build(), BodyHandlers.ofString()).body();
@@ -246,7 +246,7 @@ public final class Soak {
                 .sum() / 1e6;
     }
 
-    private static double resident(Replica replica) {
+    private static double resident(ReplicaProcess replica) {
         try {
             return Files.readAllLines(Path.of("/proc/" + replica.process().pid() + "/status"))
                     .stream()

@@ -22,24 +22,24 @@ final class SoakClients implements AutoCloseable {
     private static final Pattern SHARED = Pattern.compile("key (\\d+) version (\\d+)\n");
 
     /** Who waits longer than this is not served late, but never: more than any bound of the service. */
-    private static final Duration PATIENCE = Duration.ofSeconds(40);
+    private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(40);
 
     /** A POST is known to the whole fleet at the latest with the next two looks at the purge log. */
     private static final Duration POST_KNOWN = Duration.ofMillis(1_500);
 
     private final SoakPlan plan;
     private final SoakRules rules;
-    private final List<Replica> replicas;
+    private final List<ReplicaProcess> replicas;
     private final double[] zipf;
     private final AtomicLong cookies = new AtomicLong();
     private final HttpClient http = HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
-            .connectTimeout(PATIENCE)
+            .connectTimeout(RESPONSE_TIMEOUT)
             .build();
     private final List<Thread> threads = new ArrayList<>();
     private volatile boolean over;
 
-    SoakClients(SoakPlan plan, SoakRules rules, List<Replica> replicas) {
+    SoakClients(SoakPlan plan, SoakRules rules, List<ReplicaProcess> replicas) {
         this.plan = plan;
         this.rules = rules;
         this.replicas = replicas;
@@ -59,7 +59,7 @@ final class SoakClients implements AutoCloseable {
         over = true;
         try {
             for (Thread thread : threads) {
-                thread.join(PATIENCE);
+                thread.join(RESPONSE_TIMEOUT);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -87,16 +87,16 @@ final class SoakClients implements AutoCloseable {
         int replica = random.nextInt(replicas.size());
         double kind = random.nextDouble();
         if (kind < 0.05) {
-            askPrivate(replica, random);
+            requestPrivate(replica, random);
         } else if (kind < 0.055) {
             post(replica, random);
         } else {
-            ask(replica, key(random));
+            requestKey(replica, key(random));
         }
     }
 
-    private void ask(int replica, int key) throws IOException, InterruptedException {
-        SoakRules.Expected expected = rules.sending(replica, key, System.nanoTime());
+    private void requestKey(int replica, int key) throws IOException, InterruptedException {
+        SoakRules.ExpectedVersion expected = rules.sending(replica, key, System.nanoTime());
         HttpResponse<String> response = send(request(replica, "/keys/" + key).build());
         if (ok(response, "GET")) {
             Matcher shared = SHARED.matcher(response.body());
@@ -109,7 +109,7 @@ final class SoakClients implements AutoCloseable {
         }
     }
 
-    private void askPrivate(int replica, Random random) throws IOException, InterruptedException {
+    private void requestPrivate(int replica, Random random) throws IOException, InterruptedException {
         String cookie = "client=" + cookies.incrementAndGet();
         String path = (random.nextBoolean() ? "/session/" : "/private/") + random.nextInt(100);
         HttpResponse<String> response = send(request(replica, path).header("Cookie", cookie).build());
@@ -122,7 +122,7 @@ final class SoakClients implements AutoCloseable {
     private void post(int replica, Random random) throws IOException, InterruptedException {
         // Not the hottest ones: they would never be old.
         int key = 100 + random.nextInt(plan.keys() - 100);
-        rules.naming(key);
+        rules.purgeRequested(key);
         long sent = System.nanoTime();
         HttpResponse<String> response = send(
                 request(replica, "/keys/" + key).POST(BodyPublishers.ofString("x")).build());
@@ -130,7 +130,7 @@ final class SoakClients implements AutoCloseable {
         if (ok(response, "POST") && rules.isQuiet(sent)) {
             Thread.sleep(POST_KNOWN);
             rules.purged(key, sent);
-            ask(random.nextInt(replicas.size()), key);
+            requestKey(random.nextInt(replicas.size()), key);
         }
     }
 
@@ -146,7 +146,7 @@ final class SoakClients implements AutoCloseable {
     }
 
     private HttpRequest.Builder request(int replica, String path) {
-        return HttpRequest.newBuilder(URI.create(replicas.get(replica).url() + path)).timeout(PATIENCE);
+        return HttpRequest.newBuilder(URI.create(replicas.get(replica).url() + path)).timeout(RESPONSE_TIMEOUT);
     }
 
     private HttpResponse<String> send(HttpRequest request) throws IOException, InterruptedException {

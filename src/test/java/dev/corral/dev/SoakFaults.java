@@ -13,21 +13,22 @@ final class SoakFaults {
     private static final Duration RECOVERY = Duration.ofSeconds(10);
 
     /** A replica that was cut off reads the purges as soon as it is back: within this. */
-    private static final Duration HEARD = Duration.ofSeconds(5);
+    private static final Duration PURGE_SYNC_TIMEOUT = Duration.ofSeconds(5);
 
     private static final Duration SHORT = Duration.ofSeconds(2);
     private static final Duration LONG = Duration.ofSeconds(6);
 
-    private record Fault(String name, Runnable begin, Duration lasts, Runnable end) {}
+    private record SoakFault(String name, Runnable begin, Duration lasts, Runnable end) {}
 
     private final EmbeddedRedis redis;
     private final List<FaultProxy> proxies;
-    private final List<Replica> replicas;
+    private final List<ReplicaProcess> replicas;
     private final SoakRules rules;
     private final Random random;
-    private final List<Fault> next = new ArrayList<>();
+    private final List<SoakFault> next = new ArrayList<>();
 
-    SoakFaults(EmbeddedRedis redis, List<FaultProxy> proxies, List<Replica> replicas, SoakRules rules, long seed) {
+    SoakFaults(EmbeddedRedis redis, List<FaultProxy> proxies, List<ReplicaProcess> replicas, SoakRules rules,
+            long seed) {
         this.redis = redis;
         this.proxies = proxies;
         this.replicas = replicas;
@@ -36,44 +37,45 @@ final class SoakFaults {
     }
 
     /** Makes the next fault, waits until it is over, and gives its name. */
-    String happen() throws InterruptedException {
+    String injectNext() throws InterruptedException {
         if (next.isEmpty()) {
             next.addAll(all());
             Collections.shuffle(next, random);
         }
-        Fault fault = next.removeLast();
+        SoakFault fault = next.removeLast();
         rules.troubled(Long.MAX_VALUE);
         fault.begin.run();
         try {
             Thread.sleep(fault.lasts);
         } finally {
             fault.end.run();
-            rules.overAt(System.nanoTime() + RECOVERY.plus(SoakOrigin.FRESH).toNanos());
+            rules.troubleEndsAt(System.nanoTime() + RECOVERY.plus(SoakOrigin.FRESH).toNanos());
         }
         rules.count("faults");
         return fault.name;
     }
 
-    private List<Fault> all() {
+    private List<SoakFault> all() {
         int one = random.nextInt(replicas.size());
         FaultProxy proxy = proxies.get(one);
-        Replica replica = replicas.get(one);
-        return List.of(new Fault("Redis killed, back empty", redis::stop, SHORT, redis::restart),
-                new Fault("Redis hangs", redis::pause, SHORT, redis::resume),
-                new Fault("Redis emptied", () -> redis.ask("FLUSHALL"), Duration.ZERO, () -> {}),
-                new Fault("all connections to Redis cut", () -> proxies.forEach(each -> each.cut(true)), Duration.ZERO,
+        ReplicaProcess replica = replicas.get(one);
+        return List.of(new SoakFault("Redis killed, back empty", redis::stop, SHORT, redis::restart),
+                new SoakFault("Redis hangs", redis::pause, SHORT, redis::resume),
+                new SoakFault("Redis emptied", () -> redis.execute("FLUSHALL"), Duration.ZERO, () -> {}),
+                new SoakFault("all connections to Redis cut", () -> proxies.forEach(each -> each.cut(true)),
+                        Duration.ZERO,
                         () -> {}),
-                new Fault("Redis is read-only", () -> redis.ask("CONFIG SET min-replicas-to-write 1"), SHORT,
-                        () -> redis.ask("CONFIG SET min-replicas-to-write 0")),
-                new Fault("1 % of the replies to one replica 200 ms late",
+                new SoakFault("Redis is read-only", () -> redis.execute("CONFIG SET min-replicas-to-write 1"), SHORT,
+                        () -> redis.execute("CONFIG SET min-replicas-to-write 0")),
+                new SoakFault("1 % of the replies to one replica 200 ms late",
                         () -> proxy.lateReplies(0.01, Duration.ofMillis(200)), LONG, proxy::heal),
-                new Fault("one replica cut off from Redis", () -> {
+                new SoakFault("one replica cut off from Redis", () -> {
                     rules.isolated(one, Long.MAX_VALUE);
                     proxy.blackHole();
                 }, LONG, () -> {
                     proxy.heal();
-                    rules.rejoinedAt(one, System.nanoTime() + HEARD.toNanos());
+                    rules.rejoinedAt(one, System.nanoTime() + PURGE_SYNC_TIMEOUT.toNanos());
                 }),
-                new Fault("one replica stopped", replica.process()::pause, SHORT, replica.process()::resume));
+                new SoakFault("one replica stopped", replica.process()::pause, SHORT, replica.process()::resume));
     }
 }

@@ -19,7 +19,7 @@ record SoakPlan(Duration time, int replicas, int keys, int clients, int requests
                 Integer.getInteger("soak.replicas", 3), Integer.getInteger("soak.keys", 100_000),
                 Integer.getInteger("soak.clients", 64), Integer.getInteger("soak.rate", 300), Duration.ofMillis(500),
                 Duration.ofSeconds(Integer.getInteger("soak.fault-every", 40)), Long.getLong("soak.seed", 1),
-                Replica.jar(jar, "-Xmx256m", "-XX:+UseSerialGC"),
+                ReplicaProcess.jar(jar, "-Xmx256m", "-XX:+UseSerialGC"),
                 Path.of(System.getProperty("soak.report", "target/soak/report.txt")));
     }
 }

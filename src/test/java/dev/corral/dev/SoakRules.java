@@ -19,28 +19,28 @@ import java.util.stream.IntStream;
 final class SoakRules {
 
     /** How many violations are told in full; all are counted. */
-    static final int MOST_TOLD = 50;
+    static final int MAX_REPORTED = 50;
 
     /** The margin for what is asked for again before it is stale by the origin's clock, in nanoseconds: a second is the Age's. */
     private static final long FRESHNESS_MARGIN = 1_500_000_000L;
 
     /** What must hold for one response, as of when its request was sent. */
-    record Expected(int replica, int key, int leastVersion, long fetchedAfter, long sentNanos) {}
+    record ExpectedVersion(int replica, int key, int minVersion, long fetchedAfter, long sentNanos) {}
 
     private final int tags;
     private final long freshNanos;
     private final ConcurrentHashMap<Long, Long> arrivals = new ConcurrentHashMap<>();
     private final AtomicIntegerArray versions;
     private final AtomicLongArray lastFetch;
-    private final AtomicLongArray named;
-    private final AtomicLongArray namedTags;
+    private final AtomicLongArray purgeRequestedAt;
+    private final AtomicLongArray tagPurgeRequestedAt;
     private final AtomicLongArray purged;
     private final AtomicLongArray purgedTags;
-    private final List<AtomicIntegerArray> seen;
+    private final List<AtomicIntegerArray> latestVersions;
     private final AtomicLongArray isolatedUntil;
     private final AtomicLong troubledUntil = new AtomicLong(Long.MIN_VALUE);
     private final AtomicInteger violations = new AtomicInteger();
-    private final List<String> told = new ArrayList<>(); // guarded by itself
+    private final List<String> reported = new ArrayList<>(); // guarded by itself
     private final Map<String, LongAdder> counts = new ConcurrentHashMap<>();
 
     /**
@@ -52,11 +52,11 @@ final class SoakRules {
         this.freshNanos = freshNanos;
         versions = new AtomicIntegerArray(keys);
         lastFetch = longs(keys);
-        named = longs(keys);
-        namedTags = longs(tags);
+        purgeRequestedAt = longs(keys);
+        tagPurgeRequestedAt = longs(tags);
         purged = longs(keys);
         purgedTags = longs(tags);
-        seen = IntStream.range(0, replicas).mapToObj(i -> new AtomicIntegerArray(keys)).toList();
+        latestVersions = IntStream.range(0, replicas).mapToObj(i -> new AtomicIntegerArray(keys)).toList();
         isolatedUntil = longs(replicas);
     }
 
@@ -65,7 +65,7 @@ final class SoakRules {
         count("origin fetches");
         long before = lastFetch.getAndSet(key, now);
         boolean fresh = before != Long.MIN_VALUE && now - before < freshNanos - FRESHNESS_MARGIN;
-        boolean excused = Math.max(named.get(key), namedTags.get(key % tags)) >= before
+        boolean excused = Math.max(purgeRequestedAt.get(key), tagPurgeRequestedAt.get(key % tags)) >= before
                 || troubledUntil.get() >= before;
         if (fresh && !excused) {
             count("fetches of a fresh key");
@@ -76,13 +76,13 @@ final class SoakRules {
     }
 
     /** Before a request for a key is sent to a replica. */
-    Expected sending(int replica, int key, long now) {
-        return new Expected(replica, key, seen.get(replica).get(key),
+    ExpectedVersion sending(int replica, int key, long now) {
+        return new ExpectedVersion(replica, key, latestVersions.get(replica).get(key),
                 Math.max(purged.get(key), purgedTags.get(key % tags)), now);
     }
 
     /** A response that says of itself that it is this version of this key. */
-    void received(Expected expected, int key, int version, long now) {
+    void received(ExpectedVersion expected, int key, int version, long now) {
         count("shared responses");
         if (key != expected.key) {
             violation("a response for key " + key + " to a request for key " + expected.key);
@@ -94,15 +94,15 @@ final class SoakRules {
             return;
         }
         boolean quiet = isQuiet(expected.sentNanos);
-        if (version < expected.leastVersion && quiet) {
+        if (version < expected.minVersion && quiet) {
             violation("version " + version + " of key " + key + " from replica " + expected.replica + " after version "
-                    + expected.leastVersion);
+                    + expected.minVersion);
         }
         if (arrival.get() < expected.fetchedAfter && isolatedUntil.get(expected.replica) < expected.sentNanos) {
             violation("version " + version + " of key " + key + " from replica " + expected.replica + " "
                     + (expected.sentNanos - expected.fetchedAfter) / 1_000_000 + " ms after the purge was asked for");
         }
-        seen.get(expected.replica)
+        latestVersions.get(expected.replica)
                 .accumulateAndGet(key, quiet ? version : 0, (old, next) -> next == 0 ? 0 : Math.max(old, next));
         if (now - expected.sentNanos > 1_000_000_000L) {
             count("responses after more than 1 s");
@@ -110,24 +110,24 @@ final class SoakRules {
     }
 
     /** A purge of a key, or a request that invalidates it, is about to be sent. */
-    void naming(int key) {
-        named.accumulateAndGet(key, System.nanoTime(), Math::max);
+    void purgeRequested(int key) {
+        purgeRequestedAt.accumulateAndGet(key, System.nanoTime(), Math::max);
     }
 
     /** A purge of a tag is about to be sent. */
-    void namingTag(int tag) {
-        namedTags.accumulateAndGet(tag, System.nanoTime(), Math::max);
+    void tagPurgeRequested(int tag) {
+        tagPurgeRequestedAt.accumulateAndGet(tag, System.nanoTime(), Math::max);
     }
 
     /** A purge that was sent then has been acknowledged by all: nothing fetched before may be served. */
     void purged(int key, long sentNanos) {
-        naming(key);
+        purgeRequested(key);
         purged.accumulateAndGet(key, sentNanos, Math::max);
     }
 
     /** Likewise, of a tag. */
     void purgedTag(int tag, long sentNanos) {
-        namingTag(tag);
+        tagPurgeRequested(tag);
         purgedTags.accumulateAndGet(tag, sentNanos, Math::max);
     }
 
@@ -140,7 +140,7 @@ final class SoakRules {
     }
 
     /** The trouble has an end, which is then. */
-    void overAt(long nanos) {
+    void troubleEndsAt(long nanos) {
         troubledUntil.set(nanos);
     }
 
@@ -163,15 +163,15 @@ final class SoakRules {
         counts.computeIfAbsent(what, name -> new LongAdder()).increment();
     }
 
-    long counted(String what) {
+    long countOf(String what) {
         return Optional.ofNullable(counts.get(what)).map(LongAdder::sum).orElse(0L);
     }
 
     void violation(String what) {
         violations.incrementAndGet();
-        synchronized (told) {
-            if (told.size() < MOST_TOLD) {
-                told.add(what);
+        synchronized (reported) {
+            if (reported.size() < MAX_REPORTED) {
+                reported.add(what);
             }
         }
     }
@@ -180,10 +180,10 @@ final class SoakRules {
         return violations.get();
     }
 
-    /** The first violations, at most {@link #MOST_TOLD}. */
-    List<String> told() {
-        synchronized (told) {
-            return List.copyOf(told);
+    /** The first violations, at most {@link #MAX_REPORTED}. */
+    List<String> reported() {
+        synchronized (reported) {
+            return List.copyOf(reported);
         }
     }
 

@@ -14,39 +14,39 @@ class SoakRulesTest {
     private final long start = System.nanoTime();
 
     @Test
-    void whatTheOriginHasSentIsRight() {
+    void responseSentByOriginIsNoViolation() {
         int version = rules.fetched(7, start);
 
         rules.received(rules.sending(0, 7, start), 7, version, start);
         rules.received(rules.sending(1, 7, start), 7, version, start);
 
-        assertThat(rules.told()).isEmpty();
-        assertThat(rules.counted("shared responses")).isEqualTo(2);
+        assertThat(rules.reported()).isEmpty();
+        assertThat(rules.countOf("shared responses")).isEqualTo(2);
     }
 
     @Test
-    void aResponseForAnotherKeyIsAViolation() {
+    void responseForAnotherKeyIsViolation() {
         int version = rules.fetched(6, start);
 
         rules.received(rules.sending(0, 7, start), 6, version, start);
         rules.received(rules.sending(0, 7, start), 7, 3, start);
 
-        assertThat(rules.told()).containsExactly("a response for key 6 to a request for key 7",
+        assertThat(rules.reported()).containsExactly("a response for key 6 to a request for key 7",
                 "version 3 of key 7, which the origin has never sent");
     }
 
     @Test
-    void anOlderVersionAfterANewerOneIsAViolationUnlessRedisWasInTrouble() {
+    void olderVersionIsViolationUnlessRedisWasTroubled() {
         int first = rules.fetched(7, start);
         int second = rules.fetched(7, start + 20 * SECOND);
-        SoakRules.Expected early = rules.sending(0, 7, start);
+        SoakRules.ExpectedVersion early = rules.sending(0, 7, start);
         rules.received(early, 7, second, start);
         // It was sent before the newer one came.
         rules.received(early, 7, first, start);
         assertThat(rules.violations()).isZero();
 
         rules.received(rules.sending(0, 7, start), 7, first, start);
-        assertThat(rules.told()).containsExactly("version 1 of key 7 from replica 0 after version 2");
+        assertThat(rules.reported()).containsExactly("version 1 of key 7 from replica 0 after version 2");
 
         rules.troubled(start + SECOND);
         rules.received(rules.sending(0, 7, start), 7, first, start);
@@ -54,9 +54,9 @@ class SoakRulesTest {
     }
 
     @Test
-    void whatWasFetchedBeforeAnAcknowledgedPurgeIsAViolation() {
+    void responseFetchedBeforeAcknowledgedPurgeIsViolation() {
         int version = rules.fetched(7, start);
-        SoakRules.Expected before = rules.sending(0, 7, start);
+        SoakRules.ExpectedVersion before = rules.sending(0, 7, start);
         rules.purged(7, start + SECOND);
 
         rules.received(before, 7, version, start);
@@ -64,12 +64,12 @@ class SoakRulesTest {
 
         rules.received(rules.sending(0, 7, start + 3 * SECOND), 7, version, start);
         rules.received(rules.sending(1, 7, start + 3 * SECOND), 7, rules.fetched(7, start + 2 * SECOND), start);
-        assertThat(rules.told()).containsExactly(
+        assertThat(rules.reported()).containsExactly(
                 "version 1 of key 7 from replica 0 2000 ms after the purge was asked for");
     }
 
     @Test
-    void aTagIsPurgedWithAllThatHasIt() {
+    void tagPurgeAppliesToItsKeysOnly() {
         int version = rules.fetched(7, start);
         rules.purgedTag(2, start + SECOND);
         rules.received(rules.sending(0, 7, start + SECOND), 7, version, start);
@@ -81,7 +81,7 @@ class SoakRulesTest {
     }
 
     @Test
-    void aReplicaThatWasCutOffMayNotHaveHeardOfAPurge() {
+    void isolatedReplicaIsExcusedFromPurges() {
         int version = rules.fetched(7, start);
         rules.purged(7, start + SECOND);
         rules.isolated(1, start + 4 * SECOND);
@@ -93,16 +93,16 @@ class SoakRulesTest {
     }
 
     @Test
-    void aFetchOfWhatIsFreshIsCountedUnlessSomethingExplainsIt() {
+    void unexplainedFetchOfFreshKeyIsCounted() {
         rules.fetched(7, start);
         rules.fetched(7, start + 9 * SECOND);
-        assertThat(rules.counted("fetches of a fresh key")).isZero();
+        assertThat(rules.countOf("fetches of a fresh key")).isZero();
 
         rules.fetched(7, start + 12 * SECOND);
-        assertThat(rules.counted("fetches of a fresh key")).isEqualTo(1);
+        assertThat(rules.countOf("fetches of a fresh key")).isEqualTo(1);
 
         rules.troubled(start + 13 * SECOND);
         rules.fetched(7, start + 14 * SECOND);
-        assertThat(rules.counted("fetches of a fresh key")).isEqualTo(1);
+        assertThat(rules.countOf("fetches of a fresh key")).isEqualTo(1);
     }
 }

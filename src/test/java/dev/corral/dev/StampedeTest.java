@@ -25,8 +25,8 @@ class StampedeTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 3, 10_000})
-    void anAnswerIsReadHoweverItsBytesCome(int step) {
-        var reader = new ReplyReader();
+    void responseIsReadInAnyByteChunks(int step) {
+        var reader = new HttpResponseReader();
 
         assertThat(read(reader, step, """
                 HTTP/1.1 200 OK
@@ -36,7 +36,7 @@ class StampedeTest {
                 hello""")).isTrue();
         assertThat(reader.status()).isEqualTo(200);
         assertThat(reader.body()).asString().isEqualTo("hello");
-        assertThat(reader.closing()).isFalse();
+        assertThat(reader.isClosing()).isFalse();
 
         assertThat(read(reader, step, """
                 HTTP/1.1 103 Early Hints
@@ -57,7 +57,7 @@ class StampedeTest {
                 """)).isTrue();
         assertThat(reader.status()).isEqualTo(502);
         assertThat(reader.body()).asString().isEqualTo("hello, 0\r\n\r\nall");
-        assertThat(reader.closing()).isTrue();
+        assertThat(reader.isClosing()).isTrue();
 
         assertThat(read(reader, step, """
                 HTTP/1.1 304 Not Modified
@@ -70,7 +70,7 @@ class StampedeTest {
                 HTTP/1.0 200 OK
 
                 to the end""")).isFalse();
-        assertThat(reader.completeAtEnd()).isTrue();
+        assertThat(reader.isCompleteAtEndOfStream()).isTrue();
         assertThat(reader.body()).asString().isEqualTo("to the end");
 
         assertThat(read(reader, step, """
@@ -78,21 +78,21 @@ class StampedeTest {
                 Content-Length: 5
 
                 hell""")).isFalse();
-        assertThat(reader.completeAtEnd()).isFalse();
+        assertThat(reader.isCompleteAtEndOfStream()).isFalse();
     }
 
     @Test
-    void everyClientOfACrowdAsksOnceAndIsTimed() {
+    void everyStampedeClientSendsOneTimedRequest() {
         try (DemoShop shop = DemoShop.start(Duration.ofMillis(60));
                 DemoShop other = DemoShop.start(Duration.ofMillis(60));
-                Crowd crowd = Crowd.gather(101, List.of(shop.port(), other.port()))) {
-            List<Reply> replies = crowd.ask("/products/1");
+                StampedeClients crowd = StampedeClients.connect(101, List.of(shop.port(), other.port()))) {
+            List<TimedResponse> replies = crowd.requestAtOnce("/products/1");
 
             assertThat(replies).hasSize(101).allSatisfy(reply -> {
                 assertThat(reply.status()).isEqualTo(200);
                 assertThat(reply.field("etag")).isPresent();
                 assertThat(reply.body()).contains("\"id\": \"1\"");
-                assertThat(reply.after()).isBetween(Duration.ofMillis(60), Duration.ofSeconds(20));
+                assertThat(reply.elapsed()).isBetween(Duration.ofMillis(60), Duration.ofSeconds(20));
             });
             assertThat(shop.count("/products/1")).isEqualTo(51);
             assertThat(other.count("/products/1")).isEqualTo(50);
@@ -100,20 +100,22 @@ class StampedeTest {
     }
 
     @Test
-    void aClientWhoseConnectionBreaksHasNoAnswerAndIsThereTheNextTime() {
+    void brokenConnectionIsReopenedForNextRound() {
         try (DemoShop shop = DemoShop.start(Duration.ZERO);
-                Crowd crowd = Crowd.gather(7, List.of(shop.port()))) {
+                StampedeClients crowd = StampedeClients.connect(7, List.of(shop.port()))) {
             shop.script("/gone", asked -> Mono.error(new IOException("scripted")));
 
-            assertThat(crowd.ask("/gone")).hasSize(7).allMatch(reply -> reply.status() == Reply.NONE);
-            assertThat(crowd.ask("/private/1")).hasSize(7).allMatch(reply -> reply.status() == 200);
+            assertThat(crowd.requestAtOnce("/gone")).hasSize(7)
+                    .allMatch(reply -> reply.status() == TimedResponse.NO_RESPONSE);
+            assertThat(crowd.requestAtOnce("/private/1")).hasSize(7).allMatch(reply -> reply.status() == 200);
         }
     }
 
     @Test
-    void aRoundKnowsItsPercentilesStatusesAndBodies() {
-        Round round = Round.of(IntStream.rangeClosed(1, 100)
-                .mapToObj(i -> new Reply(i <= 98 ? 200 : 503, "", i <= 98 ? "same" : "busy", Duration.ofMillis(i)))
+    void roundComputesPercentilesStatusesAndBodies() {
+        StampedeRound round = StampedeRound.of(IntStream.rangeClosed(1, 100)
+                .mapToObj(i -> new TimedResponse(i <= 98 ? 200 : 503, "", i <= 98 ? "same" : "busy",
+                        Duration.ofMillis(i)))
                 .toList(), 2);
 
         assertThat(round.percentile(50).toMillis()).isEqualTo(50);
@@ -124,19 +126,22 @@ class StampedeTest {
     }
 
     @Test
-    void theVerdictNamesEachFault() {
-        Round good = Round.of(Collections.nCopies(3, reply(200, "a")), 1);
-        Round twice = Round.of(Collections.nCopies(3, reply(200, "a")), 2);
-        Round many = Round.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 2);
-        Round mixed = Round.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "a")), 3);
-        Round failed = Round.of(List.of(reply(200, "a"), reply(200, "a"), reply(503, "a")), 1);
-        Round torn = Round.of(List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 1);
-        Round own = Round.of(List.of(reply(200, "a"), reply(200, "b"), reply(200, "c")), 3);
+    void verdictListsEveryFault() {
+        StampedeRound good = StampedeRound.of(Collections.nCopies(3, reply(200, "a")), 1);
+        StampedeRound twice = StampedeRound.of(Collections.nCopies(3, reply(200, "a")), 2);
+        StampedeRound many = StampedeRound.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 2);
+        StampedeRound mixed = StampedeRound.of(2, List.of(reply(200, "a"), reply(200, "a"), reply(200, "a")), 3);
+        StampedeRound failed = StampedeRound.of(List.of(reply(200, "a"), reply(200, "a"), reply(503, "a")), 1);
+        StampedeRound torn = StampedeRound.of(List.of(reply(200, "a"), reply(200, "a"), reply(200, "b")), 1);
+        StampedeRound own = StampedeRound.of(List.of(reply(200, "a"), reply(200, "b"), reply(200, "c")), 3);
 
-        assertThat(Verdict.faults(List.of(scenario(Verdict.ON, good), scenario(Verdict.PRIVATE_FIRST, own),
-                scenario(Verdict.OFF, twice, failed), scenario(Verdict.DIRECT, twice)))).isEmpty();
-        assertThat(Verdict.faults(List.of(scenario(Verdict.ON, twice, failed, torn, good),
-                scenario(Verdict.MANY, many, mixed), scenario(Verdict.PRIVATE_AGAIN, torn)))).containsExactly(
+        assertThat(StampedeVerdict
+                .faults(List.of(scenario(StampedeVerdict.ON, good), scenario(StampedeVerdict.PRIVATE_FIRST, own),
+                        scenario(StampedeVerdict.OFF, twice, failed), scenario(StampedeVerdict.DIRECT, twice))))
+                .isEmpty();
+        assertThat(StampedeVerdict.faults(List.of(scenario(StampedeVerdict.ON, twice, failed, torn, good),
+                scenario(StampedeVerdict.MANY, many, mixed), scenario(StampedeVerdict.PRIVATE_AGAIN, torn))))
+                .containsExactly(
                         "on, round 1: 2 origin requests for one key",
                         "on, round 2: statuses 200 x 2, 503 x 1",
                         "on, round 3: 2 different bodies for one key",
@@ -146,14 +151,16 @@ class StampedeTest {
     }
 
     @Test
-    void aFleetThatAsksTwiceIsFoundOutAndReported(@TempDir Path directory) throws Exception {
-        var plan = new Plan(40, 1, 2, 10, 6, 4, Duration.ofMillis(100), Duration.ofMillis(100), Duration.ofMillis(50),
+    void fleetWithDuplicateFetchesIsReported(@TempDir Path directory) throws Exception {
+        var plan = new StampedePlan(40, 1, 2, 10, 6, 4, Duration.ofMillis(100), Duration.ofMillis(100),
+                Duration.ofMillis(50),
                 Path.of("none.jar"), List.of("-Xmx64m"), directory.resolve("stampede/report.html"));
 
         var terminal = new ByteArrayOutputStream();
 
-        boolean right = Stampede.run(plan, Replica.mainClass(StubReplica.class, "-Xmx64m", "-XX:TieredStopAtLevel=1"),
-                new Scoreboard(new PrintStream(terminal, true, StandardCharsets.UTF_8)));
+        boolean right = Stampede.run(plan,
+                ReplicaProcess.mainClass(StubReplica.class, "-Xmx64m", "-XX:TieredStopAtLevel=1"),
+                new StampedeConsole(new PrintStream(terminal, true, StandardCharsets.UTF_8)));
 
         assertThat(right).isFalse();
         assertThat(terminal.toString(StandardCharsets.UTF_8))
@@ -171,22 +178,22 @@ class StampedeTest {
                 .doesNotContain("/*DATA*/", "/*CHARTS*/", "sourceMappingURL");
     }
 
-    private static boolean read(ReplyReader reader, int step, String lines) {
+    private static boolean read(HttpResponseReader reader, int step, String lines) {
         reader.reset();
         byte[] bytes = lines.replace("\n", "\r\n").getBytes(StandardCharsets.US_ASCII);
         boolean complete = false;
         for (int at = 0; at < bytes.length; at += step) {
             assertThat(complete).isFalse();
-            complete = reader.take(ByteBuffer.wrap(bytes, at, Math.min(step, bytes.length - at)));
+            complete = reader.append(ByteBuffer.wrap(bytes, at, Math.min(step, bytes.length - at)));
         }
         return complete;
     }
 
-    private static Reply reply(int status, String body) {
-        return new Reply(status, "", body, Duration.ofMillis(1));
+    private static TimedResponse reply(int status, String body) {
+        return new TimedResponse(status, "", body, Duration.ofMillis(1));
     }
 
-    private static Scenario scenario(String id, Round... rounds) {
-        return new Scenario(id, id, "", List.of(rounds));
+    private static StampedeScenario scenario(String id, StampedeRound... rounds) {
+        return new StampedeScenario(id, id, "", List.of(rounds));
     }
 }

@@ -1,6 +1,6 @@
 package dev.corral.dev;
 
-import dev.corral.Application;
+import dev.corral.CorralApplication;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
@@ -29,11 +29,11 @@ public final class TestCorral {
 
     /** Starts everything; it ends with this JVM. */
     public static void main(String[] args) {
-        SpringApplication.withHook(application -> new Beside(), () -> Application.main(args));
+        SpringApplication.withHook(application -> new ServicesListener(), () -> CorralApplication.main(args));
     }
 
     /** Starts the services once all settings are known, and says what to try once Corral serves. */
-    private static final class Beside implements SpringApplicationRunListener {
+    private static final class ServicesListener implements SpringApplicationRunListener {
 
         private Optional<DemoShop> shop = Optional.empty();
         private String redis = "";
@@ -58,8 +58,9 @@ public final class TestCorral {
             int port = environment.getRequiredProperty("local.server.port", Integer.class);
             Optional<Integer> management = Optional
                     .ofNullable(environment.getProperty("local.management.port", Integer.class));
-            System.out.println(shop.map(open -> Invitation.toShop(port, management.orElse(port), open.url(), redis))
-                    .orElseGet(() -> Invitation.toOwnRoutes(port, management.orElse(port), redis)));
+            System.out.println(
+                    shop.map(open -> StartupHints.forDemoShop(port, management.orElse(port), open.url(), redis))
+                            .orElseGet(() -> StartupHints.forConfiguredRoutes(port, management.orElse(port), redis)));
         }
 
         /** Neither is closed here: they end with this JVM, after Corral has let its last requests finish. */

@@ -16,11 +16,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 class TestCorralTest {
 
     @Test
-    void itServesTheShopAndSaysWhatToTry() throws Exception {
+    void testRunServesDemoShopAndPrintsHints() throws Exception {
         int shopPort = FreePort.pick();
         try (HttpClient client = HttpClient.newHttpClient();
-                Replica corral = Replica.start(Replica.mainClass(TestCorral.class), Map.of("dev.redis.kind", "embedded",
-                        "dev.shop.port", Integer.toString(shopPort), "dev.shop.latency", "1ms"))) {
+                ReplicaProcess corral = ReplicaProcess.start(ReplicaProcess.mainClass(TestCorral.class),
+                        Map.of("dev.redis.kind", "embedded",
+                                "dev.shop.port", Integer.toString(shopPort), "dev.shop.latency", "1ms"))) {
             corral.awaitReady(Duration.ofSeconds(150));
 
             HttpResponse<String> first = get(client, corral.url() + "/products/1");
@@ -31,10 +32,10 @@ class TestCorralTest {
             assertThat(cacheStatus(second)).contains("; hit");
             assertThat(second.body()).isEqualTo(first.body());
             assertThat(get(client, "http://127.0.0.1:" + shopPort + "/count").body()).contains("\"/products/1\":1");
-            Patience.await("the invitation is printed", Duration.ofSeconds(30), () -> corral.process()
-                    .tail()
+            Eventually.await("the invitation is printed", Duration.ofSeconds(30), () -> corral.process()
+                    .logTail()
                     .contains("curl -i http://localhost:" + corral.port() + "/products/1"));
-            assertThat(corral.process().tail()).contains("management: " + corral.managementPort(),
+            assertThat(corral.process().logTail()).contains("management: " + corral.managementPort(),
                     "curl -s http://127.0.0.1:" + shopPort + "/count", "an embedded redis-server");
         }
     }

@@ -24,12 +24,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 class ClusterFaultsIT {
 
     /** Longer than the nodes need to call another one failed (2 s). */
-    private static final Duration FAULT = Duration.ofSeconds(4);
+    private static final Duration FAULT_DURATION = Duration.ofSeconds(4);
 
-    private static final Duration FORMING = Duration.ofMinutes(1);
+    private static final Duration FORMATION_TIMEOUT = Duration.ofMinutes(1);
 
     private final RedisCluster redis = RedisCluster.start("--cluster-require-full-coverage", "no");
-    private final DefaultFleet fleet = DefaultFleet.over("cluster", List.of(), redis.settings());
+    private final DefaultSettingsFleet fleet = DefaultSettingsFleet.over("cluster", List.of(), redis.settings());
 
     @BeforeAll
     void awaitRedis() {
@@ -44,36 +44,36 @@ class ClusterFaultsIT {
 
     @Test
     @Tag("faults")
-    void aShardIsKilledAndComesBackEmpty() {
+    void killedShardCausesNoErrors() {
         EmbeddedRedis shard = redis.nodes().stream().filter(node -> node != purgeShard()).findFirst().orElseThrow();
-        survives("killed", shard::stop, shard::restart);
+        assertSurvives("killed", shard::stop, shard::restart);
     }
 
     @Test
     @Tag("faults")
-    void aShardHangsAndGoesOn() {
+    void hangingShardCausesNoErrors() {
         EmbeddedRedis shard = redis.nodes().stream().filter(node -> node != purgeShard()).findFirst().orElseThrow();
-        survives("hung", shard::pause, shard::resume);
+        assertSurvives("hung", shard::pause, shard::resume);
     }
 
     @Test
-    void theShardOfThePurgeLogIsKilledAndComesBackEmpty() {
-        survives("purges-killed", purgeShard()::stop, purgeShard()::restart);
+    void killedPurgeLogShardCausesNoErrors() {
+        assertSurvives("purges-killed", purgeShard()::stop, purgeShard()::restart);
     }
 
     @Test
     @Tag("faults")
-    void theShardOfThePurgeLogHangsAndGoesOn() {
-        survives("purges-hung", purgeShard()::pause, purgeShard()::resume);
+    void hangingPurgeLogShardCausesNoErrors() {
+        assertSurvives("purges-hung", purgeShard()::pause, purgeShard()::resume);
     }
 
     /** A thousand slots move, with what is in them, and back. No key costs more than a fetch and one more for its move. */
     @Test
     @Tag("faults")
-    void slotsMoveUnderLoad() {
+    void reshardingCostsAtMostOneExtraFetchPerKey() {
         EmbeddedRedis from = redis.nodes().getFirst();
         EmbeddedRedis to = redis.nodes().getLast();
-        try (ColdLoad load = fleet.load("cluster-resharded", Duration.ofMillis(50))) {
+        try (ColdKeyLoad load = fleet.startColdLoad("cluster-resharded", Duration.ofMillis(50))) {
             load.awaitKeys(5);
             for (int slot = 0; slot < 1_000; slot++) {
                 move(slot, from, to);
@@ -82,45 +82,47 @@ class ClusterFaultsIT {
                 move(slot, to, from);
             }
             fleet.awaitOneFetchPerKey("cluster-resharded-over");
-            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+            assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).as("replies by status")
+                    .containsOnlyKeys(200);
             assertThat(load.fetches()).as("keys by their fetches").containsKey(1L).doesNotContainKeys(0L, 3L, 4L, 5L);
         }
     }
 
     private EmbeddedRedis purgeShard() {
         // The slots are shared out evenly, in the order of the nodes.
-        int slot = Integer.parseInt(redis.nodes().getFirst().ask("CLUSTER KEYSLOT {purge}"));
+        int slot = Integer.parseInt(redis.nodes().getFirst().execute("CLUSTER KEYSLOT {purge}"));
         return redis.nodes().get(slot * redis.nodes().size() / 16_384);
     }
 
     private static void move(int slot, EmbeddedRedis from, EmbeddedRedis to) {
-        String source = from.ask("CLUSTER MYID");
-        String target = to.ask("CLUSTER MYID");
-        to.ask("CLUSTER SETSLOT " + slot + " IMPORTING " + source);
-        from.ask("CLUSTER SETSLOT " + slot + " MIGRATING " + target);
-        for (String key : from.ask("CLUSTER GETKEYSINSLOT " + slot + " 1000").lines().toList()) {
+        String source = from.execute("CLUSTER MYID");
+        String target = to.execute("CLUSTER MYID");
+        to.execute("CLUSTER SETSLOT " + slot + " IMPORTING " + source);
+        from.execute("CLUSTER SETSLOT " + slot + " MIGRATING " + target);
+        for (String key : from.execute("CLUSTER GETKEYSINSLOT " + slot + " 1000").lines().toList()) {
             if (!key.isEmpty()) {
-                from.ask("MIGRATE 127.0.0.1 " + to.port() + " " + key + " 0 5000");
+                from.execute("MIGRATE 127.0.0.1 " + to.port() + " " + key + " 0 5000");
             }
         }
-        to.ask("CLUSTER SETSLOT " + slot + " NODE " + target);
-        from.ask("CLUSTER SETSLOT " + slot + " NODE " + target);
+        to.execute("CLUSTER SETSLOT " + slot + " NODE " + target);
+        from.execute("CLUSTER SETSLOT " + slot + " NODE " + target);
     }
 
-    private void survives(String name, Runnable fault, Runnable end) {
-        try (ColdLoad load = fleet.load("cluster-" + name, Duration.ofMillis(100))) {
+    private void assertSurvives(String name, Runnable fault, Runnable end) {
+        try (ColdKeyLoad load = fleet.startColdLoad("cluster-" + name, Duration.ofMillis(100))) {
             load.awaitKeys(5);
             fault.run();
             try {
-                DefaultFleet.pass(FAULT);
+                DefaultSettingsFleet.holdFault(FAULT_DURATION);
             } finally {
                 end.run();
             }
-            Fleet.await("all slots are served", FORMING, () -> redis.nodes()
+            ProcessFleet.await("all slots are served", FORMATION_TIMEOUT, () -> redis.nodes()
                     .stream()
-                    .allMatch(node -> node.ask("CLUSTER INFO").contains("cluster_slots_ok:16384")));
+                    .allMatch(node -> node.execute("CLUSTER INFO").contains("cluster_slots_ok:16384")));
             fleet.awaitOneFetchPerKey("cluster-" + name + "-over");
-            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+            assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).as("replies by status")
+                    .containsOnlyKeys(200);
         }
     }
 }

@@ -1,6 +1,6 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
+import dev.corral.dev.StubResponse;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -11,97 +11,99 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** A key that nobody has is fetched once, whoever asks for it, and by itself. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class ColdKeyIT {
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    ColdKeyIT(Fleet fleet) {
+    ColdKeyIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
-    /** Public behaviour 1. */
+    /** Public behavior 1. */
     @Test
-    void aColdKeyIsFetchedOnceByTheWholeFleet() {
-        Held page = fleet.hold("/cold", asked -> Answer.of(200, "page " + asked.number(),
+    void coldKeyIsFetchedOnceByTheFleet() {
+        HeldOriginPath page = fleet.holdPath("/cold", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
 
-        Crowd crowd = clients.ask(fleet.all(), 300, "/cold");
+        PendingResponses crowd = clients.request(fleet.replicas(), 300, "/cold");
         fleet.awaitWaiting(300);
         fleet.awaitFollowers(2);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).hasSize(300).allSatisfy(reply -> {
+        assertThat(crowd.awaitAll()).hasSize(300).allSatisfy(reply -> {
             assertThat(reply.status()).isEqualTo(200);
             assertThat(reply.body()).isEqualTo("page 1");
             assertThat(reply.cacheStatus()).startsWith("Corral; fwd=uri-miss; fwd-status=200; stored");
         });
-        assertThat(crowd.all()).filteredOn(reply -> !reply.cacheStatus().contains("collapsed")).hasSize(1);
+        assertThat(crowd.awaitAll()).filteredOn(reply -> !reply.cacheStatus().contains("collapsed")).hasSize(1);
         assertThat(page.count()).isEqualTo(1);
-        assertThat(clients.ask(fleet.all(), 30, "/cold").all()).allMatch(Reply::hit);
+        assertThat(clients.request(fleet.replicas(), 30, "/cold").awaitAll()).allMatch(FleetResponse::isHit);
         assertThat(page.count()).isEqualTo(1);
     }
 
     @Test
-    void fiftyKeysAtOnceAreFiftyFetches() {
-        Held page = fleet.hold("/many", asked -> Answer.of(200, "page of " + asked.target(),
+    void simultaneousColdKeysCostOneFetchEach() {
+        HeldOriginPath page = fleet.holdPath("/many", asked -> StubResponse.of(200, "page of " + asked.target(),
                 "Cache-Control", "max-age=60"));
         List<String> targets = IntStream.range(0, 50).mapToObj(i -> "/many?key=" + i).toList();
 
-        Crowd crowd = targets.stream()
-                .map(target -> clients.ask(fleet.all(), 6, target))
-                .reduce(new Crowd(List.of()), Crowd::and);
+        PendingResponses crowd = targets.stream()
+                .map(target -> clients.request(fleet.replicas(), 6, target))
+                .reduce(new PendingResponses(List.of()), PendingResponses::plus);
         fleet.awaitWaiting(300);
         page.awaitCount(50);
-        page.open();
+        page.releaseAll();
 
-        List<String> bodies = crowd.all().stream().map(Reply::body).toList();
+        List<String> bodies = crowd.awaitAll().stream().map(FleetResponse::body).toList();
         assertThat(bodies).isEqualTo(targets.stream()
                 .flatMap(target -> Stream.generate(() -> "page of " + target)
                         .limit(6))
                 .toList());
-        assertThat(crowd.all()).extracting(Reply::status).containsOnly(200);
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(50);
     }
 
     @Test
-    void aSlowKeyDelaysNoOther() {
-        Held slow = fleet.hold("/slow-a", asked -> Answer.of(200, "a", "Cache-Control", "max-age=60"));
-        Held quick = fleet.hold("/quick-b", asked -> Answer.of(200, "b", "Cache-Control", "max-age=60"));
-        quick.open();
+    void slowKeyDoesNotDelayOtherKeys() {
+        HeldOriginPath slow = fleet.holdPath("/slow-a",
+                asked -> StubResponse.of(200, "a", "Cache-Control", "max-age=60"));
+        HeldOriginPath quick = fleet.holdPath("/quick-b",
+                asked -> StubResponse.of(200, "b", "Cache-Control", "max-age=60"));
+        quick.releaseAll();
 
-        Crowd waiting = clients.ask(fleet.all(), 90, "/slow-a");
+        PendingResponses waiting = clients.request(fleet.replicas(), 90, "/slow-a");
         fleet.awaitWaiting(90);
-        List<Reply> served = clients.ask(fleet.all(), 90, "/quick-b").all();
+        List<FleetResponse> served = clients.request(fleet.replicas(), 90, "/quick-b").awaitAll();
 
-        assertThat(served).extracting(Reply::body).containsOnly("b");
-        assertThat(waiting.waiting()).isEqualTo(90);
-        slow.open();
-        assertThat(waiting.all()).extracting(Reply::body).containsOnly("a");
+        assertThat(served).extracting(FleetResponse::body).containsOnly("b");
+        assertThat(waiting.pendingCount()).isEqualTo(90);
+        slow.releaseAll();
+        assertThat(waiting.awaitAll()).extracting(FleetResponse::body).containsOnly("a");
         assertThat(slow.count()).isEqualTo(1);
         assertThat(quick.count()).isEqualTo(1);
     }
 
     @Test
-    void thereIsNoGapBetweenFetchedAndVisible() {
-        Held page = fleet.hold("/gap", asked -> Answer.of(200, "page " + asked.number(),
+    void requestAfterResponseFindsPublishedEntry() {
+        HeldOriginPath page = fleet.holdPath("/gap", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
 
-        Crowd waiting = clients.ask(fleet.all(), 30, "/gap");
+        PendingResponses waiting = clients.request(fleet.replicas(), 30, "/gap");
         fleet.awaitWaiting(30);
         // Each comes back as soon as it is answered: some find the flight landed and its write under way.
-        Crowd again = new Crowd(waiting.replies()
+        PendingResponses again = new PendingResponses(waiting.futures()
                 .stream()
                 .map(first -> first
-                        .thenCompose(reply -> clients.ask(fleet.replica(0), "/gap"))
-                        .thenCompose(reply -> clients.ask(fleet.replica(1), "/gap"))
-                        .thenCompose(reply -> clients.ask(fleet.replica(2), "/gap")))
+                        .thenCompose(reply -> clients.request(fleet.replica(0), "/gap"))
+                        .thenCompose(reply -> clients.request(fleet.replica(1), "/gap"))
+                        .thenCompose(reply -> clients.request(fleet.replica(2), "/gap")))
                 .toList());
-        page.open();
+        page.releaseAll();
 
-        assertThat(again.all()).extracting(Reply::body).containsOnly("page 1");
+        assertThat(again.awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(page.count()).isEqualTo(1);
     }
 }

@@ -31,7 +31,7 @@ class DefaultSettingsIT {
 
     @Nested
     @Tag("faults")
-    class OnAQuietMachine extends Loads {
+    class OnAQuietMachine extends LoadTests {
         @Override
         String name() {
             return "quiet";
@@ -40,9 +40,9 @@ class DefaultSettingsIT {
 
     /** As many processes that only compute as there are cores: they have half of the machine. */
     @Nested
-    class OnABusyMachine extends Loads {
+    class OnABusyMachine extends LoadTests {
 
-        private final BusyMachine busy = BusyMachine.start();
+        private final CpuLoadProcesses busy = CpuLoadProcesses.start();
 
         @Override
         String name() {
@@ -57,16 +57,16 @@ class DefaultSettingsIT {
 
     @TestInstance(Lifecycle.PER_CLASS)
     @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
-    abstract static class Loads {
+    abstract static class LoadTests {
 
         private final EmbeddedRedis redis = RedisServer.embedded();
-        private @Nullable DefaultFleet started;
+        private @Nullable DefaultSettingsFleet started;
 
         abstract String name();
 
         @BeforeAll
         void start() {
-            started = DefaultFleet.behindProxies("default-" + name(), redis);
+            started = DefaultSettingsFleet.behindProxies("default-" + name(), redis);
         }
 
         @AfterEach
@@ -83,48 +83,48 @@ class DefaultSettingsIT {
         /** The first requests that these JVMs get. */
         @Test
         @Order(1)
-        void theFirstCrowdOfANewFleetIsOneFetch() {
+        void firstStampedeOfNewFleetCostsOneFetch() {
             fleet().assertOneFetchPerKey(name() + "-first", 1, 800);
         }
 
         @Test
         @Order(2)
-        void aLaterCrowdIsOneFetch() {
+        void laterStampedeCostsOneFetch() {
             fleet().assertOneFetchPerKey(name() + "-crowd", 1, 800);
         }
 
         @Test
         @Order(3)
-        void fiftyKeysAtOnceForSixClientsEach() {
+        void fiftyKeysWithSixClientsCostOneFetchEach() {
             fleet().assertOneFetchPerKey(name() + "-50x6", 50, 6);
         }
 
         @Test
         @Order(4)
-        void twoHundredKeysAtOnceForThreeClientsEach() {
+        void twoHundredKeysWithThreeClientsCostOneFetchEach() {
             fleet().assertOneFetchPerKey(name() + "-200x3", 200, 3);
         }
 
         @Test
         @Order(5)
-        void twoHundredKeysAtOnceForTwentyClientsEach() {
+        void twoHundredKeysWithTwentyClientsCostOneFetchEach() {
             fleet().assertOneFetchPerKey(name() + "-200x20", 200, 20);
         }
 
         /** One packet in a hundred is lost on the way to one replica: on Linux it comes again after 200 ms, and all behind it. */
         @Test
         @Order(6)
-        void repliesThatAreLateToOneReplicaCostNoFetch() {
+        void lateRedisRepliesCostNoExtraFetch() {
             fleet().proxies().getFirst().lateReplies(0.01, Duration.ofMillis(200));
-            try (ColdLoad load = fleet().load(name() + "-late", Duration.ofMillis(30))) {
+            try (ColdKeyLoad load = fleet().startColdLoad(name() + "-late", Duration.ofMillis(30))) {
                 load.awaitKeys(300);
 
-                assertThat(DefaultFleet.statuses(load.replies())).containsOnlyKeys(200);
+                assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).containsOnlyKeys(200);
                 assertThat(load.fetches()).as("keys by their fetches").isEqualTo(Map.of(1L, (long) load.keys()));
             }
         }
 
-        private DefaultFleet fleet() {
+        private DefaultSettingsFleet fleet() {
             return Objects.requireNonNull(started);
         }
     }

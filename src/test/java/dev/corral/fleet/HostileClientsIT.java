@@ -1,9 +1,9 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
 import dev.corral.dev.DemoShop;
 import dev.corral.dev.EmbeddedRedis;
 import dev.corral.dev.RedisServer;
+import dev.corral.dev.StubResponse;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -41,33 +41,33 @@ import static org.assertj.core.api.Assertions.assertThat;
 class HostileClientsIT {
 
     /** Half of the chart's limit of 768 MB, and what its entry point adds. */
-    private static final List<String> CHART = List.of("-Xmx384m", "-XX:+ExitOnOutOfMemoryError",
+    private static final List<String> CHART_JVM_OPTIONS = List.of("-Xmx384m", "-XX:+ExitOnOutOfMemoryError",
             // As shipped: only watched less closely than other tests watch it.
             "-Dio.netty.leakDetection.samplingInterval=128");
 
-    private static final int MEGA = 1024 * 1024;
+    private static final int MEGABYTE = 1024 * 1024;
 
     private static final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
     private static EmbeddedRedis redis;
     private static DemoShop origin;
     /** Takes connections, and reads nothing. */
-    private static ServerSocket deaf;
+    private static ServerSocket unreadServer;
     private static int started;
-    private final List<AutoCloseable> open = new ArrayList<>();
-    private Replica replica;
+    private final List<AutoCloseable> resources = new ArrayList<>();
+    private JarReplica replica;
 
     @BeforeAll
     static void startOrigin() throws IOException {
         redis = RedisServer.embedded();
-        deaf = new ServerSocket(0, 100, InetAddress.getLoopbackAddress());
+        unreadServer = new ServerSocket(0, 100, InetAddress.getLoopbackAddress());
         origin = DemoShop.start(Duration.ZERO);
-        origin.answer("/hit", Answer.of(200, "well", "Cache-Control", "max-age=3600"));
+        origin.respondWith("/hit", StubResponse.of(200, "well", "Cache-Control", "max-age=3600"));
         origin.script("/slow", asked -> Mono.never());
     }
 
     @AfterAll
     static void stopOrigin() throws IOException {
-        deaf.close();
+        unreadServer.close();
         origin.close();
         redis.close();
         http.close();
@@ -85,31 +85,31 @@ class HostileClientsIT {
         settings.put("corral.routes[0].max-body", "16MB");
         settings.put("corral.routes[1].id", "deaf");
         settings.put("corral.routes[1].path", "/deaf/**");
-        settings.put("corral.routes[1].origin", "http://127.0.0.1:" + deaf.getLocalPort());
+        settings.put("corral.routes[1].origin", "http://127.0.0.1:" + unreadServer.getLocalPort());
         settings.put("corral.routes[2].id", "shop");
         settings.put("corral.routes[2].origin", origin.url());
         settings.put("corral.routes[2].timeout", "60s");
-        settings.put("corral.management.users[0].name", Replica.OPERATOR);
-        settings.put("corral.management.users[0].password", Replica.PASSWORD);
+        settings.put("corral.management.users[0].name", JarReplica.OPERATOR);
+        settings.put("corral.management.users[0].password", JarReplica.PASSWORD);
         Path logs = Path.of(System.getProperty("corral.jar", "target/corral.jar")).resolveSibling("fleet");
-        replica = Replica.start(name, logs, CHART, settings, http);
-        Fleet.await("the replica is ready", Duration.ofMinutes(2), replica::ready);
+        replica = JarReplica.start(name, logs, CHART_JVM_OPTIONS, settings, http);
+        ProcessFleet.await("the replica is ready", Duration.ofMinutes(2), replica::isReady);
         assertThat(get("/hit")).contains(" 200 ", "well");
     }
 
     @AfterEach
     void stop() throws Exception {
-        for (AutoCloseable one : open) {
+        for (AutoCloseable one : resources) {
             one.close();
         }
         replica.close();
     }
 
-    private void assertLives() {
-        assertThat(replica.process().alive()).as(replica.process().tail()).isTrue();
+    private void assertReplicaServes() {
+        assertThat(replica.process().isAlive()).as(replica.process().logTail()).isTrue();
         assertThat(get("/hit")).contains(" 200 ", "well", "Corral; hit");
-        assertThat(replica.ask("health/liveness").orElseThrow().statusCode()).isEqualTo(200);
-        assertThat(replica.process().tail()).doesNotContain("OutOfMemory", "OutOfDirectMemory");
+        assertThat(replica.getActuator("health/liveness").orElseThrow().statusCode()).isEqualTo(200);
+        assertThat(replica.process().logTail()).doesNotContain("OutOfMemory", "OutOfDirectMemory");
     }
 
     private String get(String target, String... fields) {
@@ -130,7 +130,7 @@ class HostileClientsIT {
     /** Sends as much of it as the other side takes before it takes nothing for a second, or ends the connection. */
     private long push(int port, String first, String again, long most) throws IOException, InterruptedException {
         SocketChannel channel = SocketChannel.open(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-        open.add(channel);
+        resources.add(channel);
         channel.write(ByteBuffer.wrap(first.getBytes(StandardCharsets.ISO_8859_1)));
         channel.configureBlocking(false);
         byte[] block = again.repeat(64 * 1024 / again.length()).getBytes(StandardCharsets.ISO_8859_1);
@@ -158,54 +158,54 @@ class HostileClientsIT {
 
     private static final String SLOW = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
     private static final String SMALL_HIT = "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n";
-    private static final String DEAF_POST = "POST /deaf/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+    private static final String UNREAD_POST = "POST /deaf/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
     private static final String SMALL = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     @Test
     @Tag("faults")
-    void requestsThatArePipelinedAndNotRead() throws Exception {
+    void pipelinedRequestsBehindSlowResponseAreBounded() throws Exception {
         for (int i = 0; i < 8; i++) {
             // What the kernels keep is megabytes, and no more is taken.
-            assertThat(push(replica.port(), SLOW, SMALL, 20L * MEGA)).isLessThan(20L * MEGA);
+            assertThat(push(replica.port(), SLOW, SMALL, 20L * MEGABYTE)).isLessThan(20L * MEGABYTE);
         }
-        assertLives();
+        assertReplicaServes();
     }
 
     @Test
-    void requestsThatArePipelinedAtTheManagementPortBeforeALogin() throws Exception {
+    void pipelinedManagementRequestsBeforeLoginAreBounded() throws Exception {
         String stream = "GET /actuator/health HTTP/1.1\r\nHost: a\r\n\r\n";
         for (int i = 0; i < 8; i++) {
             // Answers that nobody reads fill the buffers of the way back.
-            push(replica.managementPort(), stream, stream, 20L * MEGA);
+            push(replica.managementPort(), stream, stream, 20L * MEGABYTE);
         }
-        assertLives();
+        assertReplicaServes();
     }
 
     @Test
-    void aLongBodyBehindARequestThatIsNotAnswered() throws Exception {
+    void longBodyBehindPendingRequestIsNotBuffered() throws Exception {
         for (int i = 0; i < 8; i++) {
             long sent = push(replica.port(),
                     SLOW + "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n", "x".repeat(64),
-                    60L * MEGA);
-            assertThat(sent).isLessThan(60L * MEGA);
+                    60L * MEGABYTE);
+            assertThat(sent).isLessThan(60L * MEGABYTE);
         }
-        assertLives();
+        assertReplicaServes();
     }
 
     /** The first request of a connection is not the only one whose body must wait for its reader. */
     @Test
     @Tag("faults")
-    void aLongBodyThatTheOriginDoesNotTake() throws Exception {
+    void longBodyUnreadByOriginIsNotBuffered() throws Exception {
         for (int i = 0; i < 8; i++) {
-            long sent = push(replica.port(), SMALL_HIT + DEAF_POST, "x".repeat(64), 60L * MEGA);
-            assertThat(sent).isLessThan(60L * MEGA);
+            long sent = push(replica.port(), SMALL_HIT + UNREAD_POST, "x".repeat(64), 60L * MEGABYTE);
+            assertThat(sent).isLessThan(60L * MEGABYTE);
         }
-        assertLives();
+        assertReplicaServes();
     }
 
     @Test
-    void manyLargeMissesAtOnce() {
-        var gate = new CompletableFuture<Answer>();
+    void simultaneousLargeMissesAreLimitedByMemory() {
+        var gate = new CompletableFuture<StubResponse>();
         byte[] large = new byte[1_900_000];
         for (int i = 0; i < 150; i++) {
             origin.script("/miss/" + i, asked -> Mono.fromFuture(gate, true));
@@ -213,9 +213,9 @@ class HostileClientsIT {
         List<CompletableFuture<String>> asked = IntStream.range(0, 150)
                 .mapToObj(i -> async(() -> get("/miss/" + i)))
                 .toList();
-        Fleet.await("all are asked for", Duration.ofSeconds(30),
+        ProcessFleet.await("all are asked for", Duration.ofSeconds(30),
                 () -> origin.counts().keySet().stream().filter(target -> target.startsWith("/miss/")).count() == 150);
-        gate.complete(Answer.of(200, large, "Cache-Control", "max-age=3600"));
+        gate.complete(StubResponse.of(200, large, "Cache-Control", "max-age=3600"));
 
         long served = 0;
         for (CompletableFuture<String> one : asked) {
@@ -228,38 +228,40 @@ class HostileClientsIT {
             }
         }
         assertThat(served).as("served").isGreaterThanOrEqualTo(30);
-        assertLives();
+        assertReplicaServes();
         // Nothing of it is kept back: the next one has room.
         assertThat(get("/miss/0")).startsWith("HTTP/1.1 200");
     }
 
     @Test
-    void clientsThatReadNothingOfALargeResponse() throws Exception {
-        origin.answer("/large/one", Answer.of(200, new byte[12 * MEGA], "Cache-Control", "max-age=3600"));
-        assertThat(get("/large/one").length()).isGreaterThan(12 * MEGA);
+    void clientsNotReadingLargeResponseDoNotExhaustMemory() throws Exception {
+        origin.respondWith("/large/one",
+                StubResponse.of(200, new byte[12 * MEGABYTE], "Cache-Control", "max-age=3600"));
+        assertThat(get("/large/one").length()).isGreaterThan(12 * MEGABYTE);
         for (int i = 0; i < 100; i++) {
             var socket = new Socket();
             socket.setReceiveBufferSize(4096);
             socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), replica.port()));
-            open.add(socket);
+            resources.add(socket);
             socket.getOutputStream()
                     .write("GET /large/one HTTP/1.1\r\nHost: a\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1));
             socket.setSoTimeout(30_000);
             assertThat(socket.getInputStream().read()).isEqualTo('H');
         }
-        assertLives();
-        assertThat(get("/large/one").length()).isGreaterThan(12 * MEGA);
+        assertReplicaServes();
+        assertThat(get("/large/one").length()).isGreaterThan(12 * MEGABYTE);
     }
 
     @Test
     @Tag("faults")
-    void responsesWithAThousandTags() {
+    void responsesWithManyTagsDoNotExhaustMemory() {
         String tags = IntStream.range(0, 1_000)
                 .mapToObj(i -> "tag-number-" + i)
                 .reduce((a, b) -> a + "," + b)
                 .orElseThrow();
         origin.script("/tagged", asked -> Mono
-                .just(Answer.of(200, "x", "Cache-Control", "max-age=3600", "Cache-Tag", tags.substring(0, 7_000))));
+                .just(StubResponse.of(200, "x", "Cache-Control", "max-age=3600", "Cache-Tag",
+                        tags.substring(0, 7_000))));
         for (int i = 0; i < 40; i++) {
             int from = i * 100;
             List<CompletableFuture<String>> some = IntStream.range(from, from + 100)
@@ -267,7 +269,7 @@ class HostileClientsIT {
                     .toList();
             some.forEach(one -> assertThat(one.join()).contains(" 200 "));
         }
-        assertLives();
+        assertReplicaServes();
     }
 
     private static CompletableFuture<String> async(java.util.function.Supplier<String> call) {

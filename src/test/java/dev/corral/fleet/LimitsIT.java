@@ -1,6 +1,6 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
+import dev.corral.dev.StubResponse;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -9,103 +9,107 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** Over a limit is a 503 that says when to come back, at once: before anything that was held is let go. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class LimitsIT {
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    LimitsIT(Fleet fleet) {
+    LimitsIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
     @Test
-    void moreWaitersOfOneKeyThanAllowedAreTurnedAway() {
-        Held page = fleet.hold("/crowded", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60"));
-        List<Replica> one = List.of(fleet.replica(0));
+    void waitersOverKeyLimitAreRejected() {
+        HeldOriginPath page = fleet.holdPath("/crowded",
+                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+        List<JarReplica> one = List.of(fleet.replica(0));
 
-        Crowd inside = clients.ask(one, Fleet.WAITERS_PER_KEY, "/crowded");
-        fleet.awaitWaiting(Fleet.WAITERS_PER_KEY);
-        List<Reply> outside = clients.ask(one, 10, "/crowded").all();
+        PendingResponses inside = clients.request(one, ProcessFleet.MAX_WAITERS_PER_KEY, "/crowded");
+        fleet.awaitWaiting(ProcessFleet.MAX_WAITERS_PER_KEY);
+        List<FleetResponse> outside = clients.request(one, 10, "/crowded").awaitAll();
 
-        assertThat(outside).allSatisfy(reply -> assertRefused(reply, "too-many-waiters"));
-        assertThat(inside.waiting()).isEqualTo(Fleet.WAITERS_PER_KEY);
-        page.open();
-        assertThat(inside.all()).extracting(Reply::status).containsOnly(200);
+        assertThat(outside).allSatisfy(reply -> assertRejected(reply, "too-many-waiters"));
+        assertThat(inside.pendingCount()).isEqualTo(ProcessFleet.MAX_WAITERS_PER_KEY);
+        page.releaseAll();
+        assertThat(inside.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(1);
     }
 
     @Test
-    void moreWaitersOfAllKeysThanAllowedAreTurnedAway() {
-        Held page = fleet.hold("/full-house", asked -> Answer.of(200, "page",
+    void waitersOverReplicaLimitAreRejected() {
+        HeldOriginPath page = fleet.holdPath("/full-house", asked -> StubResponse.of(200, "page",
                 "Cache-Control", "max-age=60"));
-        List<Replica> one = List.of(fleet.replica(1));
+        List<JarReplica> one = List.of(fleet.replica(1));
 
-        Crowd inside = clients.ask(one, Fleet.WAITERS_PER_REPLICA / 3, "/full-house?key=1")
-                .and(clients.ask(one, Fleet.WAITERS_PER_REPLICA / 3, "/full-house?key=2"))
-                .and(clients.ask(one, Fleet.WAITERS_PER_REPLICA / 3, "/full-house?key=3"));
-        fleet.awaitWaiting(Fleet.WAITERS_PER_REPLICA);
-        List<Reply> outside = clients.ask(one, 10, "/full-house?key=4").all();
+        PendingResponses inside = clients.request(one, ProcessFleet.MAX_WAITERS_PER_REPLICA / 3, "/full-house?key=1")
+                .plus(clients.request(one, ProcessFleet.MAX_WAITERS_PER_REPLICA / 3, "/full-house?key=2"))
+                .plus(clients.request(one, ProcessFleet.MAX_WAITERS_PER_REPLICA / 3, "/full-house?key=3"));
+        fleet.awaitWaiting(ProcessFleet.MAX_WAITERS_PER_REPLICA);
+        List<FleetResponse> outside = clients.request(one, 10, "/full-house?key=4").awaitAll();
 
-        assertThat(outside).allSatisfy(reply -> assertRefused(reply, "too-many-waiters"));
-        assertThat(inside.waiting()).isEqualTo(Fleet.WAITERS_PER_REPLICA);
+        assertThat(outside).allSatisfy(reply -> assertRejected(reply, "too-many-waiters"));
+        assertThat(inside.pendingCount()).isEqualTo(ProcessFleet.MAX_WAITERS_PER_REPLICA);
         page.awaitCount(3);
-        page.open();
-        assertThat(inside.all()).extracting(Reply::status).containsOnly(200);
+        page.releaseAll();
+        assertThat(inside.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(3);
     }
 
-    /** Public behaviour 16. */
+    /** Public behavior 16. */
     @Test
-    void moreRequestsToTheOriginThanAllowedAreTurnedAway() {
-        Held page = fleet.hold("/narrow/page", asked -> Answer.of(200, "page",
+    void originRequestsOverConcurrencyLimitAreRejected() {
+        HeldOriginPath page = fleet.holdPath("/narrow/page", asked -> StubResponse.of(200, "page",
                 "Cache-Control", "max-age=60"));
-        List<Replica> one = List.of(fleet.replica(2));
+        List<JarReplica> one = List.of(fleet.replica(2));
 
-        Crowd inside = clients.ask(one, 1, "/narrow/page?key=1").and(clients.ask(one, 1, "/narrow/page?key=2"));
-        page.awaitCount(Fleet.NARROW);
-        List<Reply> outside = clients.ask(one, 10, "/narrow/page?key=3").all();
+        PendingResponses inside = clients.request(one, 1, "/narrow/page?key=1")
+                .plus(clients.request(one, 1, "/narrow/page?key=2"));
+        page.awaitCount(ProcessFleet.NARROW_ROUTE_CONCURRENCY);
+        List<FleetResponse> outside = clients.request(one, 10, "/narrow/page?key=3").awaitAll();
 
-        assertThat(outside).allSatisfy(reply -> assertRefused(reply, "origin-concurrency"));
-        assertThat(inside.waiting()).isEqualTo(Fleet.NARROW);
+        assertThat(outside).allSatisfy(reply -> assertRejected(reply, "origin-concurrency"));
+        assertThat(inside.pendingCount()).isEqualTo(ProcessFleet.NARROW_ROUTE_CONCURRENCY);
         // Who waits for what is under way asks for no place of his own.
-        Crowd waiting = clients.ask(one, 10, "/narrow/page?key=1");
-        fleet.awaitWaiting(Fleet.NARROW + 10);
-        page.open();
-        assertThat(inside.and(waiting).all()).extracting(Reply::status).containsOnly(200);
-        assertThat(page.count()).isEqualTo(Fleet.NARROW);
+        PendingResponses waiting = clients.request(one, 10, "/narrow/page?key=1");
+        fleet.awaitWaiting(ProcessFleet.NARROW_ROUTE_CONCURRENCY + 10);
+        page.releaseAll();
+        assertThat(inside.plus(waiting).awaitAll()).extracting(FleetResponse::status).containsOnly(200);
+        assertThat(page.count()).isEqualTo(ProcessFleet.NARROW_ROUTE_CONCURRENCY);
     }
 
     @Test
-    void whatIsForOneClientIsBoundedToo() {
-        Held page = fleet.hold("/narrow/private", asked -> Answer.of(200, "page " + asked.number(),
+    void uncacheableFetchesRespectConcurrencyLimit() {
+        HeldOriginPath page = fleet.holdPath("/narrow/private", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "private"));
-        List<Replica> one = List.of(fleet.replica(2));
+        List<JarReplica> one = List.of(fleet.replica(2));
 
-        Crowd crowd = clients.ask(one, 20, "/narrow/private");
+        PendingResponses crowd = clients.request(one, 20, "/narrow/private");
         fleet.awaitWaiting(20);
-        page.letGo(1);
+        page.release(1);
         page.awaitCount(2);
         // All are released and at most two are at the origin: the others know by now that there is no place.
-        Fleet.await("the others are told", Held.PATIENCE, () -> crowd.waiting() <= Fleet.NARROW);
-        page.open();
+        ProcessFleet.await("the others are told", HeldOriginPath.TIMEOUT,
+                () -> crowd.pendingCount() <= ProcessFleet.NARROW_ROUTE_CONCURRENCY);
+        page.releaseAll();
 
         // The first one's place is free when he has read his answer, soon enough for one of the others or not.
-        assertThat(page.count()).isBetween(Fleet.NARROW, 1 + Fleet.NARROW);
-        assertThat(crowd.all()).filteredOn(reply -> reply.status() == 200)
+        assertThat(page.count()).isBetween(ProcessFleet.NARROW_ROUTE_CONCURRENCY,
+                1 + ProcessFleet.NARROW_ROUTE_CONCURRENCY);
+        assertThat(crowd.awaitAll()).filteredOn(reply -> reply.status() == 200)
                 .hasSize(page.count())
-                .extracting(Reply::body)
+                .extracting(FleetResponse::body)
                 .doesNotHaveDuplicates();
-        assertThat(crowd.all()).filteredOn(reply -> reply.status() != 200)
-                .allSatisfy(reply -> assertRefused(reply, "origin-concurrency"));
+        assertThat(crowd.awaitAll()).filteredOn(reply -> reply.status() != 200)
+                .allSatisfy(reply -> assertRejected(reply, "origin-concurrency"));
     }
 
-    private static void assertRefused(Reply reply, String reason) {
+    private static void assertRejected(FleetResponse reply, String reason) {
         assertThat(reply.status()).isEqualTo(503);
-        assertThat(reply.fields().first("Retry-After")).hasValueSatisfying(seconds -> assertThat(seconds)
+        assertThat(reply.fields().firstValue("Retry-After")).hasValueSatisfying(seconds -> assertThat(seconds)
                 .matches("[1-9][0-9]*"));
-        assertThat(reply.fields().first("Content-Type")).contains("application/problem+json");
+        assertThat(reply.fields().firstValue("Content-Type")).contains("application/problem+json");
         assertThat(reply.body()).contains("\"reason\":\"" + reason + "\"");
         assertThat(reply.cacheStatus()).contains("detail=" + reason);
     }

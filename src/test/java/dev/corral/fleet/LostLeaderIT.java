@@ -1,6 +1,6 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
+import dev.corral.dev.StubResponse;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -12,96 +12,96 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** The replica that fetches for the fleet dies, or falls silent for longer than its lease. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class LostLeaderIT {
 
     /** A takeover costs the rest of the lease, a round trip and the origin; half a second is for all but the lease. */
-    private static final Duration TAKEOVER = Fleet.LEASE.plusMillis(500);
+    private static final Duration TAKEOVER_TIME = ProcessFleet.LEASE.plusMillis(500);
 
     /** For the machine: three replicas, Redis, the origin and the test share two cores, perhaps with others. */
-    private static final Duration SLACK = Duration.ofSeconds(3);
+    private static final Duration MACHINE_TOLERANCE = Duration.ofSeconds(3);
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    LostLeaderIT(Fleet fleet) {
+    LostLeaderIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
-    /** Public behaviour 17. */
+    /** Public behavior 17. */
     @Test
-    void aKilledLeaderIsReplacedWithinItsLease() {
-        Held page = fleet.hold("/killed", asked -> Answer.of(200, "page " + asked.number(),
+    void killedLeaderIsReplacedWithinLease() {
+        HeldOriginPath page = fleet.holdPath("/killed", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        Replica leader = fleet.guest("doomed", Map.of());
-        Crowd lost = clients.ask(List.of(leader), 10, "/killed");
+        JarReplica leader = fleet.startReplica("doomed", Map.of());
+        PendingResponses lost = clients.request(List.of(leader), 10, "/killed");
         page.awaitCount(1);
-        Crowd waiting = clients.ask(fleet.all(), 90, "/killed");
+        PendingResponses waiting = clients.request(fleet.replicas(), 90, "/killed");
         fleet.awaitWaiting(100);
         fleet.awaitFollowers(3);
 
         Instant killed = Instant.now();
         leader.process().kill();
         page.awaitCount(2);
-        page.open();
-        List<Reply> served = waiting.all();
+        page.releaseAll();
+        List<FleetResponse> served = waiting.awaitAll();
         Duration took = Duration.between(killed, Instant.now());
 
         assertThat(served).allSatisfy(reply -> {
             assertThat(reply.status()).isEqualTo(200);
             assertThat(reply.body()).isEqualTo("page 2");
         });
-        assertThat(took).isLessThan(TAKEOVER.plus(SLACK));
+        assertThat(took).isLessThan(TAKEOVER_TIME.plus(MACHINE_TOLERANCE));
         assertThat(page.count()).isEqualTo(2);
-        assertThat(lost.replies()).allMatch(reply -> reply.isCompletedExceptionally());
-        fleet.awaitWhole();
-        assertThat(clients.ask(fleet.all(), 9, "/killed").all()).allMatch(Reply::hit)
-                .extracting(Reply::body)
+        assertThat(lost.futures()).allMatch(reply -> reply.isCompletedExceptionally());
+        fleet.awaitIdleAndConnected();
+        assertThat(clients.request(fleet.replicas(), 9, "/killed").awaitAll()).allMatch(FleetResponse::isHit)
+                .extracting(FleetResponse::body)
                 .containsOnly("page 2");
         assertThat(page.count()).isEqualTo(2);
     }
 
-    /** Public behaviours 3 and 18. */
+    /** Public behaviors 3 and 18. */
     @Test
-    void aLeaderThatWakesAfterItsLeaseIsFencedOut() {
-        Held page = fleet.hold("/paused", asked -> Answer.of(200, "page " + asked.number(),
+    void leaderPausedPastLeaseIsFenced() {
+        HeldOriginPath page = fleet.holdPath("/paused", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        Replica sleeper = fleet.replica(0);
-        List<Replica> others = fleet.allBut(sleeper);
+        JarReplica sleeper = fleet.replica(0);
+        List<JarReplica> others = fleet.replicasExcept(sleeper);
         double fenced = sleeper.metric("corral_fenced_total");
         double takeovers = fleet.sum("corral_takeovers_total");
-        Crowd own = clients.ask(List.of(sleeper), 10, "/paused");
+        PendingResponses own = clients.request(List.of(sleeper), 10, "/paused");
         page.awaitCount(1);
-        Crowd waiting = clients.ask(others, 20, "/paused");
+        PendingResponses waiting = clients.request(others, 20, "/paused");
         fleet.awaitWaiting(30);
         fleet.awaitFollowers(2);
 
         Instant paused = Instant.now();
         sleeper.process().pause();
-        List<Reply> served;
+        List<FleetResponse> served;
         Duration took;
         try {
             page.awaitCount(2);
-            page.letGo(2);
-            served = waiting.all();
+            page.release(2);
+            served = waiting.awaitAll();
             took = Duration.between(paused, Instant.now());
             // The older answer is there when it wakes: it will publish at once.
-            page.letGo(1);
+            page.release(1);
         } finally {
             sleeper.process().resume();
         }
-        List<Reply> woken = own.all();
+        List<FleetResponse> woken = own.awaitAll();
 
-        assertThat(served).extracting(Reply::body).containsOnly("page 2");
-        assertThat(took).isLessThan(TAKEOVER.plus(SLACK));
-        assertThat(woken).extracting(Reply::body).containsOnly("page 1");
-        Fleet.await("its publish is refused", Held.PATIENCE,
+        assertThat(served).extracting(FleetResponse::body).containsOnly("page 2");
+        assertThat(took).isLessThan(TAKEOVER_TIME.plus(MACHINE_TOLERANCE));
+        assertThat(woken).extracting(FleetResponse::body).containsOnly("page 1");
+        ProcessFleet.await("its publish is refused", HeldOriginPath.TIMEOUT,
                 () -> sleeper.metric("corral_fenced_total") == fenced + 1);
         assertThat(fleet.sum("corral_takeovers_total")).isEqualTo(takeovers + 1);
-        fleet.awaitWhole();
-        assertThat(clients.ask(fleet.all(), 9, "/paused").all()).allMatch(Reply::hit)
-                .extracting(Reply::body)
+        fleet.awaitIdleAndConnected();
+        assertThat(clients.request(fleet.replicas(), 9, "/paused").awaitAll()).allMatch(FleetResponse::isHit)
+                .extracting(FleetResponse::body)
                 .containsOnly("page 2");
         assertThat(page.count()).isEqualTo(2);
     }

@@ -35,16 +35,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 class PlatformIT {
 
     /** What a kubelet puts into each container, a Service of Corral's own name among it. */
-    private static final Map<String, String> POD = Map.of("KUBERNETES_SERVICE_HOST", "10.96.0.1",
+    private static final Map<String, String> POD_ENVIRONMENT = Map.of("KUBERNETES_SERVICE_HOST", "10.96.0.1",
             "KUBERNETES_SERVICE_PORT", "443", "KUBERNETES_PORT", "tcp://10.96.0.1:443",
             "CORRAL_SERVICE_HOST", "10.96.7.7", "CORRAL_SERVICE_PORT", "80", "CORRAL_PORT", "tcp://10.96.7.7:80",
             "CORRAL_MANAGEMENT_PORT", "tcp://10.96.7.8:8081", "HOSTNAME", "corral-7d4b9c-x2x8p");
 
-    private static final Map<String, String> CLOUD_FOUNDRY = Map.of(
+    private static final Map<String, String> CLOUD_FOUNDRY_ENVIRONMENT = Map.of(
             "VCAP_APPLICATION", "{\"application_id\":\"a1\",\"cf_api\":\"http://127.0.0.1:1\",\"name\":\"corral\"}",
             "VCAP_SERVICES", "{}", "CF_INSTANCE_INDEX", "0", "PORT", "8080");
 
-    private static final Map<String, String> OTHERS = Map.ofEntries(Map.entry("DYNO", "web.1"),
+    private static final Map<String, String> OTHER_ENVIRONMENT = Map.ofEntries(Map.entry("DYNO", "web.1"),
             Map.entry("WEBSITE_HOSTNAME", "a"), Map.entry("WEBSITE_INSTANCE_ID", "b"),
             Map.entry("WEBSITE_RESOURCE_GROUP", "c"), Map.entry("WEBSITE_SKU", "d"),
             Map.entry("NOMAD_ALLOC_ID", "e"), Map.entry("HC_LANDSCAPE", "f"), Map.entry("PORT", "8080"),
@@ -54,9 +54,9 @@ class PlatformIT {
     private static final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
     private static EmbeddedRedis redis;
     private static HttpServer origin;
-    private static Replica pod;
-    private static Replica cloudFoundry;
-    private static Replica others;
+    private static JarReplica pod;
+    private static JarReplica cloudFoundry;
+    private static JarReplica otherPlatforms;
 
     @BeforeAll
     static void start() throws IOException {
@@ -75,17 +75,17 @@ class PlatformIT {
             exchange.close();
         });
         origin.start();
-        pod = replica("platform-pod", POD);
-        cloudFoundry = replica("platform-cf", CLOUD_FOUNDRY);
-        others = replica("platform-others", OTHERS);
-        for (Replica replica : new Replica[]{pod, cloudFoundry, others}) {
-            Fleet.await(replica.name() + " is ready", Duration.ofMinutes(2), replica::ready);
+        pod = replica("platform-pod", POD_ENVIRONMENT);
+        cloudFoundry = replica("platform-cf", CLOUD_FOUNDRY_ENVIRONMENT);
+        otherPlatforms = replica("platform-others", OTHER_ENVIRONMENT);
+        for (JarReplica replica : new JarReplica[]{pod, cloudFoundry, otherPlatforms}) {
+            ProcessFleet.await(replica.name() + " is ready", Duration.ofMinutes(2), replica::isReady);
         }
     }
 
     @AfterAll
     static void stop() {
-        for (Replica replica : new Replica[]{pod, cloudFoundry, others}) {
+        for (JarReplica replica : new JarReplica[]{pod, cloudFoundry, otherPlatforms}) {
             replica.close();
         }
         origin.stop(0);
@@ -93,12 +93,12 @@ class PlatformIT {
         http.close();
     }
 
-    private static Replica replica(String name, Map<String, String> environment) {
+    private static JarReplica replica(String name, Map<String, String> environment) {
         Map<String, String> settings = new HashMap<>(redis.settings());
         settings.put("corral.redis.key-prefix", name);
         settings.put("corral.access-log", "true");
-        settings.put("corral.management.users[0].name", Replica.OPERATOR);
-        settings.put("corral.management.users[0].password", Replica.PASSWORD);
+        settings.put("corral.management.users[0].name", JarReplica.OPERATOR);
+        settings.put("corral.management.users[0].password", JarReplica.PASSWORD);
         settings.put("corral.management.users[0].role", "operator");
         String[] ids = {"k", "hostc", "public"};
         for (int i = 0; i < ids.length; i++) {
@@ -108,86 +108,86 @@ class PlatformIT {
         }
         settings.put("corral.routes[1].host", "client");
         Path logs = Path.of(System.getProperty("corral.jar", "target/corral.jar")).resolveSibling("fleet");
-        return Replica.start(name, logs, environment, List.of(), settings, http);
+        return JarReplica.start(name, logs, environment, List.of(), settings, http);
     }
 
     @Test
-    void aPodChangesNothingForClients() throws IOException {
-        assertClientsAreNotBelieved(pod);
+    void kubernetesPodIgnoresClientForwardedFields() throws IOException {
+        assertForwardedFieldsIgnored(pod);
     }
 
     @Test
-    void cloudFoundryChangesNothingForClients() throws IOException {
-        assertClientsAreNotBelieved(cloudFoundry);
+    void cloudFoundryIgnoresClientForwardedFields() throws IOException {
+        assertForwardedFieldsIgnored(cloudFoundry);
         // Its own way to the endpoints would be on this port.
-        assertThat(ask(cloudFoundry.port(), "GET", "/cloudfoundryapplication")).startsWith("HTTP/1.1 404 ")
+        assertThat(send(cloudFoundry.port(), "GET", "/cloudfoundryapplication")).startsWith("HTTP/1.1 404 ")
                 .contains("no-route");
     }
 
     @Test
-    void otherPlatformsAndProxiesChangeNothingForClients() throws IOException {
-        assertClientsAreNotBelieved(others);
+    void otherPlatformsIgnoreClientForwardedFields() throws IOException {
+        assertForwardedFieldsIgnored(otherPlatforms);
     }
 
     @Test
-    void aPodChangesNothingForOperators() throws IOException {
-        assertGuessesAreCountedByPeer(pod);
+    void kubernetesPodLimitsLoginsByPeerAddress() throws IOException {
+        assertLoginsLimitedByPeerAddress(pod);
     }
 
     @Test
-    void cloudFoundryChangesNothingForOperators() throws IOException {
-        assertGuessesAreCountedByPeer(cloudFoundry);
+    void cloudFoundryLimitsLoginsByPeerAddress() throws IOException {
+        assertLoginsLimitedByPeerAddress(cloudFoundry);
     }
 
     @Test
-    void otherPlatformsChangeNothingForOperators() throws IOException {
-        assertGuessesAreCountedByPeer(others);
+    void otherPlatformsLimitLoginsByPeerAddress() throws IOException {
+        assertLoginsLimitedByPeerAddress(otherPlatforms);
     }
 
-    private static void assertClientsAreNotBelieved(Replica replica) throws IOException {
+    private static void assertForwardedFieldsIgnored(JarReplica replica) throws IOException {
         int port = replica.port();
-        assertThat(ask(port, "POST", "/k/x", "X-Forwarded-For: 6.6.6.6")).startsWith("HTTP/1.1 200 ")
+        assertThat(send(port, "POST", "/k/x", "X-Forwarded-For: 6.6.6.6")).startsWith("HTTP/1.1 200 ")
                 .contains("POST /k/x\n", "for=[127.0.0.1]\n")
                 .doesNotContain("6.6.6.6");
-        assertThat(ask(port, "POST", "/k/x", "Forwarded: for=6.6.6.6;proto=https"))
+        assertThat(send(port, "POST", "/k/x", "Forwarded: for=6.6.6.6;proto=https"))
                 .contains("for=[127.0.0.1]\n", "proto=[http]\n")
                 .doesNotContain("6.6.6.6", "https");
-        assertThat(ask(port, "GET", "/k/shared", "X-Forwarded-For: 6.6.6.6")).doesNotContain("6.6.6.6");
+        assertThat(send(port, "GET", "/k/shared", "X-Forwarded-For: 6.6.6.6")).doesNotContain("6.6.6.6");
 
-        assertThat(ask(port, "GET", "/hostc/x", "X-Forwarded-Proto: https")).contains("proto=[http]\n");
-        assertThat(ask(port, "GET", "/hostc/x")).as("the same key").contains("Cache-Status: Corral; hit");
+        assertThat(send(port, "GET", "/hostc/x", "X-Forwarded-Proto: https")).contains("proto=[http]\n");
+        assertThat(send(port, "GET", "/hostc/x")).as("the same key").contains("Cache-Status: Corral; hit");
 
-        assertThat(ask(port, "GET", "/k/prefixed", "X-Forwarded-Prefix: /admin")).contains("GET /k/prefixed\n")
+        assertThat(send(port, "GET", "/k/prefixed", "X-Forwarded-Prefix: /admin")).contains("GET /k/prefixed\n")
                 .doesNotContain("/admin");
-        assertThat(ask(port, "POST", "/k/x", "X-Forwarded-Prefix: /admin")).contains("POST /k/x\n")
+        assertThat(send(port, "POST", "/k/x", "X-Forwarded-Prefix: /admin")).contains("POST /k/x\n")
                 .doesNotContain("GET /admin", "POST /admin");
 
-        assertThat(ask(port, "GET", "/admin/x")).startsWith("HTTP/1.1 404 ").contains("no-route");
+        assertThat(send(port, "GET", "/admin/x")).startsWith("HTTP/1.1 404 ").contains("no-route");
         for (String prefix : new String[]{"/admin", "/admin/secret;", "/admin?x=", "/admin#"}) {
             String path = "/public/x" + prefix.length();
-            assertThat(ask(port, "GET", path, "X-Forwarded-Prefix: " + prefix)).as(prefix)
+            assertThat(send(port, "GET", path, "X-Forwarded-Prefix: " + prefix)).as(prefix)
                     .startsWith("HTTP/1.1 200 ")
                     .contains("GET " + path + "\n")
                     .doesNotContain("admin");
         }
-        assertThat(ask(port, "GET", "/public/../x", "X-Forwarded-Prefix: /admin")).doesNotContain("admin");
-        assertThat(ask(port, "GET", "/k/ported", "X-Forwarded-Port: 99999")).startsWith("HTTP/1.1 200 ");
-        assertThat(ask(port, "GET", "/k/hosted", "X-Forwarded-Host: evil")).startsWith("HTTP/1.1 200 ")
+        assertThat(send(port, "GET", "/public/../x", "X-Forwarded-Prefix: /admin")).doesNotContain("admin");
+        assertThat(send(port, "GET", "/k/ported", "X-Forwarded-Port: 99999")).startsWith("HTTP/1.1 200 ");
+        assertThat(send(port, "GET", "/k/hosted", "X-Forwarded-Host: evil")).startsWith("HTTP/1.1 200 ")
                 .doesNotContain("evil");
 
-        Fleet.await("the access log", Duration.ofSeconds(10), () -> replica.log().says("/k/hosted"));
+        ProcessFleet.await("the access log", Duration.ofSeconds(10), () -> replica.log().contains("/k/hosted"));
         assertThat(Files.readString(replica.log().file())).contains("127.0.0.1 GET /public/x6 200")
                 .doesNotContain("/admin/public", "6.6.6.6", "ERROR");
     }
 
     /** Of 14 wrong passwords, each from another address as its field says, the first ten are 401 and the others 429. */
-    private static void assertGuessesAreCountedByPeer(Replica replica) throws IOException {
+    private static void assertLoginsLimitedByPeerAddress(JarReplica replica) throws IOException {
         int port = replica.managementPort();
         for (String field : new String[]{"X-Forwarded-For: 10.0.0.", "Forwarded: for=10.1.0."}) {
             // Each with an address of its own of this machine.
             String peer = field.startsWith("F") ? "127.0.0.3" : "127.0.0.2";
             assertThat(IntStream.range(0, 14)
-                    .mapToObj(i -> status(askFrom(peer, port, "GET", "/actuator",
+                    .mapToObj(i -> status(sendFrom(peer, port, "GET", "/actuator",
                             login("guess" + i), field + i))))
                     .as(field)
                     .startsWith(401, 401, 401, 401, 401, 401, 401, 401, 401, 401)
@@ -195,31 +195,31 @@ class PlatformIT {
         }
         // Whoever is said to have guessed has not.
         for (int i = 0; i < 9; i++) {
-            askFrom("127.0.0.4", port, "GET", "/actuator", login("guess" + i), "X-Forwarded-For: 127.0.0.5");
+            sendFrom("127.0.0.4", port, "GET", "/actuator", login("guess" + i), "X-Forwarded-For: 127.0.0.5");
         }
         for (int i = 0; i < 9; i++) {
-            askFrom("127.0.0.6", port, "GET", "/actuator", login("guess" + i), "X-Forwarded-For: 127.0.0.5");
+            sendFrom("127.0.0.6", port, "GET", "/actuator", login("guess" + i), "X-Forwarded-For: 127.0.0.5");
         }
-        assertThat(status(askFrom("127.0.0.5", port, "GET", "/actuator", login(Replica.PASSWORD)))).isEqualTo(200);
-        assertThat(status(ask(port, "GET", "/actuator/health/liveness"))).isEqualTo(200);
-        assertThat(status(ask(port, "GET", "/actuator/health/readiness"))).isEqualTo(200);
+        assertThat(status(sendFrom("127.0.0.5", port, "GET", "/actuator", login(JarReplica.PASSWORD)))).isEqualTo(200);
+        assertThat(status(send(port, "GET", "/actuator/health/liveness"))).isEqualTo(200);
+        assertThat(status(send(port, "GET", "/actuator/health/readiness"))).isEqualTo(200);
     }
 
     private static String login(String password) {
         return "Authorization: Basic " + Base64.getEncoder()
-                .encodeToString((Replica.OPERATOR + ":" + password).getBytes(StandardCharsets.UTF_8));
+                .encodeToString((JarReplica.OPERATOR + ":" + password).getBytes(StandardCharsets.UTF_8));
     }
 
     private static int status(String response) {
         return Integer.parseInt(response.substring(9, 12));
     }
 
-    private static String ask(int port, String method, String target, String... fields) throws IOException {
-        return askFrom("127.0.0.1", port, method, target, fields);
+    private static String send(int port, String method, String target, String... fields) throws IOException {
+        return sendFrom("127.0.0.1", port, method, target, fields);
     }
 
     /** The response as it comes, to a request from that address of this machine. */
-    private static String askFrom(String peer, int port, String method, String target, String... fields) {
+    private static String sendFrom(String peer, int port, String method, String target, String... fields) {
         try (var socket = new Socket("127.0.0.1", port, InetAddress.getByName(peer), 0)) {
             socket.setSoTimeout(20_000);
             String head = method + " " + target + " HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n"

@@ -1,6 +1,6 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
+import dev.corral.dev.StubResponse;
 import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.List;
@@ -14,80 +14,84 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** Without Redis each replica goes on by itself: the worst that happens is one fetch per key and replica. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class RedisAwayIT {
 
     /** One command's time limit is all that a Redis without an answer costs a request; the rest is for the machine. */
-    private static final Duration BOUND = Fleet.REDIS_TIMEOUT.plusSeconds(3);
+    private static final Duration MAX_RESPONSE_TIME = ProcessFleet.REDIS_TIMEOUT.plusSeconds(3);
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    RedisAwayIT(Fleet fleet) {
+    RedisAwayIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
     /** Whatever a test has left: not the next one's concern. */
     @AfterEach
-    void bringRedisBack() {
+    void restoreRedis() {
         fleet.restoreRedis();
     }
 
     @Test
-    void withoutRedisAReplicaFetchesAKeyOnce() {
-        Held page = fleet.hold("/alone", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60"));
+    void withoutRedisEachReplicaFetchesKeyOnce() {
+        HeldOriginPath page = fleet.holdPath("/alone",
+                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         fleet.stopRedis();
 
-        Crowd crowd = clients.ask(fleet.all(), 90, "/alone?key=1").and(clients.ask(fleet.all(), 90, "/alone?key=2"));
+        PendingResponses crowd = clients.request(fleet.replicas(), 90, "/alone?key=1")
+                .plus(clients.request(fleet.replicas(), 90, "/alone?key=2"));
         fleet.awaitWaiting(180);
         page.awaitCount(6);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).extracting(Reply::status).containsOnly(200);
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(6);
         // And remembers it.
-        assertThat(clients.ask(fleet.all(), 30, "/alone?key=1").all()).extracting(Reply::body).containsOnly("page");
+        assertThat(clients.request(fleet.replicas(), 30, "/alone?key=1").awaitAll()).extracting(FleetResponse::body)
+                .containsOnly("page");
         assertThat(page.count()).isEqualTo(6);
     }
 
     @Test
-    void withoutRedisAReplicaIsDegradedAndNeitherDeadNorUnready() {
+    void withoutRedisHealthIsDegradedButLiveAndReady() {
         fleet.stopRedis();
 
-        for (Replica replica : fleet.all()) {
-            Fleet.await(replica.name() + " says that it is degraded", Held.PATIENCE,
+        for (JarReplica replica : fleet.replicas()) {
+            ProcessFleet.await(replica.name() + " says that it is degraded", HeldOriginPath.TIMEOUT,
                     () -> health(replica, "health").contains("\"redis\":{\"status\":\"DEGRADED\""));
-            assertThat(replica.ask("health").map(HttpResponse::statusCode)).contains(200);
+            assertThat(replica.getActuator("health").map(HttpResponse::statusCode)).contains(200);
             assertThat(health(replica, "health/liveness")).contains("\"status\":\"UP\"");
             assertThat(health(replica, "health/readiness")).contains("\"status\":\"UP\"");
         }
     }
 
     @Test
-    void aRedisThatComesBackIsUsedAgainWithoutARestart() {
-        Held page = fleet.hold("/back", asked -> Answer.of(200, "page " + asked.number(),
+    void recoveredRedisIsUsedWithoutRestart() {
+        HeldOriginPath page = fleet.holdPath("/back", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
         fleet.stopRedis();
         fleet.awaitDegraded();
 
         fleet.restoreRedis();
-        fleet.awaitWhole();
-        Crowd crowd = clients.ask(fleet.all(), 90, "/back");
+        fleet.awaitIdleAndConnected();
+        PendingResponses crowd = clients.request(fleet.replicas(), 90, "/back");
         fleet.awaitWaiting(90);
         fleet.awaitFollowers(2);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).extracting(Reply::body).containsOnly("page 1");
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(page.count()).isEqualTo(1);
-        assertThat(fleet.all()).allSatisfy(replica -> assertThat(health(replica, "health"))
+        assertThat(fleet.replicas()).allSatisfy(replica -> assertThat(health(replica, "health"))
                 .contains("\"redis\":{\"status\":\"UP\""));
     }
 
     @Test
-    void aFlightIsNotLostWithRedis() {
-        Held page = fleet.hold("/mid-air", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60"));
-        Crowd crowd = clients.ask(fleet.all(), 90, "/mid-air");
+    void flightSurvivesLossOfRedis() {
+        HeldOriginPath page = fleet.holdPath("/mid-air",
+                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+        PendingResponses crowd = clients.request(fleet.replicas(), 90, "/mid-air");
         fleet.awaitWaiting(90);
         fleet.awaitFollowers(2);
         assertThat(page.count()).isEqualTo(1);
@@ -95,86 +99,87 @@ class RedisAwayIT {
         fleet.stopRedis();
         // Those who followed look at their next poll, and then know.
         page.awaitCount(3);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).extracting(Reply::status).containsOnly(200);
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(3);
     }
 
     @Test
-    void aRedisThatAnswersNothingCostsOneTimeLimitAndThenNone() {
-        Held page = fleet.hold("/silent", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60"));
-        page.open();
-        clients.ask(fleet.all(), 9, "/silent?key=warm").all();
+    void silentRedisDelaysRequestsOnlyUntilDetected() {
+        HeldOriginPath page = fleet.holdPath("/silent",
+                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+        page.releaseAll();
+        clients.request(fleet.replicas(), 9, "/silent?key=warm").awaitAll();
         int before = page.count();
 
         fleet.pauseRedis();
-        List<Reply> first = askFor(20, "first").all();
+        List<FleetResponse> first = requestKeys(20, "first").awaitAll();
         fleet.awaitDegraded();
-        double degraded = degraded();
-        List<Reply> second = askFor(20, "second").all();
+        double degraded = degradedFlights();
+        List<FleetResponse> second = requestKeys(20, "second").awaitAll();
 
         assertThat(first).allSatisfy(reply -> assertThat(reply.status()).isEqualTo(200))
-                .allSatisfy(reply -> assertThat(reply.time()).isLessThan(BOUND));
+                .allSatisfy(reply -> assertThat(reply.elapsed()).isLessThan(MAX_RESPONSE_TIME));
         assertThat(second).allSatisfy(reply -> assertThat(reply.status()).isEqualTo(200))
-                .allSatisfy(reply -> assertThat(reply.time()).isLessThan(BOUND));
+                .allSatisfy(reply -> assertThat(reply.elapsed()).isLessThan(MAX_RESPONSE_TIME));
         // The second round did not wait for Redis: each replica knew.
-        assertThat(degraded()).isGreaterThanOrEqualTo(degraded + 3 * 20);
+        assertThat(degradedFlights()).isGreaterThanOrEqualTo(degraded + 3 * 20);
         assertThat(page.count() - before).isEqualTo(2 * 3 * 20);
 
         fleet.restoreRedis();
-        fleet.awaitWhole();
-        Held again = fleet.hold("/speaks-again", asked -> Answer.of(200, "page " + asked.number(),
+        fleet.awaitIdleAndConnected();
+        HeldOriginPath again = fleet.holdPath("/speaks-again", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        Crowd crowd = clients.ask(fleet.all(), 30, "/speaks-again");
+        PendingResponses crowd = clients.request(fleet.replicas(), 30, "/speaks-again");
         fleet.awaitWaiting(30);
         fleet.awaitFollowers(2);
-        again.open();
-        assertThat(crowd.all()).extracting(Reply::body).containsOnly("page 1");
+        again.releaseAll();
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(again.count()).isEqualTo(1);
     }
 
     @Test
-    void aReplicaStartsWithoutRedisAndJoinsTheFleetWhenItComes() {
-        Held page = fleet.hold("/early", asked -> Answer.of(200, "page " + asked.number(),
+    void replicaStartsWithoutRedisAndJoinsLater() {
+        HeldOriginPath page = fleet.holdPath("/early", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        page.open();
+        page.releaseAll();
         fleet.stopRedis();
 
-        Replica early = fleet.lonelyGuest("early", Map.of());
-        List<Reply> served = clients.ask(List.of(early), 30, "/early?without").all();
+        JarReplica early = fleet.startReplicaWithoutWarmUp("early", Map.of());
+        List<FleetResponse> served = clients.request(List.of(early), 30, "/early?without").awaitAll();
 
-        assertThat(served).extracting(Reply::status).containsOnly(200);
+        assertThat(served).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(1);
         assertThat(health(early, "health")).contains("\"redis\":{\"status\":\"DEGRADED\"");
 
         fleet.restoreRedis();
-        fleet.awaitWhole();
-        Fleet.await("it has joined", Held.PATIENCE, () -> early.metric("corral_redis_up") == 1);
-        Held shared = fleet.hold("/joined", asked -> Answer.of(200, "page " + asked.number(),
+        fleet.awaitIdleAndConnected();
+        ProcessFleet.await("it has joined", HeldOriginPath.TIMEOUT, () -> early.metric("corral_redis_up") == 1);
+        HeldOriginPath shared = fleet.holdPath("/joined", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        Crowd others = clients.ask(fleet.all(), 30, "/joined");
+        PendingResponses others = clients.request(fleet.replicas(), 30, "/joined");
         shared.awaitCount(1);
-        Crowd its = clients.ask(List.of(early), 10, "/joined");
+        PendingResponses its = clients.request(List.of(early), 10, "/joined");
         fleet.awaitWaiting(40);
         fleet.awaitFollowers(3);
-        shared.open();
-        assertThat(others.and(its).all()).extracting(Reply::body).containsOnly("page 1");
+        shared.releaseAll();
+        assertThat(others.plus(its).awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(shared.count()).isEqualTo(1);
     }
 
     /** That many keys, each asked for by two clients of every replica. */
-    private Crowd askFor(int keys, String name) {
+    private PendingResponses requestKeys(int keys, String name) {
         return IntStream.range(0, keys)
-                .mapToObj(key -> clients.ask(fleet.all(), 6, "/silent?" + name + "=" + key))
-                .reduce(new Crowd(List.of()), Crowd::and);
+                .mapToObj(key -> clients.request(fleet.replicas(), 6, "/silent?" + name + "=" + key))
+                .reduce(new PendingResponses(List.of()), PendingResponses::plus);
     }
 
-    private double degraded() {
-        return fleet.all().stream().mapToDouble(replica -> replica.metric("corral_degraded_total")).sum();
+    private double degradedFlights() {
+        return fleet.replicas().stream().mapToDouble(replica -> replica.metric("corral_degraded_total")).sum();
     }
 
-    private static String health(Replica replica, String page) {
-        return replica.ask(page).map(HttpResponse::body).orElse("");
+    private static String health(JarReplica replica, String page) {
+        return replica.getActuator(page).map(HttpResponse::body).orElse("");
     }
 }

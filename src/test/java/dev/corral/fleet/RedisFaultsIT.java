@@ -25,11 +25,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 class RedisFaultsIT {
 
     /** Long enough for the fault to be known: a lost connection at once, silence after a second. */
-    private static final Duration FAULT = Duration.ofSeconds(3);
+    private static final Duration FAULT_DURATION = Duration.ofSeconds(3);
 
     private final EmbeddedRedis redis = RedisServer.embedded();
-    private final EmbeddedRedis other = RedisServer.embedded();
-    private final DefaultFleet fleet = DefaultFleet.behindProxies("faults", redis);
+    private final EmbeddedRedis otherRedis = RedisServer.embedded();
+    private final DefaultSettingsFleet fleet = DefaultSettingsFleet.behindProxies("faults", redis);
 
     @BeforeAll
     void awaitRedis() {
@@ -46,104 +46,107 @@ class RedisFaultsIT {
     void stop() {
         fleet.close();
         redis.close();
-        other.close();
+        otherRedis.close();
     }
 
     @Test
-    void itIsKilledAndComesBackEmpty() {
-        survives("killed", redis::stop, redis::restart);
+    void killedRedisCausesNoErrors() {
+        assertSurvives("killed", redis::stop, redis::restart);
     }
 
     @Test
-    void itHangsAndGoesOn() {
-        survives("hung", redis::pause, redis::resume);
+    void hangingRedisCausesNoErrors() {
+        assertSurvives("hung", redis::pause, redis::resume);
     }
 
     @Test
-    void itClosesAllConnections() {
-        survives("client-kill", () -> {
-            redis.ask("CLIENT KILL TYPE normal");
-            redis.ask("CLIENT KILL TYPE pubsub");
+    void closedRedisConnectionsCauseNoErrors() {
+        assertSurvives("client-kill", () -> {
+            redis.execute("CLIENT KILL TYPE normal");
+            redis.execute("CLIENT KILL TYPE pubsub");
         }, () -> {});
     }
 
     @Test
     @Tag("faults")
-    void itPausesItsClients() {
-        survives("client-pause", () -> redis.ask("CLIENT PAUSE 3000 ALL"), () -> {});
+    void clientPauseCausesNoErrors() {
+        assertSurvives("client-pause", () -> redis.execute("CLIENT PAUSE 3000 ALL"), () -> {});
     }
 
     /** Locks go with all else: a key whose fetch is under way costs at most one more. */
     @Test
-    void itIsEmptied() {
+    void flushedRedisCostsAtMostOneExtraFetchPerKey() {
         for (int flush = 0; flush < 5; flush++) {
-            List<String> targets = DefaultFleet.keys("flush-" + flush, 10);
-            Crowd crowd = fleet.ask(targets, DefaultFleet.SIZE);
-            redis.ask("FLUSHALL");
+            List<String> targets = DefaultSettingsFleet.keys("flush-" + flush, 10);
+            PendingResponses crowd = fleet.request(targets, DefaultSettingsFleet.SIZE);
+            redis.execute("FLUSHALL");
 
-            assertThat(DefaultFleet.statuses(crowd.all())).containsOnlyKeys(200);
-            assertThat(fleet.fetches(targets).keySet()).as("fetches of a key").isSubsetOf(1L, 2L);
+            assertThat(DefaultSettingsFleet.clientsByStatus(crowd.awaitAll())).containsOnlyKeys(200);
+            assertThat(fleet.keysByFetchCount(targets).keySet()).as("fetches of a key").isSubsetOf(1L, 2L);
         }
         fleet.awaitOneFetchPerKey("flushed");
     }
 
     @Test
-    void itIsMadeAReplicaOfAnotherAndAMasterAgain() {
-        survives("demoted", () -> redis.ask("REPLICAOF 127.0.0.1 " + other.port()),
-                () -> redis.ask("REPLICAOF NO ONE"));
+    void demotedMasterCausesNoErrors() {
+        assertSurvives("demoted", () -> redis.execute("REPLICAOF 127.0.0.1 " + otherRedis.port()),
+                () -> redis.execute("REPLICAOF NO ONE"));
     }
 
     @Test
     @Tag("faults")
-    void itWantsReplicasThatItDoesNotHave() {
-        survives("no-replicas", () -> redis.ask("CONFIG SET min-replicas-to-write 1"),
-                () -> redis.ask("CONFIG SET min-replicas-to-write 0"));
+    void missingRedisReplicasCauseNoErrors() {
+        assertSurvives("no-replicas", () -> redis.execute("CONFIG SET min-replicas-to-write 1"),
+                () -> redis.execute("CONFIG SET min-replicas-to-write 0"));
     }
 
     @Test
-    void itHasNoRoom() {
-        survives("full", () -> redis.ask("CONFIG SET maxmemory 1"), () -> redis.ask("CONFIG SET maxmemory 0"));
+    void fullRedisCausesNoErrors() {
+        assertSurvives("full", () -> redis.execute("CONFIG SET maxmemory 1"),
+                () -> redis.execute("CONFIG SET maxmemory 0"));
     }
 
     @Test
-    void itRefusesTheLogin() {
-        survives("login", () -> {
-            redis.ask("CONFIG SET requirepass another");
+    void rejectedRedisLoginCausesNoErrors() {
+        assertSurvives("login", () -> {
+            redis.execute("CONFIG SET requirepass another");
             // The last is for those that the first two have let in again.
-            redis.ask("AUTH another", "CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal");
-        }, () -> redis.ask("AUTH another", "CONFIG SET requirepass \"\""));
+            redis.execute("AUTH another", "CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal");
+        }, () -> redis.execute("AUTH another", "CONFIG SET requirepass \"\""));
     }
 
     @Test
     @Tag("faults")
-    void itClosesConnectionsWhoseBuffersAreFull() {
-        survives("buffers", () -> redis.ask("CONFIG SET client-output-buffer-limit \"normal 1 0 0 pubsub 1 0 0\""),
-                () -> redis.ask("CONFIG SET client-output-buffer-limit \"normal 0 0 0 pubsub 33554432 8388608 60\""));
+    void exceededOutputBufferLimitCausesNoErrors() {
+        assertSurvives("buffers",
+                () -> redis.execute("CONFIG SET client-output-buffer-limit \"normal 1 0 0 pubsub 1 0 0\""),
+                () -> redis
+                        .execute("CONFIG SET client-output-buffer-limit \"normal 0 0 0 pubsub 33554432 8388608 60\""));
     }
 
     @Test
     @Tag("faults")
-    void nothingComesThrough() {
-        survives("black-hole", () -> fleet.proxies().forEach(FaultProxy::blackHole),
+    void blackHoledRedisCausesNoErrors() {
+        assertSurvives("black-hole", () -> fleet.proxies().forEach(FaultProxy::blackHole),
                 () -> fleet.proxies().forEach(FaultProxy::heal));
     }
 
     @Test
-    void nothingComesThroughToOneReplica() {
-        survives("black-hole-of-one", fleet.proxies().getFirst()::blackHole, fleet.proxies().getFirst()::heal);
+    void blackHoledReplicaCausesNoErrors() {
+        assertSurvives("black-hole-of-one", fleet.proxies().getFirst()::blackHole, fleet.proxies().getFirst()::heal);
     }
 
     /** No end is announced and nothing is refused: what was connected is silent for ever, and a new connection works. */
     @Test
     @Tag("faults")
-    void itsConnectionsLeadNowhere() {
-        survives("half-open", () -> fleet.proxies().forEach(FaultProxy::halfOpen), () -> {});
+    void halfOpenRedisConnectionsCauseNoErrors() {
+        assertSurvives("half-open", () -> fleet.proxies().forEach(FaultProxy::halfOpen), () -> {});
     }
 
     @Test
     @Tag("faults")
-    void itsConnectionsAreCutAndNewOnesRefused() {
-        survives("refused", () -> fleet.proxies().forEach(proxy -> {
+    void refusedRedisConnectionsCauseNoErrors() {
+        assertSurvives("refused", () -> fleet.proxies().forEach(proxy -> {
             proxy.refuse();
             proxy.cut(true);
         }), () -> fleet.proxies().forEach(FaultProxy::heal));
@@ -151,9 +154,9 @@ class RedisFaultsIT {
 
     /** The old server goes on; what is connected to it is cut. */
     @Test
-    void anotherServerTakesItsPlace() {
-        survives("moved", () -> moveTo(other), () -> {});
-        survives("moved-back", () -> moveTo(redis), () -> {});
+    void movedRedisCausesNoErrors() {
+        assertSurvives("moved", () -> moveTo(otherRedis), () -> {});
+        assertSurvives("moved-back", () -> moveTo(redis), () -> {});
     }
 
     /**
@@ -162,21 +165,21 @@ class RedisFaultsIT {
      */
     @Test
     @Tag("faults")
-    void onlyTheLocksMoveToAnotherServer() {
-        survives("split", () -> {
-            fleet.proxies().forEach(proxy -> proxy.retarget(other.port()));
+    void locksOnAnotherServerCauseNoErrors() {
+        assertSurvives("split", () -> {
+            fleet.proxies().forEach(proxy -> proxy.retarget(otherRedis.port()));
             closeLockConnections(redis);
         }, () -> {});
-        survives("split-back", () -> moveTo(redis), () -> {});
+        assertSurvives("split-back", () -> moveTo(redis), () -> {});
     }
 
     /** Redisson speaks RESP2, Lettuce RESP3; so does the connection that asks, which goes on. */
     private static void closeLockConnections(EmbeddedRedis server) {
-        server.ask("CLIENT LIST")
+        server.execute("CLIENT LIST")
                 .lines()
                 .filter(line -> line.contains(" resp=2") && !line.contains("cmd=client|list"))
                 .map(line -> line.substring("id=".length(), line.indexOf(' ')))
-                .forEach(id -> server.ask("CLIENT KILL ID " + id));
+                .forEach(id -> server.execute("CLIENT KILL ID " + id));
     }
 
     private void moveTo(EmbeddedRedis server) {
@@ -186,17 +189,18 @@ class RedisFaultsIT {
         });
     }
 
-    private void survives(String name, Runnable fault, Runnable end) {
-        try (ColdLoad load = fleet.load(name, Duration.ofMillis(100))) {
+    private void assertSurvives(String name, Runnable fault, Runnable end) {
+        try (ColdKeyLoad load = fleet.startColdLoad(name, Duration.ofMillis(100))) {
             load.awaitKeys(5);
             fault.run();
             try {
-                DefaultFleet.pass(FAULT);
+                DefaultSettingsFleet.holdFault(FAULT_DURATION);
             } finally {
                 end.run();
             }
             fleet.awaitOneFetchPerKey(name + "-over");
-            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+            assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).as("replies by status")
+                    .containsOnlyKeys(200);
         }
     }
 }

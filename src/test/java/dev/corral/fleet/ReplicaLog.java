@@ -16,7 +16,7 @@ final class ReplicaLog {
             .compile("^\\S+ +ERROR |onErrorDropped|\\bLEAK\\b|^Exception in thread|OutOfMemoryError|fatal error");
 
     private final Path file;
-    private int read;
+    private int linesRead;
 
     ReplicaLog(Path file) {
         this.file = file;
@@ -27,7 +27,7 @@ final class ReplicaLog {
     }
 
     /** Whether a line has that text. */
-    boolean says(String text) {
+    boolean contains(String text) {
         try (Stream<String> lines = Files.lines(file)) {
             return lines.anyMatch(line -> line.contains(text));
         } catch (IOException e) {
@@ -38,8 +38,8 @@ final class ReplicaLog {
     /** The faults since the last call that none of these patterns finds itself in. */
     List<String> newFaults(List<Pattern> declared) {
         List<String> lines = lines();
-        List<String> fresh = lines.subList(Math.min(read, lines.size()), lines.size());
-        read = lines.size();
+        List<String> fresh = lines.subList(Math.min(linesRead, lines.size()), lines.size());
+        linesRead = lines.size();
         return fresh.stream()
                 .filter(line -> FAULT.matcher(line).find())
                 .filter(line -> declared.stream().noneMatch(pattern -> pattern.matcher(line).find()))

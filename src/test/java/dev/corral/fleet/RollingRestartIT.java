@@ -19,26 +19,26 @@ import static org.junit.jupiter.api.Assumptions.abort;
  * Three replicas are restarted one after the other, as an upgrade does it, with the default settings of the shutdown, while
  * clients send requests at a steady pace. No request fails.
  */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(600)
 class RollingRestartIT {
 
     private static final int CLIENTS = 12;
-    private static final Duration PACE = Duration.ofMillis(50);
-    private static final Duration STOP = Duration.ofSeconds(60);
+    private static final Duration REQUEST_INTERVAL = Duration.ofMillis(50);
+    private static final Duration STOP_TIMEOUT = Duration.ofSeconds(60);
 
-    private final Fleet fleet;
+    private final ProcessFleet fleet;
 
-    RollingRestartIT(Fleet fleet) {
+    RollingRestartIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
     @Test
     @Tag("faults")
-    void noRequestOnAKeptAliveConnectionFails() {
-        List<Replica> replicas = replicas("direct");
-        List<Integer> ports = replicas.stream().map(Replica::port).toList();
-        try (SteadyLoad load = SteadyLoad.start(CLIENTS, ports, PACE, RollingRestartIT::target)) {
+    void rollingRestartFailsNoKeepAliveRequest() {
+        List<JarReplica> replicas = replicas("direct");
+        List<Integer> ports = replicas.stream().map(JarReplica::port).toList();
+        try (SteadyLoad load = SteadyLoad.start(CLIENTS, ports, REQUEST_INTERVAL, RollingRestartIT::target)) {
             awaitRequests(load, 100);
             for (int i = 0; i < replicas.size(); i++) {
                 restart(replicas, i);
@@ -54,18 +54,20 @@ class RollingRestartIT {
 
     @Test
     @Tag("faults")
-    void noRequestBehindTheShippedLoadBalancerFails() {
-        Optional<Path> program = Haproxy.installed();
+    void rollingRestartFailsNoRequestBehindHaproxy() {
+        Optional<Path> program = HaproxyProcess.installed();
         if (program.isEmpty()) {
             abort("haproxy is not installed: the rolling restart behind it was not tried");
         }
-        List<Replica> replicas = replicas("balanced");
-        try (Haproxy haproxy = Haproxy.start(program.orElseThrow(), replicas);
-                SteadyLoad load = SteadyLoad.start(CLIENTS, List.of(haproxy.port()), PACE, RollingRestartIT::target)) {
+        List<JarReplica> replicas = replicas("balanced");
+        try (HaproxyProcess haproxy = HaproxyProcess.start(program.orElseThrow(), replicas);
+                SteadyLoad load = SteadyLoad.start(CLIENTS, List.of(haproxy.port()), REQUEST_INTERVAL,
+                        RollingRestartIT::target)) {
             awaitRequests(load, 100);
             for (int i = 0; i < replicas.size(); i++) {
                 restart(replicas, i);
-                Fleet.await("the load balancer has found it again", Held.PATIENCE, () -> haproxy.up() == 3);
+                ProcessFleet.await("the load balancer has found it again", HeldOriginPath.TIMEOUT,
+                        () -> haproxy.readyServers() == 3);
                 awaitRequests(load, 100);
             }
             load.stop();
@@ -74,25 +76,25 @@ class RollingRestartIT {
         }
     }
 
-    private List<Replica> replicas(String name) {
+    private List<JarReplica> replicas(String name) {
         return new ArrayList<>(
                 IntStream.rangeClosed(1, 3)
-                        .mapToObj(i -> fleet.guest(name + "-" + i, Map.of("corral.warm-up.enabled", "true")))
+                        .mapToObj(i -> fleet.startReplica(name + "-" + i, Map.of("corral.warm-up.enabled", "true")))
                         .toList());
     }
 
-    private void restart(List<Replica> replicas, int index) {
-        Replica old = replicas.get(index);
+    private void restart(List<JarReplica> replicas, int index) {
+        JarReplica old = replicas.get(index);
         old.stop();
-        Fleet.await("readiness is off, and said so", Held.PATIENCE,
-                () -> old.ask("health/readiness").filter(response -> response.statusCode() == 503).isPresent());
-        Fleet.await("it has ended", STOP, () -> !old.process().alive());
+        ProcessFleet.await("readiness is off, and said so", HeldOriginPath.TIMEOUT,
+                () -> old.getActuator("health/readiness").filter(response -> response.statusCode() == 503).isPresent());
+        ProcessFleet.await("it has ended", STOP_TIMEOUT, () -> !old.process().isAlive());
         replicas.set(index, fleet.restart(old));
     }
 
     private static void awaitRequests(SteadyLoad load, int more) {
         long before = load.requests();
-        Fleet.await(more + " requests more", Held.PATIENCE, () -> load.requests() >= before + more);
+        ProcessFleet.await(more + " requests more", HeldOriginPath.TIMEOUT, () -> load.requests() >= before + more);
     }
 
     /** Mostly hits, some misses, and a few that are for one client. */

@@ -28,10 +28,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 class SentinelFaultsIT {
 
     /** The Sentinels wait a second before they call a master down, vote, and tell the replica. */
-    private static final Duration FAILOVER = Duration.ofMinutes(1);
+    private static final Duration FAILOVER_TIMEOUT = Duration.ofMinutes(1);
 
     private final RedisSentinels redis = RedisSentinels.start();
-    private final DefaultFleet fleet = DefaultFleet.over("sentinel", List.of(), redis.settings());
+    private final DefaultSettingsFleet fleet = DefaultSettingsFleet.over("sentinel", List.of(), redis.settings());
 
     @BeforeAll
     void awaitRedis() {
@@ -47,19 +47,19 @@ class SentinelFaultsIT {
     /** For maintenance: the old master lives on, as a replica. */
     @Test
     @Order(1)
-    void theMasterIsSwitchedOver() {
-        survives("switched", () -> {
+    void plannedFailoverCausesNoErrors() {
+        assertSurvivesFailover("switched", () -> {
             awaitReplica();
-            redis.sentinels().getFirst().ask("SENTINEL FAILOVER " + RedisSentinels.MASTER_NAME);
+            redis.sentinels().getFirst().execute("SENTINEL FAILOVER " + RedisSentinels.MASTER_NAME);
         });
     }
 
     @Test
     @Order(2)
     @Tag("faults")
-    void theMasterHangsAndComesBackLater() {
+    void hangingMasterCausesNoErrors() {
         EmbeddedRedis master = master();
-        survives("hung", () -> {
+        assertSurvivesFailover("hung", () -> {
             awaitReplica();
             master.pause();
         });
@@ -70,9 +70,9 @@ class SentinelFaultsIT {
     @Test
     @Order(3)
     @Tag("faults")
-    void theMasterIsKilled() {
+    void killedMasterCausesNoErrors() {
         EmbeddedRedis master = master();
-        survives("killed", () -> {
+        assertSurvivesFailover("killed", () -> {
             awaitReplica();
             master.stop();
         });
@@ -84,12 +84,13 @@ class SentinelFaultsIT {
     @Test
     @Order(4)
     @Tag("faults")
-    void allSentinelsAreDead() {
-        try (ColdLoad load = fleet.load("sentinel-none", Duration.ofMillis(100))) {
+    void lossOfAllSentinelsCausesNoErrors() {
+        try (ColdKeyLoad load = fleet.startColdLoad("sentinel-none", Duration.ofMillis(100))) {
             load.awaitKeys(5);
             redis.sentinels().forEach(EmbeddedRedis::stop);
             load.awaitKeys(30);
-            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+            assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).as("replies by status")
+                    .containsOnlyKeys(200);
         }
         fleet.awaitOneFetchPerKey("sentinel-gone");
         redis.sentinels().forEach(EmbeddedRedis::restart);
@@ -102,22 +103,23 @@ class SentinelFaultsIT {
 
     /** Returns when the Sentinels know a replica that they could promote. */
     private void awaitReplica() {
-        Fleet.await("a replica follows the master", FAILOVER,
-                () -> master().ask("ROLE").contains("127.0.0.1") && redis.sentinels()
+        ProcessFleet.await("a replica follows the master", FAILOVER_TIMEOUT,
+                () -> master().execute("ROLE").contains("127.0.0.1") && redis.sentinels()
                         .stream()
-                        .allMatch(sentinel -> sentinel.ask("SENTINEL REPLICAS " + RedisSentinels.MASTER_NAME)
+                        .allMatch(sentinel -> sentinel.execute("SENTINEL REPLICAS " + RedisSentinels.MASTER_NAME)
                                 .contains("master-link-status\nok")));
     }
 
-    private void survives(String name, Runnable fault) {
-        try (ColdLoad load = fleet.load("sentinel-" + name, Duration.ofMillis(100))) {
+    private void assertSurvivesFailover(String name, Runnable fault) {
+        try (ColdKeyLoad load = fleet.startColdLoad("sentinel-" + name, Duration.ofMillis(100))) {
             load.awaitKeys(5);
             int before = redis.masterPort();
             fault.run();
-            Fleet.await("another master", FAILOVER, () -> redis.masterPort() != before
-                    && master().ask("ROLE").startsWith("master"));
+            ProcessFleet.await("another master", FAILOVER_TIMEOUT, () -> redis.masterPort() != before
+                    && master().execute("ROLE").startsWith("master"));
             fleet.awaitOneFetchPerKey("sentinel-" + name + "-over");
-            assertThat(DefaultFleet.statuses(load.replies())).as("replies by status").containsOnlyKeys(200);
+            assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).as("replies by status")
+                    .containsOnlyKeys(200);
         }
     }
 }

@@ -1,7 +1,7 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
-import dev.corral.dev.Asked;
+import dev.corral.dev.StubRequest;
+import dev.corral.dev.StubResponse;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -13,124 +13,125 @@ import org.junit.jupiter.params.provider.ValueSource;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** Who may have an answer that another's request has fetched. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class SharingIT {
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    SharingIT(Fleet fleet) {
+    SharingIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
     @Test
-    void twoVariantsAreTwoFetches() {
-        Held page = fleet.hold("/variants", asked -> Answer.of(200, "in " + language(asked),
+    void twoVariantsCostTwoFetches() {
+        HeldOriginPath page = fleet.holdPath("/variants", asked -> StubResponse.of(200, "in " + language(asked),
                 "Vary", "Accept-Language", "Cache-Control", "max-age=60"));
 
-        Crowd crowd = clients.askEach(fleet.all(), 120, "/variants", SharingIT::eitherLanguage);
+        PendingResponses crowd = clients.requestEach(fleet.replicas(), 120, "/variants", SharingIT::eitherLanguage);
         fleet.awaitWaiting(120);
         fleet.awaitFollowers(2);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).extracting(Reply::status).containsOnly(200);
-        assertThat(crowd.all()).extracting(Reply::body)
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::body)
                 .isEqualTo(IntStream.range(0, 120).mapToObj(i -> "in " + eitherLanguage(i)[1]).toList());
         assertThat(page.count()).isEqualTo(2);
-        assertThat(page.asked()).extracting(SharingIT::language).containsExactlyInAnyOrder("de", "fr");
+        assertThat(page.requests()).extracting(SharingIT::language).containsExactlyInAnyOrder("de", "fr");
 
-        assertThat(clients.askEach(fleet.all(), 12, "/variants", SharingIT::eitherLanguage).all())
-                .allMatch(Reply::hit);
-        Reply third = clients.ask(fleet.replica(0), "/variants", "Accept-Language", "it").join();
+        assertThat(clients.requestEach(fleet.replicas(), 12, "/variants", SharingIT::eitherLanguage).awaitAll())
+                .allMatch(FleetResponse::isHit);
+        FleetResponse third = clients.request(fleet.replica(0), "/variants", "Accept-Language", "it").join();
         assertThat(third.body()).isEqualTo("in it");
         assertThat(third.cacheStatus()).startsWith("Corral; fwd=vary-miss");
         assertThat(page.count()).isEqualTo(3);
     }
 
-    /** Public behaviour 14. */
+    /** Public behavior 14. */
     @Test
-    void aKnownVariantWaitsOnlyForItsOwn() {
-        Held page = fleet.hold("/known-variants", asked -> Answer.of(200, "in " + language(asked),
+    void knownVariantsAreFetchedInParallel() {
+        HeldOriginPath page = fleet.holdPath("/known-variants", asked -> StubResponse.of(200, "in " + language(asked),
                 "Vary", "Accept-Language", "Cache-Control", "max-age=60"));
-        clients.ask(fleet.all(), 3, "/known-variants", "Accept-Language", "it");
+        clients.request(fleet.replicas(), 3, "/known-variants", "Accept-Language", "it");
         page.awaitCount(1);
-        page.letGo(1);
-        fleet.awaitWhole();
+        page.release(1);
+        fleet.awaitIdleAndConnected();
 
         // That it varies is known: one flight for each, side by side.
-        Crowd crowd = clients.askEach(fleet.all(), 60, "/known-variants", SharingIT::eitherLanguage);
+        PendingResponses crowd = clients.requestEach(fleet.replicas(), 60, "/known-variants",
+                SharingIT::eitherLanguage);
         fleet.awaitWaiting(60);
         page.awaitCount(3);
-        page.open();
+        page.releaseAll();
 
-        assertThat(crowd.all()).extracting(Reply::body)
+        assertThat(crowd.awaitAll()).extracting(FleetResponse::body)
                 .isEqualTo(IntStream.range(0, 60).mapToObj(i -> "in " + eitherLanguage(i)[1]).toList());
         assertThat(page.count()).isEqualTo(3);
     }
 
     @Test
-    void whatIsSaidToSomebodyKnownIsForHimAlone() {
-        Held page = fleet.hold("/account", asked -> Answer.of(200, "for " + credentials(asked),
+    void authorizationResponseIsNotShared() {
+        HeldOriginPath page = fleet.holdPath("/account", asked -> StubResponse.of(200, "for " + credentials(asked),
                 "Cache-Control", "max-age=60"));
 
-        Crowd known = clients.askEach(fleet.all(), 30, "/account",
+        PendingResponses known = clients.requestEach(fleet.replicas(), 30, "/account",
                 client -> new String[]{"Authorization", "Bearer " + client});
-        Crowd unknown = clients.ask(fleet.all(), 30, "/account");
+        PendingResponses unknown = clients.request(fleet.replicas(), 30, "/account");
         fleet.awaitWaiting(60);
-        page.open();
+        page.releaseAll();
 
-        assertThat(known.all()).extracting(Reply::body)
+        assertThat(known.awaitAll()).extracting(FleetResponse::body)
                 .isEqualTo(IntStream.range(0, 30).mapToObj(client -> "for Bearer " + client).toList());
-        assertThat(unknown.all()).extracting(Reply::body).containsOnly("for nobody");
-        assertThat(page.asked()).filteredOn(asked -> credentials(asked).equals("nobody")).hasSize(1);
+        assertThat(unknown.awaitAll()).extracting(FleetResponse::body).containsOnly("for nobody");
+        assertThat(page.requests()).filteredOn(asked -> credentials(asked).equals("nobody")).hasSize(1);
         assertThat(page.count()).isEqualTo(31);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"public, max-age=60", "s-maxage=60"})
-    void whatIsSaidToSomebodyKnownIsForAllIfTheOriginSaysSo(String cacheControl) {
+    void authorizationResponseIsSharedWhenPublic(String cacheControl) {
         String path = "/open-" + cacheControl.charAt(0);
-        Held page = fleet.hold(path, asked -> Answer.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath(path, asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", cacheControl));
 
-        Crowd known = clients.askEach(fleet.all(), 30, path,
+        PendingResponses known = clients.requestEach(fleet.replicas(), 30, path,
                 client -> new String[]{"Authorization", "Bearer " + client});
         fleet.awaitWaiting(30);
         fleet.awaitFollowers(2);
-        page.open();
+        page.releaseAll();
 
-        assertThat(known.all()).extracting(Reply::body).containsOnly("page 1");
-        fleet.awaitWhole();
-        assertThat(clients.ask(fleet.all(), 9, path).all()).allMatch(Reply::hit)
-                .extracting(Reply::body)
+        assertThat(known.awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
+        fleet.awaitIdleAndConnected();
+        assertThat(clients.request(fleet.replicas(), 9, path).awaitAll()).allMatch(FleetResponse::isHit)
+                .extracting(FleetResponse::body)
                 .containsOnly("page 1");
         assertThat(page.count()).isEqualTo(1);
     }
 
-    /** Public behaviour 15. */
+    /** Public behavior 15. */
     @ParameterizedTest
     @ValueSource(strings = {"max-age=0", "no-cache"})
-    void whatIsNeverFreshServesThoseWhoWaitedAndNobodyLater(String cacheControl) {
+    void neverFreshResponseServesCurrentWaitersOnly(String cacheControl) {
         String path = "/never-fresh-" + cacheControl.charAt(0);
-        Held page = fleet.hold(path, asked -> Answer.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath(path, asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", cacheControl));
 
-        Crowd waited = clients.ask(fleet.all(), 90, path);
+        PendingResponses waited = clients.request(fleet.replicas(), 90, path);
         fleet.awaitWaiting(90);
         fleet.awaitFollowers(2);
-        page.letGo(1);
-        List<Reply> served = waited.all();
-        fleet.awaitWhole();
+        page.release(1);
+        List<FleetResponse> served = waited.awaitAll();
+        fleet.awaitIdleAndConnected();
 
-        assertThat(served).extracting(Reply::body).containsOnly("page 1");
+        assertThat(served).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(page.count()).isEqualTo(1);
-        Crowd later = clients.ask(fleet.all(), 90, path);
+        PendingResponses later = clients.request(fleet.replicas(), 90, path);
         fleet.awaitWaiting(90);
         fleet.awaitFollowers(2);
-        assertThat(later.waiting()).isEqualTo(90);
-        page.letGo(2);
-        assertThat(later.all()).extracting(Reply::body).containsOnly("page 2");
+        assertThat(later.pendingCount()).isEqualTo(90);
+        page.release(2);
+        assertThat(later.awaitAll()).extracting(FleetResponse::body).containsOnly("page 2");
         assertThat(page.count()).isEqualTo(2);
     }
 
@@ -139,11 +140,11 @@ class SharingIT {
         return new String[]{"Accept-Language", client / 3 % 2 == 0 ? "de" : "fr"};
     }
 
-    private static String language(Asked asked) {
-        return asked.fields().first("Accept-Language").orElse("none");
+    private static String language(StubRequest asked) {
+        return asked.fields().firstValue("Accept-Language").orElse("none");
     }
 
-    private static String credentials(Asked asked) {
-        return asked.fields().first("Authorization").orElse("nobody");
+    private static String credentials(StubRequest asked) {
+        return asked.fields().firstValue("Authorization").orElse("nobody");
     }
 }

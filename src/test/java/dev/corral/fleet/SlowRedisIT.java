@@ -22,7 +22,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 class SlowRedisIT {
 
     private final EmbeddedRedis redis = RedisServer.embedded();
-    private final DefaultFleet fleet = DefaultFleet.behindProxies("slow", redis);
+    private final DefaultSettingsFleet fleet = DefaultSettingsFleet.behindProxies("slow", redis);
 
     @BeforeAll
     void awaitRedis() {
@@ -42,55 +42,55 @@ class SlowRedisIT {
 
     /** Several times what one command was once allowed. */
     @Test
-    void aLongWayCostsNoFetch() {
-        assertNoFetchMore("far", proxy -> proxy.delay(Duration.ofMillis(120), Duration.ZERO));
+    void redisLatencyCostsNoExtraFetch() {
+        assertNoExtraFetch("far", proxy -> proxy.delay(Duration.ofMillis(120), Duration.ZERO));
     }
 
     @Test
-    void jitterCostsNoFetch() {
-        assertNoFetchMore("jitter", proxy -> proxy.delay(Duration.ZERO, Duration.ofMillis(150)));
+    void redisJitterCostsNoExtraFetch() {
+        assertNoExtraFetch("jitter", proxy -> proxy.delay(Duration.ZERO, Duration.ofMillis(150)));
     }
 
     @Test
-    void aNarrowLineCostsNoFetch() {
-        assertNoFetchMore("narrow", proxy -> proxy.bandwidth(300_000));
+    void limitedRedisBandwidthCostsNoExtraFetch() {
+        assertNoExtraFetch("narrow", proxy -> proxy.bandwidth(300_000));
     }
 
     /** Redis itself is busy: a script, a fork, a neighbour. Shorter than the silence by which one knows that it is away. */
     @Test
-    void aPauseOfRedisCostsNoFetch() {
-        try (ColdLoad load = fleet.load("pause", Duration.ofMillis(100))) {
+    void shortRedisPausesCostNoExtraFetch() {
+        try (ColdKeyLoad load = fleet.startColdLoad("pause", Duration.ofMillis(100))) {
             for (int pause = 0; pause < 5; pause++) {
-                redis.ask("CLIENT PAUSE 400 ALL");
+                redis.execute("CLIENT PAUSE 400 ALL");
                 load.awaitKeys(10);
             }
-            assertOneFetchEach(load);
+            assertOneFetchPerKey(load);
         }
     }
 
     @Test
-    void lostScriptsCostNoFetch() {
-        try (ColdLoad load = fleet.load("scripts", Duration.ofMillis(100))) {
+    void flushedRedisScriptsCostNoExtraFetch() {
+        try (ColdKeyLoad load = fleet.startColdLoad("scripts", Duration.ofMillis(100))) {
             for (int flush = 0; flush < 5; flush++) {
                 load.awaitKeys(5);
-                redis.ask("SCRIPT FLUSH");
+                redis.execute("SCRIPT FLUSH");
             }
             load.awaitKeys(5);
-            assertOneFetchEach(load);
+            assertOneFetchPerKey(load);
         }
     }
 
-    private void assertNoFetchMore(String name, Consumer<FaultProxy> weather) {
+    private void assertNoExtraFetch(String name, Consumer<FaultProxy> weather) {
         fleet.proxies().forEach(weather);
         fleet.assertOneFetchPerKey(name + "-burst", 50, 6);
-        try (ColdLoad load = fleet.load(name, Duration.ofMillis(50))) {
+        try (ColdKeyLoad load = fleet.startColdLoad(name, Duration.ofMillis(50))) {
             load.awaitKeys(60);
-            assertOneFetchEach(load);
+            assertOneFetchPerKey(load);
         }
     }
 
-    private static void assertOneFetchEach(ColdLoad load) {
-        assertThat(DefaultFleet.statuses(load.replies())).containsOnlyKeys(200);
+    private static void assertOneFetchPerKey(ColdKeyLoad load) {
+        assertThat(DefaultSettingsFleet.clientsByStatus(load.responses())).containsOnlyKeys(200);
         assertThat(load.fetches()).as("keys by their fetches").isEqualTo(Map.of(1L, (long) load.keys()));
     }
 }

@@ -25,10 +25,10 @@ import java.util.stream.IntStream;
  */
 final class SteadyLoad implements AutoCloseable {
 
-    private static final Duration PATIENCE = Duration.ofSeconds(40);
+    private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(40);
 
     private final List<Integer> ports;
-    private final Duration pace;
+    private final Duration interval;
     private final LongFunction<String> targets;
     private final AtomicLong requests = new AtomicLong();
     private final AtomicLong closes = new AtomicLong();
@@ -38,7 +38,7 @@ final class SteadyLoad implements AutoCloseable {
 
     private SteadyLoad(List<Integer> ports, Duration pace, LongFunction<String> targets) {
         this.ports = ports;
-        this.pace = pace;
+        this.interval = pace;
         this.targets = targets;
     }
 
@@ -70,7 +70,7 @@ final class SteadyLoad implements AutoCloseable {
         running = false;
         clients.forEach(client -> {
             try {
-                client.join(PATIENCE);
+                client.join(RESPONSE_TIMEOUT);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
@@ -82,32 +82,32 @@ final class SteadyLoad implements AutoCloseable {
         stop();
     }
 
-    private record Connection(Socket socket, InputStream in, int server) {}
+    private record KeptConnection(Socket socket, InputStream in, int server) {}
 
-    private record Head(int status, boolean close, long length) {}
+    private record ReceivedHead(int status, boolean isClosing, long length) {}
 
     private void run(int client) {
         int next = client;
-        Optional<Connection> kept = Optional.empty();
+        Optional<KeptConnection> kept = Optional.empty();
         while (running) {
             long number = requests.getAndIncrement();
             String target = targets.apply(number);
             try {
-                Connection connection = kept.isPresent() ? kept.get() : connect(next);
+                KeptConnection connection = kept.isPresent() ? kept.get() : connect(next);
                 kept = Optional.of(connection);
-                Head head = exchange(connection, target);
+                ReceivedHead head = exchange(connection, target);
                 if (head.status != 200) {
                     failures.add(target + " at server " + connection.server + ": " + head.status);
                 }
-                if (head.close) {
+                if (head.isClosing) {
                     closes.incrementAndGet();
                     connection.socket.close();
                     next = connection.server + 1;
                     kept = Optional.empty();
                 }
-                Thread.sleep(pace);
+                Thread.sleep(interval);
             } catch (IOException broken) {
-                failures.add(target + " at server " + kept.map(Connection::server).orElse(-1) + ": " + broken);
+                failures.add(target + " at server " + kept.map(KeptConnection::server).orElse(-1) + ": " + broken);
                 next++;
                 kept = Optional.empty();
             } catch (InterruptedException e) {
@@ -119,14 +119,14 @@ final class SteadyLoad implements AutoCloseable {
     }
 
     /** To the first server that listens, beginning with that one. */
-    private Connection connect(int first) throws IOException {
+    private KeptConnection connect(int first) throws IOException {
         for (int i = 0; i < ports.size(); i++) {
             int server = (first + i) % ports.size();
             try {
                 var socket = new Socket(InetAddress.getLoopbackAddress(), ports.get(server));
                 socket.setTcpNoDelay(true);
-                socket.setSoTimeout((int) PATIENCE.toMillis());
-                return new Connection(socket, new BufferedInputStream(socket.getInputStream()), server);
+                socket.setSoTimeout((int) RESPONSE_TIMEOUT.toMillis());
+                return new KeptConnection(socket, new BufferedInputStream(socket.getInputStream()), server);
             } catch (ConnectException refused) {
                 // No request was sent: as a load balancer does, try another.
             }
@@ -134,18 +134,18 @@ final class SteadyLoad implements AutoCloseable {
         throw new ConnectException("no server listens");
     }
 
-    private static Head exchange(Connection connection, String target) throws IOException {
+    private static ReceivedHead exchange(KeptConnection connection, String target) throws IOException {
         connection.socket.getOutputStream()
                 .write(("GET " + target + " HTTP/1.1\r\nHost: shop.example\r\n\r\n")
                         .getBytes(StandardCharsets.ISO_8859_1));
-        Head head = head(connection.in);
+        ReceivedHead head = head(connection.in);
         if (connection.in.readNBytes(Math.toIntExact(head.length)).length < head.length) {
             throw new IOException("the body is cut short");
         }
         return head;
     }
 
-    private static Head head(InputStream in) throws IOException {
+    private static ReceivedHead head(InputStream in) throws IOException {
         var bytes = new ByteArrayOutputStream();
         String text = "";
         while (!text.endsWith("\r\n\r\n")) {
@@ -162,10 +162,10 @@ final class SteadyLoad implements AutoCloseable {
                 .mapToLong(line -> Long.parseLong(line.substring(line.indexOf(':') + 1).strip()))
                 .findFirst()
                 .orElseThrow(() -> new IOException("no length: " + lower));
-        return new Head(Integer.parseInt(text, 9, 12, 10), lower.contains("\r\nconnection: close\r\n"), length);
+        return new ReceivedHead(Integer.parseInt(text, 9, 12, 10), lower.contains("\r\nconnection: close\r\n"), length);
     }
 
-    private static void closeQuietly(Connection connection) {
+    private static void closeQuietly(KeptConnection connection) {
         try {
             connection.socket.close();
         } catch (IOException gone) {

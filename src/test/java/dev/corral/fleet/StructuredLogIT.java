@@ -3,7 +3,7 @@ package dev.corral.fleet;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.corral.dev.Answer;
+import dev.corral.dev.StubResponse;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.time.Duration;
@@ -16,35 +16,35 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** What a replica prints when it is told to print JSON: the settings of Spring Boot, and nothing else. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(120)
 class StructuredLogIT {
 
-    private static final String TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+    private static final String TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
     private final ObjectMapper json = new ObjectMapper();
 
-    StructuredLogIT(Fleet fleet) {
+    StructuredLogIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
     @Test
-    void aLineOfEcsHasTheServiceAndTheTrace() {
-        fleet.hold("/logged", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
-        Replica replica = fleet.guest("ecs", Map.of("logging.structured.format.console", "ecs",
+    void ecsAccessLogHasServiceAndTrace() {
+        fleet.holdPath("/logged", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
+        JarReplica replica = fleet.startReplica("ecs", Map.of("logging.structured.format.console", "ecs",
                 "corral.access-log", "true", "management.tracing.enabled", "true",
                 "management.tracing.sampling.probability", "1", "corral.routes[2].forward.trust", "true"));
 
-        clients.ask(replica, "/logged?hush=1", "traceparent", "00-" + TRACE + "-00f067aa0ba902b7-01").join();
+        clients.request(replica, "/logged?hush=1", "traceparent", "00-" + TRACE_ID + "-00f067aa0ba902b7-01").join();
 
-        List<JsonNode> access = awaited(replica, "/logged");
+        List<JsonNode> access = awaitLines(replica, "/logged");
         assertThat(access).hasSize(1);
         JsonNode line = access.getFirst();
         assertThat(line.at("/service/name").asText()).isEqualTo("corral");
         assertThat(line.at("/log/logger").asText()).isEqualTo("corral.access");
-        assertThat(text(line, "trace.id")).isEqualTo(TRACE);
+        assertThat(text(line, "trace.id")).isEqualTo(TRACE_ID);
         assertThat(text(line, "span.id")).hasSize(16);
         assertThat(line.path("method").asText()).isEqualTo("GET");
         assertThat(line.path("path").asText()).isEqualTo("/logged");
@@ -54,42 +54,43 @@ class StructuredLogIT {
     }
 
     @Test
-    void otherFormatsDoLikewise() {
-        fleet.hold("/logged-too", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
+    void logstashAndGelfAccessLogsAreJson() {
+        fleet.holdPath("/logged-too", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"))
+                .releaseAll();
         for (String format : List.of("logstash", "gelf")) {
-            Replica replica = fleet.guest(format, Map.of("logging.structured.format.console", format,
+            JarReplica replica = fleet.startReplica(format, Map.of("logging.structured.format.console", format,
                     "corral.access-log", "true"));
 
-            clients.ask(replica, "/logged-too").join();
+            clients.request(replica, "/logged-too").join();
 
-            assertThat(awaited(replica, "/logged-too")).as(format).hasSize(1);
+            assertThat(awaitLines(replica, "/logged-too")).as(format).hasSize(1);
         }
     }
 
     /** A request is not an event. */
     @Test
-    void noLineIsPrintedForARequest() throws IOException {
-        fleet.hold("/unlogged", asked -> Answer.of(200, "page", "Cache-Control", "max-age=60")).open();
-        Replica replica = fleet.guest("quiet", Map.of());
+    void requestsAreNotLoggedWithoutAccessLog() throws IOException {
+        fleet.holdPath("/unlogged", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
+        JarReplica replica = fleet.startReplica("quiet", Map.of());
         long before = lines(replica);
 
-        clients.ask(List.of(replica), 50, "/unlogged").all();
-        clients.ask(List.of(replica), 50, "/private/unlogged").all();
+        clients.request(List.of(replica), 50, "/unlogged").awaitAll();
+        clients.request(List.of(replica), 50, "/private/unlogged").awaitAll();
 
         assertThat(lines(replica)).isEqualTo(before);
     }
 
-    private static long lines(Replica replica) throws IOException {
+    private static long lines(JarReplica replica) throws IOException {
         return Files.readAllLines(replica.log().file()).size();
     }
 
     /** The lines with that text; each line at all is JSON. The access log is written by a thread of its own. */
-    private List<JsonNode> awaited(Replica replica, String text) {
-        Fleet.await("a line with " + text, Duration.ofSeconds(10), () -> replica.log().says(text));
+    private List<JsonNode> awaitLines(JarReplica replica, String text) {
+        ProcessFleet.await("a line with " + text, Duration.ofSeconds(10), () -> replica.log().contains(text));
         try {
             return Files.readAllLines(replica.log().file())
                     .stream()
-                    .map(this::parsed)
+                    .map(this::parse)
                     .filter(line -> line.toString().contains(text))
                     .toList();
         } catch (IOException e) {
@@ -97,7 +98,7 @@ class StructuredLogIT {
         }
     }
 
-    private JsonNode parsed(String line) {
+    private JsonNode parse(String line) {
         try {
             return json.readTree(line);
         } catch (JsonProcessingException e) {

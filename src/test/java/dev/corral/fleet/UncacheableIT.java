@@ -1,7 +1,7 @@
 package dev.corral.fleet;
 
-import dev.corral.dev.Answer;
-import dev.corral.dev.Asked;
+import dev.corral.dev.StubRequest;
+import dev.corral.dev.StubResponse;
 import java.time.Duration;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -14,74 +14,74 @@ import org.junit.jupiter.params.provider.CsvSource;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** What is for one client reaches that client; nobody waits in line for his own. */
-@ExtendWith(SharedFleet.class)
+@ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class UncacheableIT {
 
     private static final int CLIENTS = 60;
 
-    private final Fleet fleet;
-    private final Clients clients = new Clients();
+    private final ProcessFleet fleet;
+    private final FleetClients clients = new FleetClients();
 
-    UncacheableIT(Fleet fleet) {
+    UncacheableIT(ProcessFleet fleet) {
         this.fleet = fleet;
     }
 
-    /** Public behaviours 12 and 18. */
+    /** Public behaviors 12 and 18. */
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
             private    | Cache-Control | private, max-age=60
             no-store   | Cache-Control | no-store
             set-cookie | Set-Cookie    | session=1
             """)
-    void whatIsForOneClientIsFetchedByEachAndByAllAtOnce(String reason, String name, String value) {
+    void uncacheableResponseIsFetchedInParallelByEachClient(String reason, String name, String value) {
         String path = "/uncacheable-" + reason;
-        Held page = fleet.hold(path, asked -> forOne(asked).with(name, value));
+        HeldOriginPath page = fleet.holdPath(path, asked -> responseForOneClient(asked).withField(name, value));
 
-        Crowd first = clients.askEach(fleet.all(), CLIENTS, path, UncacheableIT::identity);
+        PendingResponses first = clients.requestEach(fleet.replicas(), CLIENTS, path, UncacheableIT::identity);
         fleet.awaitWaiting(CLIENTS);
         fleet.awaitFollowers(2);
         assertThat(page.count()).isEqualTo(1);
-        page.letGo(1);
+        page.release(1);
         // None of these is answered before all of them have come: they are there at the same time.
         page.awaitCount(CLIENTS);
-        assertThat(first.waiting()).isEqualTo(CLIENTS - 1);
-        page.open();
-        assertEachItsOwn(first);
+        assertThat(first.pendingCount()).isEqualTo(CLIENTS - 1);
+        page.releaseAll();
+        assertOwnResponses(first);
         assertThat(page.count()).isEqualTo(CLIENTS);
 
         // From the marker on nobody waits for a first one, on any replica.
-        Held again = fleet.hold(path, asked -> forOne(asked).with(name, value));
-        Crowd second = clients.askEach(fleet.all(), CLIENTS, path, UncacheableIT::identity);
+        HeldOriginPath again = fleet.holdPath(path, asked -> responseForOneClient(asked).withField(name, value));
+        PendingResponses second = clients.requestEach(fleet.replicas(), CLIENTS, path, UncacheableIT::identity);
         again.awaitCount(CLIENTS);
-        assertThat(second.waiting()).isEqualTo(CLIENTS);
-        again.open();
-        assertEachItsOwn(second);
-        assertThat(second.all()).extracting(Reply::cacheStatus)
+        assertThat(second.pendingCount()).isEqualTo(CLIENTS);
+        again.releaseAll();
+        assertOwnResponses(second);
+        assertThat(second.awaitAll()).extracting(FleetResponse::cacheStatus)
                 .containsOnly("Corral; fwd=bypass; fwd-status=200; detail=" + reason);
         assertThat(again.count()).isEqualTo(CLIENTS);
     }
 
-    /** Public behaviour 12. */
+    /** Public behavior 12. */
     @Test
-    void aMarkerGoesWhenTheResourceBecomesCacheable() {
-        Held page = fleet.hold("/becomes-public", asked -> forOne(asked)
-                .with("Cache-Control", "private"));
-        page.open();
-        clients.ask(fleet.all(), 9, "/becomes-public").all();
-        fleet.awaitWhole();
+    void hitForMissMarkerIsReplacedByCacheableResponse() {
+        HeldOriginPath page = fleet.holdPath("/becomes-public", asked -> responseForOneClient(asked)
+                .withField("Cache-Control", "private"));
+        page.releaseAll();
+        clients.request(fleet.replicas(), 9, "/becomes-public").awaitAll();
+        fleet.awaitIdleAndConnected();
 
-        page.answerBy(asked -> Answer.of(200, "for everybody", "Cache-Control", "max-age=60"));
-        List<Reply> changed = clients.ask(fleet.all(), 3, "/becomes-public").all();
+        page.respondWith(asked -> StubResponse.of(200, "for everybody", "Cache-Control", "max-age=60"));
+        List<FleetResponse> changed = clients.request(fleet.replicas(), 3, "/becomes-public").awaitAll();
 
-        assertThat(changed).extracting(Reply::body).containsOnly("for everybody");
+        assertThat(changed).extracting(FleetResponse::body).containsOnly("for everybody");
         assertThat(changed).filteredOn(reply -> reply.cacheStatus().contains("; stored")).isNotEmpty();
         // A replica's memory may have the marker for a second more; from its first hit on it asks no more.
-        fleet.all()
-                .forEach(replica -> Fleet.await("a hit on " + replica.name(), Duration.ofSeconds(10),
-                        () -> clients.ask(replica, "/becomes-public").join().hit()));
+        fleet.replicas()
+                .forEach(replica -> ProcessFleet.await("a hit on " + replica.name(), Duration.ofSeconds(10),
+                        () -> clients.request(replica, "/becomes-public").join().isHit()));
         int until = page.count();
-        assertThat(clients.ask(fleet.all(), 90, "/becomes-public").all()).allMatch(Reply::hit);
+        assertThat(clients.request(fleet.replicas(), 90, "/becomes-public").awaitAll()).allMatch(FleetResponse::isHit);
         assertThat(page.count()).isEqualTo(until);
     }
 
@@ -89,14 +89,14 @@ class UncacheableIT {
         return new String[]{"X-Client", "client-" + client};
     }
 
-    private static Answer forOne(Asked asked) {
-        return Answer.of(200, "for " + asked.fields().first("X-Client").orElse("nobody"));
+    private static StubResponse responseForOneClient(StubRequest asked) {
+        return StubResponse.of(200, "for " + asked.fields().firstValue("X-Client").orElse("nobody"));
     }
 
-    private static void assertEachItsOwn(Crowd crowd) {
-        List<Reply> replies = crowd.all();
-        assertThat(replies).extracting(Reply::status).containsOnly(200);
-        assertThat(replies).extracting(Reply::body)
+    private static void assertOwnResponses(PendingResponses crowd) {
+        List<FleetResponse> replies = crowd.awaitAll();
+        assertThat(replies).extracting(FleetResponse::status).containsOnly(200);
+        assertThat(replies).extracting(FleetResponse::body)
                 .isEqualTo(IntStream.range(0, CLIENTS).mapToObj(client -> "for client-" + client).toList());
     }
 }

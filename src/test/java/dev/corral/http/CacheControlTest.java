@@ -44,7 +44,7 @@ class CacheControlTest {
             "a=\"x, max-age=1\", max-age=60   | 60         | 9110 5.6.4: a comma in quotes",
             "a=\"\\\", max-age=1\", max-age=60 | 60        | 9110 5.6.4: a quote in quotes",
     })
-    void aLifetimeIsAWholeNumberOrNothing(String line, long seconds, String section) {
+    void maxAgeIsParsedAsDeltaSecondsOrZero(String line, long seconds, String section) {
         assertThat(parse(line).maxAge()).contains(Duration.ofSeconds(seconds));
     }
 
@@ -53,19 +53,19 @@ class CacheControlTest {
             "no-store=\"x\"", "no-store =", "=, no-store", "a b, no-store", "no-store;", "\tno-store\t", "@, no-store",
             "max-age=\"1,no-store", "public; no-store", "max-age=60 no-store", "public no-store; max-age=60",
             "a/b/no-store"})
-    void noSyntaxErrorHidesNoStore(String line) {
+    void noStoreIsFoundDespiteSyntaxErrors(String line) {
         assertThat(parse(line).noStore()).isTrue();
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"a=\"no-store\"", "a=\"x, no-store, y\"", "no-storage", "x-no-store", "a=no-store",
             "'no-store'"})
-    void whatOnlyLooksLikeADirectiveIsNone(String line) {
+    void noStoreLookalikesAreIgnored(String line) {
         assertThat(parse(line).noStore()).isFalse();
     }
 
     @Test
-    void whereTheGrammarIsBrokenNothingIsPermitted() {
+    void malformedDirectivesRestrictButNeverPermit() {
         CacheControl said = parse("public; max-age=60; immutable, s-maxage=5; x, must-understand no-cache");
 
         assertThat(said.isPublic()).isFalse();
@@ -78,14 +78,14 @@ class CacheControlTest {
     }
 
     @Test
-    void aDirectiveLimitedToFieldsCountsWhole() {
+    void qualifiedDirectiveAppliesToTheWholeResponse() {
         assertThat(parse("no-cache=\"set-cookie\"").noCache()).isTrue();
         assertThat(parse("private=\"x-a, x-b\"").isPrivate()).isTrue();
     }
 
     @Test
-    void maxStaleWithoutAValueAcceptsAnyAgeAndAnInvalidOneNone() {
-        assertThat(parse("max-stale").maxStale()).contains(CacheControl.FOREVER);
+    void maxStaleWithoutValueIsUnlimitedAndInvalidIsAbsent() {
+        assertThat(parse("max-stale").maxStale()).contains(CacheControl.MAX_DELTA_SECONDS);
         assertThat(parse("max-stale=60").maxStale()).contains(Duration.ofMinutes(1));
         assertThat(parse("max-stale=x").maxStale()).isEmpty();
         assertThat(parse("max-stale, max-stale=5").maxStale()).contains(Duration.ofSeconds(5));
@@ -108,17 +108,17 @@ class CacheControlTest {
             "max-age=60, &&&            | -  | 9651 4.2.2",
             "`                         `| -  | 9213 2.1: empty is not there",
     })
-    void aTargetedFieldIsAStructuredDictionaryOrIgnored(String line, Long seconds, String section) {
-        Optional<CacheControl> targeted = CacheControl.targeted(List.of(line));
+    void targetedFieldIsParsedAsDictionaryOrIgnored(String line, Long seconds, String section) {
+        Optional<CacheControl> targeted = CacheControl.parseTargeted(List.of(line));
 
         assertThat(targeted.isPresent()).isEqualTo(seconds != null);
         targeted.ifPresent(said -> assertThat(said.maxAge()).contains(Duration.ofSeconds(seconds)));
     }
 
     @Test
-    void aTargetedFlagThatIsFalseIsNotSet() {
-        assertThat(CacheControl.targeted(List.of("no-store=?0, private")).orElseThrow())
+    void falseTargetedDirectiveIsNotSet() {
+        assertThat(CacheControl.parseTargeted(List.of("no-store=?0, private")).orElseThrow())
                 .matches(said -> !said.noStore() && said.isPrivate());
-        assertThat(CacheControl.targeted(List.of())).isEmpty();
+        assertThat(CacheControl.parseTargeted(List.of())).isEmpty();
     }
 }

@@ -1,5 +1,6 @@
 package dev.corral.http;
 
+import dev.corral.cache.CacheFixtures;
 import java.time.Instant;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,8 +28,8 @@ class HttpDateTest {
             "Wednesday, 18-Aug-77 02:01:18 GMT | 1977-08-18T02:01:18Z",
             "Friday, 18-Aug-00 02:01:18 GMT    | 2000-08-18T02:01:18Z",
     })
-    void threeFormsAreRead(String text, Instant moment) {
-        assertThat(HttpDate.parse(text, Given.NOW)).contains(moment);
+    void allThreeDateFormatsAreParsed(String text, Instant moment) {
+        assertThat(HttpDate.parse(text, CacheFixtures.NOW)).contains(moment);
     }
 
     @ParameterizedTest
@@ -42,14 +43,14 @@ class HttpDateTest {
             "Sunday, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT x", "Sun Nov 6 08:49:37 1994",
             "Sun Nov  6 08:49:37 94", "Sun Nov  6 08:49:37 1994 GMT", "Sun, 06 Nov 1994 08:49:37 GMT, 0",
             "Sun, 06 Nov \u0661994 08:49:37 GMT", "Sund, 06-Nov-94 08:49:37 GMT", ",,,", "Sun, ", "Sunday, "})
-    void nothingElseIs(String text) {
-        assertThat(HttpDate.parse(text, Given.NOW)).isEmpty();
+    void invalidDateIsRejected(String text) {
+        assertThat(HttpDate.parse(text, CacheFixtures.NOW)).isEmpty();
     }
 
     @Test
-    void theFirstFormIsWritten() {
+    void dateIsFormattedAsImfFixdate() {
         assertThat(HttpDate.format(Instant.parse("1994-11-06T08:49:37.9Z"))).isEqualTo("Sun, 06 Nov 1994 08:49:37 GMT");
-        assertThat(HttpDate.parse(HttpDate.format(Given.NOW), Given.NOW)).contains(Given.NOW);
+        assertThat(HttpDate.parse(HttpDate.format(CacheFixtures.NOW), CacheFixtures.NOW)).contains(CacheFixtures.NOW);
         assertThat(HttpDate.format(Instant.MAX)).isEqualTo("Fri, 31 Dec 9999 23:59:59 GMT");
         assertThat(HttpDate.format(Instant.MIN)).isEqualTo("Mon, 01 Jan 0001 00:00:00 GMT");
     }

@@ -18,8 +18,8 @@ class RequestHeaderPolicyTest {
     @ParameterizedTest
     @CsvSource({"X-Forwarded-Host, x-forwarded-host", "x_forwarded.HOST, x-forwarded-host", "a, a", "A1-, a1-", "_, -",
             "X!#$%&'*+-.^_`|~Y, x---------------y"})
-    void namesAreComparedAsOriginsDoThatMakeVariablesOfThem(String name, String comparable) {
-        assertThat(RequestHeaderPolicy.comparable(name)).isEqualTo(comparable);
+    void fieldNamesAreComparedInTheirCgiForm(String name, String comparable) {
+        assertThat(RequestHeaderPolicy.canonicalName(name)).isEqualTo(comparable);
     }
 
     @ParameterizedTest
@@ -28,11 +28,11 @@ class RequestHeaderPolicyTest {
             "X-Accel-Redirect", "X-HTTP-Method", "X-Host", "X-Forwarded-Authority", "X-Original-Author",
             "X_Forwarded_User", "X-Real-IP", "Via", "forwarded", "traceparent", "cf-visitor",
             "CloudFront-Forwarded-Proto", "User_Agent", "X.Y"})
-    void whatSteersOriginsIsWithheldInEveryMode(String name) {
+    void originSteeringFieldIsWithheldInEveryMode(String name) {
         for (Mode mode : Mode.values()) {
             var policy = new RequestHeaderPolicy(mode, Set.of(), Set.of(), Set.of());
-            assertThat(policy.carries(name, List.of())).isFalse();
-            assertThat(policy.carries(name, List.of(name.toLowerCase(java.util.Locale.ROOT)))).isFalse();
+            assertThat(policy.isForwarded(name, List.of())).isFalse();
+            assertThat(policy.isForwarded(name, List.of(name.toLowerCase(java.util.Locale.ROOT)))).isFalse();
         }
     }
 
@@ -40,8 +40,8 @@ class RequestHeaderPolicyTest {
     @ValueSource(strings = {"Cookie", "Authorization", "Accept", "Accept-Language", "User-Agent", "Origin", "Referer",
             "Rsc", "Next-Router-State-Tree", "X-Api-Key", "X-Forwarded-User", "X-Forwarded-Client-Cert",
             "Cf-Access-Jwt-Assertion", "X-Realm", "X-Unknown", "X-Hosting", "Sec-CH-UA"})
-    void whatOriginsMustDeclareIsCarried(String name) {
-        assertThat(RequestHeaderPolicy.DEFAULT.carries(name, List.of())).isEqualTo(!name.equals("X-Hosting"));
+    void otherRequestFieldIsForwardedByDefault(String name) {
+        assertThat(RequestHeaderPolicy.DEFAULT.isForwarded(name, List.of())).isEqualTo(!name.equals("X-Hosting"));
     }
 
     @ParameterizedTest
@@ -50,25 +50,25 @@ class RequestHeaderPolicyTest {
             "X_Forwarded_Port,false",
             "Referer,false", "Rsc,false", "X-Api-Key,false", "X-Forwarded-User,false", "X-Unknown,false",
             "Sec-WebSocket-Key,false"})
-    void strictOnlyStandardFieldsAndWhatIsNamedAreCarried(String name, boolean carried) {
-        assertThat(STRICT.carries(name, List.of())).isEqualTo(carried);
+    void strictModeForwardsStandardAndConfiguredFieldsOnly(String name, boolean carried) {
+        assertThat(STRICT.isForwarded(name, List.of())).isEqualTo(carried);
     }
 
     @Test
-    void strictWhatVaryNamesIsCarried() {
-        assertThat(STRICT.carries("Rsc", List.of("accept", "rsc"))).isTrue();
-        assertThat(STRICT.carries("X-Unknown", List.of("rsc"))).isFalse();
-        assertThat(STRICT.carries("X-Forwarded-Host", List.of("x-forwarded-host"))).isFalse();
+    void strictModeForwardsFieldsNamedByVary() {
+        assertThat(STRICT.isForwarded("Rsc", List.of("accept", "rsc"))).isTrue();
+        assertThat(STRICT.isForwarded("X-Unknown", List.of("rsc"))).isFalse();
+        assertThat(STRICT.isForwarded("X-Forwarded-Host", List.of("x-forwarded-host"))).isFalse();
     }
 
     @Test
-    void whatIsKeptOrKeyedIsOnlyInThatSpelling() {
+    void keptOrKeyedFieldMatchesItsExactSpellingOnly() {
         var policy = new RequestHeaderPolicy(Mode.FORWARD, Set.of("X_Device"), Set.of("X-Real-IP"), Set.of("X_Own"));
 
-        assertThat(policy.withholds("x_device")).isFalse();
-        assertThat(policy.withholds("X-Device")).isFalse();
-        assertThat(policy.withholds("x-real-ip")).isFalse();
-        assertThat(policy.withholds("X_Real_IP")).isTrue();
-        assertThat(policy.withholds("X-Own")).isTrue();
+        assertThat(policy.isWithheld("x_device")).isFalse();
+        assertThat(policy.isWithheld("X-Device")).isFalse();
+        assertThat(policy.isWithheld("x-real-ip")).isFalse();
+        assertThat(policy.isWithheld("X_Real_IP")).isTrue();
+        assertThat(policy.isWithheld("X-Own")).isTrue();
     }
 }

@@ -20,7 +20,7 @@ class RequestTargetTest {
     }
 
     @Test
-    void aTargetIsItsPathAndItsQuery() {
+    void targetIsSplitIntoPathAndQuery() {
         assertThat(target("/a?b?c")).isEqualTo(new RequestTarget("/a", Optional.of("b?c")));
         assertThat(target("/a?")).isEqualTo(new RequestTarget("/a", Optional.of("")));
         assertThat(target("//")).isEqualTo(new RequestTarget("//", Optional.empty()));
@@ -29,7 +29,7 @@ class RequestTargetTest {
     @ParameterizedTest
     @ValueSource(strings = {"", "*", "a", "http://a/", "?a", "/a#b", "/a b", "/a\tb", "/a\0", "/\u007f", "/a?b#c",
             "/\u0100"})
-    void whatHasNoPathOrWhatNoTwoServersReadAlikeIsNone(String text) {
+    void targetWithoutPathOrWithIllegalCharactersIsRejected(String text) {
         assertThat(RequestTarget.parse(text)).isEmpty();
     }
 
@@ -40,21 +40,21 @@ class RequestTargetTest {
             "/a?[x]^`{}\"<>\\ | /a?%5Bx%5D%5E%60%7B%7D%22%3C%3E%5C",
             "/%|/%25", "/%4|/%254", "/%zz%41|/%25zz%41", "/%u0041|/%25u0041", "/a?%&b=%4|/a?%25&b=%254",
             "/-._~!$&'()*+,;=:@|/-._~!$&'()*+,;=:@", "/a?b?c/d|/a?b?c/d"})
-    void encodedItIsAUri(String text, String encoded) {
+    void encodedTargetIsAUri(String text, String encoded) {
         assertThat(target(text).encoded()).isEqualTo(encoded);
         assertThat(URI.create("http://a" + encoded).getRawPath()).isNotEmpty();
     }
 
     /** What Spring reads is legal to it, whatever came. */
     @Property(tries = 5_000)
-    void encodedEveryTargetIsAUri(@ForAll @StringLength(max = 20) @CharRange(from = '!', to = '\u00ff') String rest) {
+    void everyEncodedTargetIsAUri(@ForAll @StringLength(max = 20) @CharRange(from = '!', to = '\u00ff') String rest) {
         RequestTarget.parse("/" + rest).ifPresent(target -> {
             URI uri = URI.create("http://a" + target.encoded());
 
-            assertThat(target.text()).isEqualTo("/" + rest);
+            assertThat(target.raw()).isEqualTo("/" + rest);
             assertThat(uri.getRawPath()).startsWith("/");
             assertThat(uri.getRawQuery() != null).isEqualTo(target.query().isPresent());
-            assertThat(target.readings()).allSatisfy(reading -> URI.create("http://a" + reading));
+            assertThat(target.interpretations()).allSatisfy(reading -> URI.create("http://a" + reading));
             target.isAmbiguous();
         });
     }
@@ -68,7 +68,7 @@ class RequestTargetTest {
             "/assets/x%2f../y", "/assets/%2f../y", "/assets//../account", "/a//b/../../x", "/assets/..%00/account",
             "/assets/..%20/account", "/assets/..%09", "/assets/%c0%ae%c0%ae/account", "/assets/..%c0%afaccount",
             "/%zz/../a", "/%/%2e%2e/a", "/a/%2e%2e/%2e%2e", "/./../a", "/a/./../../b"})
-    void dotsThatCouldLeadElsewhereAreAmbiguous(String path) {
+    void pathWithEvasiveDotSegmentsIsAmbiguous(String path) {
         assertThat(target(path).isAmbiguous()).isTrue();
     }
 
@@ -77,7 +77,7 @@ class RequestTargetTest {
             "/..a", "/a..", "/...", "/a/.../b", "/..a/..b", "/a%2Fb", "/a\\b", "/a;x=1/b;y", "/a;../b", "//a//b",
             "/a/b//", "/%", "/%zz", "/%25zz", "/%252e%252e%252fa", "/a%00b", "/\u00c3\u00a9", "/a.b%2fc.d",
             "/%c3%a9/../x", "/x/..?../../..%2f", "/a/v1..2/b"})
-    void allOtherPathsAreNot(String path) {
+    void pathWithoutEvasiveDotSegmentsIsNotAmbiguous(String path) {
         assertThat(target(path).isAmbiguous()).isFalse();
     }
 
@@ -85,7 +85,7 @@ class RequestTargetTest {
     @CsvSource(delimiter = '|', value = {"/a/../b|/b", "/a;x/b|/a;x/b,/a%3Bx/b", "/a%2fb|/a%2Fb,/a/b",
             "/a\\b|/a%5Cb,/a/b",
             "//a|//a,/a", "/a%5cb;c|/a%5Cb;c,/a%5Cb%3Bc,/a/b;c", "/%61|/a", "/{a}|/%7Ba%7D"})
-    void theReadingsOfAPathAreThoseOfServers(String path, String readings) {
-        assertThat(target(path).readings()).containsExactly(readings.split(",", -1));
+    void readingsOfAPathCoverHowServersDecodeIt(String path, String readings) {
+        assertThat(target(path).interpretations()).containsExactly(readings.split(",", -1));
     }
 }

@@ -1,7 +1,7 @@
 package dev.corral.origin;
 
-import dev.corral.http.Fields;
-import dev.corral.origin.OriginFailed.Reason;
+import dev.corral.http.HeaderFields;
+import dev.corral.origin.OriginFailedException.Reason;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
@@ -14,31 +14,32 @@ import org.junit.jupiter.params.provider.ValueSource;
 import reactor.core.publisher.Flux;
 import reactor.test.StepVerifier;
 
-import static dev.corral.origin.Rig.get;
-import static dev.corral.origin.Rig.text;
+import static dev.corral.origin.OriginFixture.getRequest;
+import static dev.corral.origin.OriginFixture.text;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 /** What an origin may do that it should not: each is named for what it is, and hurts no other exchange. */
 @Timeout(30)
-@ExtendWith(LeakFree.class)
+@ExtendWith(LeakGuard.class)
 class HostileOriginTest {
 
     private static final String OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-    private static void expect(Reason reason, ScriptedOrigin.Script script) throws IOException {
-        try (var server = new ScriptedOrigin(script); var rig = Rig.to(server.uri())) {
-            assertThatThrownBy(() -> rig.whole(get("/"))).isInstanceOfSatisfying(OriginFailed.class,
+    private static void expectFailure(Reason reason, ScriptedOrigin.ConnectionScript script) throws IOException {
+        try (var server = new ScriptedOrigin(script); var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+                    OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(reason));
-            assertThat(rig.free()).isEqualTo(4);
+            assertThat(rig.freePermits()).isEqualTo(4);
             assertThat(rig.failures()).isEqualTo(1);
         }
     }
 
-    private static void expect(Reason reason, String answer) throws IOException {
-        expect(reason, peer -> {
-            peer.request();
-            peer.say(answer);
+    private static void expectFailure(Reason reason, String answer) throws IOException {
+        expectFailure(reason, peer -> {
+            peer.readRequest();
+            peer.write(answer);
         });
     }
 
@@ -51,23 +52,27 @@ class HostileOriginTest {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", // before the first chunk
             "HTTP/1.1 200 OK\r\nContent-Le", // in the fields
             "HTTP/1.1 20"}) // in the status line
-    void anAnswerThatEndsEarlyIsCutShort(String answer) throws IOException {
-        expect(Reason.CUT_SHORT, answer);
+    void responseThatEndsEarlyIsTruncated(String answer) throws IOException {
+        expectFailure(Reason.TRUNCATED, answer);
     }
 
     @Test
-    void aResetInTheMiddleIsCutShortEvenWhereNoLengthIsDeclared() throws IOException {
+    void resetMidBodyIsTruncatedEvenWithoutContentLength() throws IOException {
         var begun = new CountDownLatch(1);
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
-            peer.say("HTTP/1.1 200 OK\r\n\r\nabc");
+            peer.readRequest();
+            peer.write("HTTP/1.1 200 OK\r\n\r\nabc");
             peer.await(begun);
             peer.reset();
-        }); var rig = Rig.to(server.uri())) {
-            StepVerifier.create(rig.streaming(get("/")).body().map(Rig::text).doOnNext(piece -> begun.countDown()))
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier
+                    .create(rig.fetchStreaming(getRequest("/"))
+                            .body()
+                            .map(OriginFixture::text)
+                            .doOnNext(piece -> begun.countDown()))
                     .expectNext("abc")
                     .verifyErrorSatisfies(
-                            error -> assertThat(((OriginFailed) error).reason()).isEqualTo(Reason.CUT_SHORT));
+                            error -> assertThat(((OriginFailedException) error).reason()).isEqualTo(Reason.TRUNCATED));
         }
     }
 
@@ -90,80 +95,83 @@ class HostileOriginTest {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX0\r\n\r\n", // no end of the chunk
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: a\0b\r\n\r\nab",
             "HTTP/1.1 200 OK\nContent-Length: 2\n\nab"}) // bare line feeds
-    void whatIsNotSafelyFramedHttpIsMalformed(String answer) throws IOException {
-        expect(Reason.MALFORMED, answer);
+    void unsafelyFramedResponseIsMalformed(String answer) throws IOException {
+        expectFailure(Reason.MALFORMED, answer);
     }
 
     @Test
-    void fieldsWithoutEndAreMalformed() throws IOException {
-        expect(Reason.MALFORMED, "HTTP/1.1 200 OK\r\n" + ("X-Long: " + "x".repeat(1000) + "\r\n").repeat(100) + "\r\n");
+    void endlessResponseFieldsAreMalformed() throws IOException {
+        expectFailure(Reason.MALFORMED,
+                "HTTP/1.1 200 OK\r\n" + ("X-Long: " + "x".repeat(1000) + "\r\n").repeat(100) + "\r\n");
     }
 
     @Test
-    void aStatusLineWithoutEndIsMalformed() throws IOException {
-        expect(Reason.MALFORMED, "HTTP/1.1 200 " + "x".repeat(20_000));
+    void endlessStatusLineIsMalformed() throws IOException {
+        expectFailure(Reason.MALFORMED, "HTTP/1.1 200 " + "x".repeat(20_000));
     }
 
     @Test
-    void manyFieldsWithinTheLimitPass() throws IOException {
+    void manyFieldsWithinTheLimitAreAccepted() throws IOException {
         try (var server = ScriptedOrigin
-                .saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + "A: 1\r\n".repeat(10_000) + "\r\n");
-                var rig = Rig.to(server.uri())) {
-            assertThat(rig.whole(get("/")).head().fields().lines()).hasSize(10_001);
+                .respondingWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + "A: 1\r\n".repeat(10_000) + "\r\n");
+                var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThat(rig.fetchBuffered(getRequest("/")).head().fields().lines()).hasSize(10_001);
         }
     }
 
     @Test
-    void aClosedDoorIsUnreachable() throws IOException {
-        var server = ScriptedOrigin.saying(OK);
+    void refusedConnectionIsUnreachable() throws IOException {
+        var server = ScriptedOrigin.respondingWith(OK);
         server.close();
-        try (var rig = Rig.to(server.uri())) {
-            assertThatThrownBy(() -> rig.whole(get("/"))).isInstanceOfSatisfying(OriginFailed.class, failure -> {
-                assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE);
-                assertThat(failure).hasMessage("origin shop cannot be reached").hasCauseInstanceOf(IOException.class);
-                assertThat(failure.getStackTrace()).isEmpty();
-            });
+        try (var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+                    .isInstanceOfSatisfying(OriginFailedException.class, failure -> {
+                        assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE);
+                        assertThat(failure).hasMessage("origin shop cannot be reached")
+                                .hasCauseInstanceOf(IOException.class);
+                        assertThat(failure.getStackTrace()).isEmpty();
+                    });
             assertThat(rig.failures()).isEqualTo(1);
         }
     }
 
     @Test
-    void aConnectionClosedWithoutAWordIsUnreachable() throws IOException {
-        expect(Reason.UNREACHABLE, ScriptedOrigin.Peer::request);
+    void connectionClosedBeforeTheResponseIsUnreachable() throws IOException {
+        expectFailure(Reason.UNREACHABLE, ScriptedOrigin.ScriptedConnection::readRequest);
     }
 
     @Test
-    void aStreamedBodyThatIsCutShortEndsWithAnError() throws IOException {
+    void truncatedStreamedBodyEndsWithAnError() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
-            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
-        }); var rig = Rig.to(server.uri())) {
-            StepVerifier.create(text(rig.streaming(get("/")).body()))
+            peer.readRequest();
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(text(rig.fetchStreaming(getRequest("/")).body()))
                     .verifyErrorSatisfies(
-                            error -> assertThat(((OriginFailed) error).reason()).isEqualTo(Reason.CUT_SHORT));
-            assertThat(rig.free()).isEqualTo(4);
+                            error -> assertThat(((OriginFailedException) error).reason()).isEqualTo(Reason.TRUNCATED));
+            assertThat(rig.freePermits()).isEqualTo(4);
             assertThat(rig.failures()).isEqualTo(1);
         }
     }
 
     @Test
-    void aStreamedBodyWithABadChunkEndsAsMalformed() throws IOException {
+    void streamedBodyWithABadChunkIsMalformed() throws IOException {
         try (var server = ScriptedOrigin
-                .saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
-                var rig = Rig.to(server.uri())) {
-            StepVerifier.create(text(rig.streaming(get("/")).body()))
+                .respondingWith("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
+                var rig = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(text(rig.fetchStreaming(getRequest("/")).body()))
                     .verifyErrorSatisfies(
-                            error -> assertThat(((OriginFailed) error).reason()).isEqualTo(Reason.MALFORMED));
+                            error -> assertThat(((OriginFailedException) error).reason()).isEqualTo(Reason.MALFORMED));
         }
     }
 
     @Test
-    void aBodyWithoutLengthEndsWithTheConnection() throws IOException {
+    void closeDelimitedBodyEndsWithTheConnection() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
-            peer.say("HTTP/1.0 200 OK\r\n\r\nall there is");
-        }); var rig = Rig.to(server.uri())) {
-            assertThat(text(rig.whole(get("/")))).isEqualTo("all there is");
+            peer.readRequest();
+            peer.write("HTTP/1.0 200 OK\r\n\r\nall there is");
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("all there is");
         }
     }
 
@@ -171,59 +179,60 @@ class HostileOriginTest {
     @ValueSource(strings = {"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n",
             "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n",
             "HTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"})
-    void interimAnswersAreSwallowed(String interim) throws IOException {
+    void interimResponsesAreSkipped(String interim) throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            while (!peer.request().isEmpty()) {
-                peer.say(interim).say(OK);
+            while (!peer.readRequest().isEmpty()) {
+                peer.write(interim).write(OK);
             }
-        }); var rig = Rig.to(server.uri())) {
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 3; i++) {
-                Answer.Whole answer = rig.whole(get("/"));
+                OriginResponse.Buffered answer = rig.fetchBuffered(getRequest("/"));
                 assertThat(answer.head().status()).isEqualTo(200);
                 assertThat(answer.head().fields().has("Link")).isFalse();
                 assertThat(text(answer)).isEqualTo("ok");
             }
-            assertThat(server.connections()).isEqualTo(1);
+            assertThat(server.connectionCount()).isEqualTo(1);
         }
     }
 
     @Test
-    void anInterimAnswerThatArrivesInPiecesIsSwallowed() throws IOException {
+    void interimResponseInPiecesIsSkipped() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
+            peer.readRequest();
             for (char c : ("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK).toCharArray()) {
-                peer.say(String.valueOf(c));
+                peer.write(String.valueOf(c));
             }
-            peer.untilClosed();
-        }); var rig = Rig.to(server.uri())) {
-            assertThat(text(rig.whole(get("/")))).isEqualTo("ok");
+            peer.awaitClosed();
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
         }
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"surplus", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged", "H"})
-    void bytesAfterAnAnswerAreNeverTakenForTheNext(String surplus) throws IOException {
-        try (var server = ScriptedOrigin.saying(OK + surplus); var rig = Rig.to(server.uri())) {
+    void surplusBytesAreNeverTakenForTheNextResponse(String surplus) throws IOException {
+        try (var server = ScriptedOrigin.respondingWith(OK + surplus);
+                var rig = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 20; i++) {
-                assertThat(text(rig.whole(get("/")))).isEqualTo("ok");
+                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
             }
-            assertThat(server.connections()).isEqualTo(20);
+            assertThat(server.connectionCount()).isEqualTo(20);
         }
     }
 
     @Test
-    void bytesThatComeWhileAConnectionIdlesCloseIt() throws Exception {
+    void bytesOnAnIdleConnectionCloseIt() throws Exception {
         var closed = new CountDownLatch(1);
         var surplus = new CountDownLatch(1);
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
-            peer.say(OK);
+            peer.readRequest();
+            peer.write(OK);
             peer.await(surplus);
-            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
-            peer.untilClosed();
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+            peer.awaitClosed();
             closed.countDown();
-        }); var rig = Rig.to(server.uri())) {
-            assertThat(text(rig.whole(get("/")))).isEqualTo("ok");
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
 
             surplus.countDown();
 
@@ -232,31 +241,32 @@ class HostileOriginTest {
     }
 
     @Test
-    void aBodyToHeadIsNotTakenForTheNextAnswer() throws IOException {
+    void bodyOfAHeadResponseIsNotTakenForTheNextOne() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            while (!peer.request().isEmpty()) {
-                peer.say(OK);
+            while (!peer.readRequest().isEmpty()) {
+                peer.write(OK);
             }
-        }); var rig = Rig.to(server.uri())) {
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 3; i++) {
-                Answer.Whole head = rig
-                        .whole(new Outgoing("HEAD", "/", Fields.NONE, Optional.empty()));
-                assertThat(head.head().fields().first("Content-Length")).contains("2");
+                OriginResponse.Buffered head = rig
+                        .fetchBuffered(new OriginRequest("HEAD", "/", HeaderFields.EMPTY, Optional.empty()));
+                assertThat(head.head().fields().firstValue("Content-Length")).contains("2");
                 assertThat(head.body().length()).isZero();
             }
-            assertThat(server.connections()).isEqualTo(3);
+            assertThat(server.connectionCount()).isEqualTo(3);
         }
     }
 
-    /** Public behaviour 16. */
+    /** Public behavior 16. */
     @Test
-    void aConnectionThatIsClosedAfterEachAnswerNeverShows() throws IOException {
+    void originThatClosesAfterEachResponseCausesNoFailure() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            peer.request();
-            peer.say(OK); // and closes, with no word of it in the fields
-        }); var rig = Rig.to(server.uri())) {
+            peer.readRequest();
+            peer.write(OK); // and closes, with no word of it in the fields
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
             Flux<String> texts = Flux.range(0, 500)
-                    .flatMap(i -> rig.fetch(get("/" + i)).map(answer -> text((Answer.Whole) answer)), 3);
+                    .flatMap(i -> rig.fetch(getRequest("/" + i)).map(answer -> text((OriginResponse.Buffered) answer)),
+                            3);
             StepVerifier.create(texts.distinct()).expectNext("ok").verifyComplete();
             assertThat(server.requests()).hasSize(500);
             assertThat(rig.failures()).isZero();
@@ -264,20 +274,20 @@ class HostileOriginTest {
     }
 
     @Test
-    void aPooledConnectionFoundDeadIsRetriedOnANewOne() throws IOException {
+    void deadPooledConnectionIsRetriedOnANewOne() throws IOException {
         var dead = new CountDownLatch(1);
         try (var server = new ScriptedOrigin(peer -> {
-            if (peer.request().startsWith("GET /first")) {
-                peer.say(OK);
-                peer.request(); // reads the second request, and closes without an answer
+            if (peer.readRequest().startsWith("GET /first")) {
+                peer.write(OK);
+                peer.readRequest(); // reads the second request, and closes without an answer
             } else {
                 dead.countDown();
-                peer.say(OK);
+                peer.write(OK);
             }
-        }); var rig = Rig.to(server.uri())) {
-            rig.whole(get("/first"));
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            rig.fetchBuffered(getRequest("/first"));
 
-            assertThat(text(rig.whole(get("/second")))).isEqualTo("ok");
+            assertThat(text(rig.fetchBuffered(getRequest("/second")))).isEqualTo("ok");
 
             assertThat(dead.getCount()).isZero();
             assertThat(server.requests()).hasSize(3);
@@ -286,62 +296,65 @@ class HostileOriginTest {
     }
 
     /** Answers what is warming up and nothing else. */
-    private static ScriptedOrigin deafOnceWarm() {
+    private static ScriptedOrigin silentAfterWarmup() {
         return new ScriptedOrigin(peer -> {
-            while (peer.request().startsWith("GET /warm")) {
-                peer.say(OK);
+            while (peer.readRequest().startsWith("GET /warm")) {
+                peer.write(OK);
             }
         });
     }
 
     @Test
-    void aGetIsSentAtMostTwice() throws IOException {
-        try (var server = deafOnceWarm(); var rig = Rig.to(server.uri())) {
-            rig.whole(get("/warm"));
+    void getIsRetriedOnlyOnce() throws IOException {
+        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
+            rig.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig.whole(get("/x"))).isInstanceOfSatisfying(OriginFailed.class,
+            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
+                    OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE));
 
             assertThat(server.requests()).filteredOn(request -> request.startsWith("GET /x")).hasSize(2);
             assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.free()).isEqualTo(4);
+            assertThat(rig.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
-    void aGetOnAFreshConnectionIsSentOnce() throws IOException {
-        try (var server = deafOnceWarm(); var rig = Rig.to(server.uri())) {
-            assertThatThrownBy(() -> rig.whole(get("/x"))).isInstanceOf(OriginFailed.class);
+    void getOnANewConnectionIsNotRetried() throws IOException {
+        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOf(OriginFailedException.class);
 
             assertThat(server.requests()).hasSize(1);
         }
     }
 
     @Test
-    void aPostIsSentOnce() throws IOException {
-        try (var server = deafOnceWarm(); var rig = Rig.to(server.uri())) {
-            rig.whole(get("/warm"));
+    void postIsNotRetried() throws IOException {
+        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
+            rig.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig.whole(new Outgoing("POST", "/x", Fields.NONE, Optional.empty())))
-                    .isInstanceOf(OriginFailed.class);
+            assertThatThrownBy(
+                    () -> rig.fetchBuffered(new OriginRequest("POST", "/x", HeaderFields.EMPTY, Optional.empty())))
+                    .isInstanceOf(OriginFailedException.class);
 
             assertThat(server.requests()).filteredOn(request -> request.startsWith("POST /x")).hasSize(1);
         }
     }
 
-    /** Public behaviour 16. */
+    /** Public behavior 16. */
     @Test
-    void anAnswerThatBeganIsNotAskedForAgain() throws IOException {
+    void startedResponseIsNotRetried() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
-            while (peer.request().startsWith("GET /warm")) {
-                peer.say(OK);
+            while (peer.readRequest().startsWith("GET /warm")) {
+                peer.write(OK);
             }
-            peer.say("H");
-        }); var rig = Rig.to(server.uri())) {
-            rig.whole(get("/warm"));
+            peer.write("H");
+        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            rig.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig.whole(get("/x"))).isInstanceOfSatisfying(OriginFailed.class,
-                    failure -> assertThat(failure.reason()).isEqualTo(Reason.CUT_SHORT));
+            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
+                    OriginFailedException.class,
+                    failure -> assertThat(failure.reason()).isEqualTo(Reason.TRUNCATED));
 
             assertThat(server.requests()).hasSize(2);
         }

@@ -25,28 +25,28 @@ import javax.net.ssl.SSLSocket;
 final class ScriptedOrigin implements AutoCloseable {
 
     /** What the origin does with one connection, which is closed at the end. */
-    interface Script {
-        void play(Peer peer) throws Exception;
+    interface ConnectionScript {
+        void run(ScriptedConnection peer) throws Exception;
     }
 
     /** The origin's end of one connection. */
-    static final class Peer {
+    static final class ScriptedConnection {
 
         private final Socket socket;
-        private final InputStream in;
+        private final InputStream input;
         private final List<String> requests;
 
-        private Peer(Socket socket, List<String> requests) throws IOException {
+        private ScriptedConnection(Socket socket, List<String> requests) throws IOException {
             this.socket = socket;
-            this.in = socket.getInputStream();
+            this.input = socket.getInputStream();
             this.requests = requests;
         }
 
         /** Reads one request's head, line by line as sent; empty when the client has gone. */
-        String request() throws IOException {
+        String readRequest() throws IOException {
             var head = new StringBuilder();
             while (head.indexOf("\r\n\r\n") < 0) {
-                int next = in.read();
+                int next = input.read();
                 if (next < 0) {
                     return "";
                 }
@@ -57,14 +57,14 @@ final class ScriptedOrigin implements AutoCloseable {
         }
 
         /** Reads that many bytes. */
-        String bytes(int count) throws IOException {
-            return new String(in.readNBytes(count), StandardCharsets.ISO_8859_1);
+        String readBytes(int count) throws IOException {
+            return new String(input.readNBytes(count), StandardCharsets.ISO_8859_1);
         }
 
         /** Reads until the client closes the connection, or resets it. */
-        void untilClosed() {
+        void awaitClosed() {
             try {
-                in.transferTo(OutputStream.nullOutputStream());
+                input.transferTo(OutputStream.nullOutputStream());
             } catch (IOException reset) {
                 // Closed all the same.
             }
@@ -77,18 +77,18 @@ final class ScriptedOrigin implements AutoCloseable {
             return tls;
         }
 
-        Peer await(CountDownLatch latch) throws InterruptedException {
+        ScriptedConnection await(CountDownLatch latch) throws InterruptedException {
             if (!latch.await(10, TimeUnit.SECONDS)) {
                 throw new IllegalStateException("what the script waits for did not happen");
             }
             return this;
         }
 
-        Peer say(String text) throws IOException {
-            return say(text.getBytes(StandardCharsets.ISO_8859_1));
+        ScriptedConnection write(String text) throws IOException {
+            return write(text.getBytes(StandardCharsets.ISO_8859_1));
         }
 
-        Peer say(byte[] bytes) throws IOException {
+        ScriptedConnection write(byte[] bytes) throws IOException {
             socket.getOutputStream().write(bytes);
             socket.getOutputStream().flush();
             return this;
@@ -99,7 +99,7 @@ final class ScriptedOrigin implements AutoCloseable {
             socket.shutdownOutput();
             var late = new ArrayList<String>();
             try {
-                for (String head = request(); !head.isEmpty(); head = request()) {
+                for (String head = readRequest(); !head.isEmpty(); head = readRequest()) {
                     late.add(head);
                 }
             } catch (IOException reset) {
@@ -109,7 +109,7 @@ final class ScriptedOrigin implements AutoCloseable {
         }
 
         /** Closes, now. */
-        void end() throws IOException {
+        void closeNow() throws IOException {
             socket.close();
         }
 
@@ -123,48 +123,48 @@ final class ScriptedOrigin implements AutoCloseable {
     private final ServerSocket server;
     private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
     private final List<String> requests = new CopyOnWriteArrayList<>();
-    private final AtomicInteger connections = new AtomicInteger();
+    private final AtomicInteger connectionCount = new AtomicInteger();
 
-    ScriptedOrigin(Script script) {
+    ScriptedOrigin(ConnectionScript script) {
         this(InetAddress.getLoopbackAddress(), 0, script);
     }
 
     /** At that address; a port of 0 is any. */
-    ScriptedOrigin(InetAddress address, int port, Script script) {
+    ScriptedOrigin(InetAddress address, int port, ConnectionScript script) {
         try {
             server = new ServerSocket(port, 50, address);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        Thread.ofVirtual().start(() -> accept(script));
+        Thread.ofVirtual().start(() -> acceptConnections(script));
     }
 
     /** Answers each request of each connection with the text. */
-    static ScriptedOrigin saying(String answer) {
+    static ScriptedOrigin respondingWith(String answer) {
         return new ScriptedOrigin(peer -> {
-            while (!peer.request().isEmpty()) {
-                peer.say(answer);
+            while (!peer.readRequest().isEmpty()) {
+                peer.write(answer);
             }
         });
     }
 
-    private void accept(Script script) {
+    private void acceptConnections(ConnectionScript script) {
         try {
             while (true) {
                 Socket socket = server.accept();
                 sockets.add(socket);
-                connections.incrementAndGet();
-                Thread.ofVirtual().start(() -> play(script, socket));
+                connectionCount.incrementAndGet();
+                Thread.ofVirtual().start(() -> runScript(script, socket));
             }
         } catch (IOException closed) {
             // The test is over.
         }
     }
 
-    private void play(Script script, Socket socket) {
+    private void runScript(ConnectionScript script, Socket socket) {
         try (socket) {
             socket.setTcpNoDelay(true);
-            script.play(new Peer(socket, requests));
+            script.run(new ScriptedConnection(socket, requests));
         } catch (Exception gone) {
             // The client left in the middle of the script, or the test is over.
         }
@@ -183,8 +183,8 @@ final class ScriptedOrigin implements AutoCloseable {
         return requests;
     }
 
-    int connections() {
-        return connections.get();
+    int connectionCount() {
+        return connectionCount.get();
     }
 
     @Override

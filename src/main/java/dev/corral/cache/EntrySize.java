@@ -1,0 +1,60 @@
+package dev.corral.cache;
+
+import dev.corral.http.HeaderFields;
+import java.util.List;
+
+/** How much memory an entry takes. */
+public final class EntrySize {
+
+    /** A String and its array, without the characters. */
+    private static final int STRING_OVERHEAD_BYTES = 56;
+
+    /** A field line, without its two texts. */
+    private static final int FIELD_LINE_OVERHEAD_BYTES = 24;
+
+    /** An entry and what it is kept in. */
+    private static final int ENTRY_OVERHEAD_BYTES = 512;
+
+    private EntrySize() {}
+
+    /** Bytes of an entry in memory, roughly: its body, and each text in it. */
+    public static int of(Entry entry) {
+        long size = ENTRY_OVERHEAD_BYTES + sizeOfString(entry.cacheKey()) + sizeOfString(entry.traceparent())
+                + switch (entry) {
+                    case StoredResponse stored -> sizeOfResponse(stored);
+                    case StaleOnError ailing -> sizeOfResponse(ailing.staleResponse());
+                    case VaryMarker pointer -> sizeOfStrings(pointer.fieldNames());
+                    case HitForMiss marker -> sizeOfString(marker.reason());
+                    case FailedFill failure -> failure.errorResponse()
+                            .map(answer -> answer.body().length() + sizeOfFields(answer.head().fields())
+                                    + sizeOfFields(answer.selectingFields()))
+                            .orElse(0L);
+                };
+        return (int) Math.min(Integer.MAX_VALUE, size);
+    }
+
+    private static long sizeOfResponse(StoredResponse stored) {
+        return stored.body().length() + sizeOfFields(stored.head().fields()) + sizeOfFields(stored.selectingFields())
+                + sizeOfStrings(stored.tags()) + sizeOfStrings(stored.earlierVaryNames());
+    }
+
+    private static long sizeOfFields(HeaderFields fields) {
+        long size = 0;
+        for (HeaderFields.FieldLine field : fields) {
+            size += FIELD_LINE_OVERHEAD_BYTES + sizeOfString(field.name()) + sizeOfString(field.value());
+        }
+        return size;
+    }
+
+    private static long sizeOfStrings(List<String> texts) {
+        long size = 0;
+        for (String text : texts) {
+            size += sizeOfString(text);
+        }
+        return size;
+    }
+
+    private static long sizeOfString(String text) {
+        return STRING_OVERHEAD_BYTES + (long) text.length();
+    }
+}

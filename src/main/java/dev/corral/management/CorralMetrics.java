@@ -1,0 +1,216 @@
+package dev.corral.management;
+
+import dev.corral.coalesce.CoalescerListener;
+import dev.corral.management.fleet.LatencyRecorder;
+import dev.corral.management.fleet.ReplicaStatus;
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.TimeGauge;
+import io.micrometer.core.instrument.Timer;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.function.IntSupplier;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * All of Corral's meters, under {@code corral.}. Thread-safe. Tags are bounded sets: a route's id, an outcome, a reason; never a
+ * URL.
+ *
+ * <p>The one that matters is {@code corral.origin.fetches} per {@code corral.fills}: 1 when the fleet coalesces.
+ */
+public final class CorralMetrics implements CoalescerListener {
+
+    private static final Logger log = LoggerFactory.getLogger(CorralMetrics.class);
+
+    /** Flights that are told of: what fits on a page. */
+    private static final int MAX_TOP_FLIGHTS = 10;
+
+    private record RequestTags(String route, String outcome) {}
+
+    private record FetchTags(String route, String result) {}
+
+    private final MeterRegistry registry;
+    private final Counter fills;
+    private final Counter fencedPublishes;
+    private final Counter takeovers;
+    private final Counter degradedFlights;
+    private final Counter backgroundErrors;
+    private final Timer followerWaits;
+    private final ConcurrentMap<ReleaseReason, Counter> releasesByReason = new ConcurrentHashMap<>();
+    private final ConcurrentMap<RequestTags, Timer> requestTimers = new ConcurrentHashMap<>();
+    private final ConcurrentMap<FetchTags, Timer> fetchTimers = new ConcurrentHashMap<>();
+    private final Counter hardPurges;
+    private final Counter softPurges;
+    private final Counter failedPurges;
+    private final Timer purgeWaits;
+    private final LatencyRecorder latencyRecorder = new LatencyRecorder();
+
+    /** Registers what is counted; the gauges come with {@link #registerGauges}. */
+    public CorralMetrics(MeterRegistry registry) {
+        this.registry = registry;
+        this.fills = registerCounter("corral.fills", "Answers published: visible to the fleet from then on");
+        this.fencedPublishes = registerCounter("corral.fenced", "Publishes refused because the lease had been lost");
+        this.takeovers = registerCounter("corral.takeovers",
+                "Fills taken over from a leader that went silent or gave up");
+        this.degradedFlights = registerCounter("corral.degraded",
+                "Flights coalesced in this replica only, because Redis was away");
+        this.backgroundErrors = registerCounter("corral.failed.steps", "Background steps that failed; see the log");
+        this.followerWaits = Timer.builder("corral.waits")
+                .description("How long followers waited for another replica's fetch")
+                .register(registry);
+        for (ReleaseReason reason : ReleaseReason.values()) {
+            countReleases(reason, 0);
+        }
+        this.hardPurges = registerPurgeCounter("hard");
+        this.softPurges = registerPurgeCounter("soft");
+        this.failedPurges = registerPurgeCounter("failed");
+        this.purgeWaits = Timer.builder("corral.purge.waits")
+                .description("How long purges waited until every live replica knew of them")
+                .register(registry);
+    }
+
+    private Counter registerPurgeCounter(String result) {
+        return Counter.builder("corral.purges")
+                .description("Purges that operators asked this replica for")
+                .tag("result", result)
+                .register(registry);
+    }
+
+    private void countReleases(ReleaseReason reason, int times) {
+        releasesByReason.computeIfAbsent(reason, key -> Counter.builder("corral.released")
+                .description("Flights whose waiters were sent off to fetch for themselves")
+                .tag("reason", key.name().toLowerCase(Locale.ROOT))
+                .register(registry)).increment(times);
+    }
+
+    private Counter registerCounter(String name, String description) {
+        return Counter.builder(name).description(description).register(registry);
+    }
+
+    /** Registers the gauges. */
+    public void registerGauges(IntSupplier flights, IntSupplier waiters, BooleanSupplier redisUp,
+            BooleanSupplier redisWritable,
+            Supplier<Duration> purgeLag) {
+        TimeGauge.builder("corral.purge.lag", () -> purgeLag.get().toMillis(), TimeUnit.MILLISECONDS)
+                .description("How long ago this replica was last in step with the fleet's purges")
+                .strongReference(true)
+                .register(registry);
+        Gauge.builder("corral.flights", flights::getAsInt)
+                .description("Flights in the air in this replica")
+                .strongReference(true)
+                .register(registry);
+        Gauge.builder("corral.waiters", waiters::getAsInt)
+                .description("Requests that wait for a flight in this replica")
+                .strongReference(true)
+                .register(registry);
+        Gauge.builder("corral.redis.up", () -> redisUp.getAsBoolean() ? 1 : 0)
+                .description("1 while Redis responds, 0 while this replica goes on without it")
+                .strongReference(true)
+                .register(registry);
+        Gauge.builder("corral.redis.writable", () -> redisWritable.getAsBoolean() ? 1 : 0)
+                .description("1 while Redis takes writes, 0 while it refuses them or does not respond")
+                .strongReference(true)
+                .register(registry);
+    }
+
+    /** One request was answered. */
+    public void recordRequest(String route, String outcome, Duration time) {
+        latencyRecorder.record(time);
+        requestTimers.computeIfAbsent(new RequestTags(route, outcome), key -> Timer.builder("corral.requests")
+                .description("Requests by what became of them, and the time to the whole answer")
+                .tag("route", key.route)
+                .tag("outcome", key.outcome)
+                .register(registry)).record(time);
+    }
+
+    /** One request was sent to an origin. */
+    public void recordFetch(String route, String result, Duration time) {
+        fetchTimers.computeIfAbsent(new FetchTags(route, result), key -> Timer.builder("corral.origin.fetches")
+                .description("Requests to the origin by result, and the time to the answer")
+                .tag("route", key.route)
+                .tag("result", key.result)
+                .register(registry)).record(time);
+    }
+
+    /** A purge is written; how long it waited for the others, zero when it did not. */
+    public void recordPurge(boolean soft, Duration waited) {
+        (soft ? softPurges : hardPurges).increment();
+        if (waited.isPositive()) {
+            purgeWaits.record(waited);
+        }
+    }
+
+    /** A purge could not be written. */
+    public void countFailedPurge() {
+        failedPurges.increment();
+    }
+
+    /**
+     * What this replica tells of itself; to be called once a beat, for it takes the latencies since the last call.
+     *
+     * @param flying all flights, those with the most waiters first
+     */
+    public ReplicaStatus collectStatus(String version, Instant started, String redis, long position, Duration lag,
+            Duration offset,
+            List<ReplicaStatus.FlightStatus> flying, int flights, int waiters, Map<String, String> breakers) {
+        return new ReplicaStatus(version, started, redis, position, lag.toMillis(), offset.toMillis(), flights, waiters,
+                requestCounts(), fetchTimers.values().stream().mapToLong(Timer::count).sum(), (long) fills.count(),
+                (long) fencedPublishes.count(), (long) takeovers.count(), followerWaits.count(),
+                (long) followerWaits.totalTime(TimeUnit.MILLISECONDS),
+                LatencyRecorder.encode(latencyRecorder.takeInterval()), breakers,
+                flying.subList(0, Math.min(MAX_TOP_FLIGHTS, flying.size())));
+    }
+
+    private Map<String, Long> requestCounts() {
+        var counts = new TreeMap<String, Long>();
+        requestTimers.forEach((answer, timer) -> counts.merge(answer.outcome, timer.count(), Long::sum));
+        return counts;
+    }
+
+    @Override
+    public void onFilled() {
+        fills.increment();
+    }
+
+    @Override
+    public void onFenced() {
+        fencedPublishes.increment();
+    }
+
+    @Override
+    public void onTakeover() {
+        takeovers.increment();
+    }
+
+    @Override
+    public void onReleased(ReleaseReason reason) {
+        countReleases(reason, 1);
+    }
+
+    @Override
+    public void onFollowerWaitEnd(Duration time) {
+        followerWaits.record(time);
+    }
+
+    @Override
+    public void onDegraded() {
+        degradedFlights.increment();
+    }
+
+    @Override
+    public void onBackgroundError(String step, Throwable cause) {
+        backgroundErrors.increment();
+        log.error("A step that must not fail did: {}", step, cause);
+    }
+}

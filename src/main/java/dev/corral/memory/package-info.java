@@ -1,0 +1,5 @@
+/** Budgets in bytes. Knows no other package. */
+@NullMarked
+package dev.corral.memory;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,121 @@
+package dev.corral.origin;
+
+import io.netty.buffer.ByteBuf;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
+import org.springframework.core.io.buffer.DataBuffer;
+import org.springframework.core.io.buffer.DataBufferUtils;
+import org.springframework.core.io.buffer.NettyDataBufferFactory;
+import org.springframework.core.io.buffer.PooledDataBuffer;
+import reactor.core.publisher.Flux;
+import reactor.core.publisher.Mono;
+import reactor.core.publisher.Operators;
+import reactor.core.publisher.SynchronousSink;
+
+/**
+ * A request's body on its way out. Sees to it that the body is as long as its Content-Length says (else its tail would be read
+ * as the next request on that connection), and knows whose fault it is when it stands still: the sender's, which has nothing to
+ * give, or the origin's, which takes nothing.
+ */
+final class RequestBody {
+
+    /** The body failed, not the origin: carries the reason through the stack unharmed. */
+    static final class RequestBodyException extends RuntimeException {
+
+        private static final long serialVersionUID = 1L;
+
+        private final Throwable reason;
+
+        RequestBodyException(Throwable reason) {
+            super(reason.getMessage(), reason, false, false);
+            this.reason = reason;
+        }
+
+        Throwable reason() {
+            return reason;
+        }
+    }
+
+    static final long UNKNOWN_LENGTH = -1;
+
+    private final Flux<DataBuffer> source;
+    private final long declaredLength;
+    private final AtomicLong sentBytes = new AtomicLong();
+    private final AtomicLong pendingDemand = new AtomicLong();
+    private volatile boolean isRequested;
+    private volatile boolean isComplete;
+    private volatile Optional<RequestBodyException> failure = Optional.empty();
+    private volatile long lastProgressNanos = System.nanoTime();
+
+    /** @param declared Content-Length, or {@link #UNKNOWN_LENGTH} */
+    RequestBody(Flux<DataBuffer> body, long declared) {
+        this.source = body;
+        this.declaredLength = declared;
+    }
+
+    /** The body's bytes; errors are {@link RequestBodyException}. Whoever cancels need not care for what is still in the pipe. */
+    Flux<ByteBuf> bytes() {
+        return source.doOnSubscribe(subscription -> isRequested = true)
+                .doOnRequest(n -> pendingDemand.accumulateAndGet(n, Operators::addCap))
+                .handle(this::checkLength)
+                .concatWith(Mono.defer(this::checkEnd))
+                .onErrorMap(this::recordFailure)
+                .doOnDiscard(PooledDataBuffer.class, DataBufferUtils::release)
+                .map(NettyDataBufferFactory::toByteBuf);
+    }
+
+    /** Whether any of it was asked for: it cannot be had a second time. */
+    boolean isRequested() {
+        return isRequested;
+    }
+
+    /** Why the body failed, if it did. */
+    Optional<RequestBodyException> failure() {
+        return failure;
+    }
+
+    private RequestBodyException recordFailure(Throwable reason) {
+        var broken = new RequestBodyException(reason);
+        failure = Optional.of(broken);
+        return broken;
+    }
+
+    private void checkLength(DataBuffer piece, SynchronousSink<DataBuffer> sink) {
+        lastProgressNanos = System.nanoTime();
+        pendingDemand.decrementAndGet();
+        long total = sentBytes.addAndGet(piece.readableByteCount());
+        if (declaredLength != UNKNOWN_LENGTH && total > declaredLength) {
+            DataBufferUtils.release(piece);
+            sink.error(new IllegalArgumentException("the request's body is longer than its Content-Length"));
+        } else {
+            sink.next(piece);
+        }
+    }
+
+    private Mono<DataBuffer> checkEnd() {
+        lastProgressNanos = System.nanoTime();
+        isComplete = true;
+        return declaredLength == UNKNOWN_LENGTH || sentBytes.get() == declaredLength
+                ? Mono.empty()
+                : Mono.error(new IllegalArgumentException("the request's body is shorter than its Content-Length"));
+    }
+
+    /** Completes when nothing has moved for that long, and fails if that is the sender's fault. */
+    Mono<Void> awaitStall(Duration timeout) {
+        return Mono.defer(() -> Mono.delay(remainingTime(timeout)))
+                .repeat(() -> remainingTime(timeout).isPositive())
+                .then(Mono.defer(this::stallCause));
+    }
+
+    private Duration remainingTime(Duration timeout) {
+        return timeout.minusNanos(System.nanoTime() - lastProgressNanos);
+    }
+
+    private Mono<Void> stallCause() {
+        return isComplete || pendingDemand.get() == 0
+                ? Mono.empty()
+                : Mono.error(new RequestBodyException(new TimeoutException("the request's body did not come")));
+    }
+}

@@ -1,0 +1,96 @@
+package dev.corral.deploy;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.marcnuri.helm.Helm;
+import com.marcnuri.helm.LintResult;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.springframework.util.FileSystemUtils;
+
+/** The chart helm/corral, read by Helm itself in this process. */
+final class HelmChart {
+
+    static final Path HOME = Path.of("helm", "corral");
+
+    /** Just enough to render. */
+    static final String MINIMAL_VALUES = """
+            routes:
+              - id: shop
+                origin: http://shop:8080
+            redis:
+              host: redis.example
+            """;
+
+    /** What Chart.yaml asks for; without being told, Helm takes one that is years old. */
+    private static final String MIN_KUBERNETES_VERSION = "1.27.0";
+
+    private HelmChart() {}
+
+    /**
+     * The manifests of the release {@code shop} in the namespace {@code web}, with these values over the chart's own.
+     *
+     * @throws IllegalStateException with Helm's words when it refuses them
+     */
+    static KubernetesManifests render(String values) {
+        return render("shop", values);
+    }
+
+    /** Likewise, of a release with that name. */
+    static KubernetesManifests render(String release, String values) {
+        Path file = newFile(values);
+        try {
+            String all = new Helm(HOME).template()
+                    .withName(release)
+                    .withNamespace("web")
+                    .withKubeVersion(MIN_KUBERNETES_VERSION)
+                    .withValuesFile(file)
+                    .call();
+            return KubernetesManifests.read(all);
+        } finally {
+            remove(file);
+        }
+    }
+
+    /** What Helm's lint says of the chart if these values were its defaults; warnings are failures. */
+    static LintResult lint(String values) {
+        Path home = newHome();
+        try {
+            // In a directory of the chart's name, which lint insists on.
+            Path copy = home.resolve("corral");
+            FileSystemUtils.copyRecursively(HOME, copy);
+            var merged = Yaml.merge((ObjectNode) Yaml.read(HOME.resolve("values.yaml")), Yaml.read(values));
+            Files.writeString(copy.resolve("values.yaml"), Yaml.write(merged));
+            return new Helm(copy).lint().strict().call();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } finally {
+            remove(home);
+        }
+    }
+
+    private static Path newHome() {
+        try {
+            return Files.createTempDirectory("chart-");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static Path newFile(String text) {
+        try {
+            return Files.writeString(Files.createTempFile("values-", ".yaml"), text);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static void remove(Path path) {
+        try {
+            FileSystemUtils.deleteRecursively(path);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+package dev.corral.deploy;
+
+import java.nio.file.Path;
+import javax.xml.parsers.DocumentBuilderFactory;
+import javax.xml.xpath.XPathFactory;
+
+/** The project's pom.xml. */
+final class ProjectPom {
+
+    private ProjectPom() {}
+
+    /** The text at that XPath. */
+    static String read(String path) {
+        try {
+            var document = DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(Path.of("pom.xml").toFile());
+            return XPathFactory.newInstance().newXPath().evaluate(path, document).strip();
+        } catch (Exception broken) {
+            throw new IllegalStateException("cannot read pom.xml", broken);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+package dev.corral.dev;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+
+/**
+ * A process that does not outlive this JVM, not even when this JVM is killed with -9: a watcher beside it reads from a pipe
+ * that only this JVM holds, and kills it at the pipe's end. {@link #pid()} is the command's own, so that signals reach it
+ * and not a shell. Thread-safe. Needs a POSIX shell.
+ */
+public final class ChildProcess implements AutoCloseable {
+
+    // The shell becomes the command (exec), so $$ in the watcher is the command's pid. This JVM closes the pipe as well as soon
+    // as it has seen the command end; then there is nothing to kill, and the directory is this JVM's to keep or remove. The
+    // command gets a session of its own where there is setsid: Ctrl-C in the terminal is for this JVM, which then stops its
+    // children in its own order.
+    private static final String WATCHER_SCRIPT = """
+            jvm=$1; home=$2; shift 2
+            exec 3<&0 </dev/null
+            ( trap '' HUP INT TERM
+              while read -r line <&3; do :; done
+              kill -9 $$
+              sleep 1
+              kill -0 "$jvm" || rm -rf -- "$home" ) >/dev/null 2>&1 &
+            exec 3<&-
+            command -v setsid >/dev/null 2>&1 && exec setsid "$@"
+            exec "$@"
+            """;
+
+    private final Process process;
+    private final Path log;
+
+    private ChildProcess(Process process, Path log) {
+        this.process = process;
+        this.log = log;
+    }
+
+    /**
+     * Starts a command whose working directory is {@code home} and whose output goes to the file {@code log} in it. The
+     * directory is the command's own: it is removed should this JVM be killed.
+     *
+     * @throws UncheckedIOException when there is no POSIX shell
+     */
+    public static ChildProcess start(Path home, List<String> command) {
+        return start(home, Map.of(), command);
+    }
+
+    /** Likewise, with these environment variables besides those of this JVM. */
+    public static ChildProcess start(Path home, Map<String, String> environment, List<String> command) {
+        var line = new ArrayList<>(List.of("/bin/sh", "-c", WATCHER_SCRIPT, "sh",
+                Long.toString(ProcessHandle.current().pid()), home.toString()));
+        line.addAll(command);
+        Path log = home.resolve("log");
+        var builder = new ProcessBuilder(line).directory(home.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
+        builder.environment().putAll(environment);
+        try {
+            return new ChildProcess(builder.start(), log);
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot start " + command.getFirst(), e);
+        }
+    }
+
+    /** The process id of the command itself. */
+    public long pid() {
+        return process.pid();
+    }
+
+    /** Whether the command still runs; a paused one does. */
+    public boolean isAlive() {
+        return process.isAlive();
+    }
+
+    /** The end of what the command has printed, for messages. */
+    public String logTail() {
+        try {
+            List<String> lines = Files.readAllLines(log);
+            return String.join("\n", lines.subList(Math.max(0, lines.size() - 20), lines.size()));
+        } catch (IOException e) {
+            return "(no output: " + e.getMessage() + ")";
+        }
+    }
+
+    /** Stops the command where it stands (SIGSTOP) until {@link #resume()}; its connections stay open. */
+    public void pause() {
+        signal("STOP");
+    }
+
+    /** Lets a paused command go on (SIGCONT). */
+    public void resume() {
+        signal("CONT");
+    }
+
+    /** Ends the command at once (SIGKILL), paused or not, and returns when it is gone. */
+    public void kill() {
+        process.destroyForcibly();
+        awaitExit(Duration.ofSeconds(10));
+    }
+
+    /** Asks the command to end (SIGTERM), waits as long as {@code grace}, then kills it. */
+    public void terminate(Duration grace) {
+        // By its handle: Process.destroy would close the pipe first, and the watcher grants no grace.
+        process.toHandle().destroy();
+        if (!awaitExit(grace)) {
+            kill();
+        }
+    }
+
+    @Override
+    public void close() {
+        kill();
+    }
+
+    /** A new directory only this user can enter, for one child. */
+    static Path newHome(String name) {
+        try {
+            return Files.createTempDirectory("corral-" + name + "-");
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot make a directory for " + name, e);
+        }
+    }
+
+    /** Removes a child's directory and all in it. */
+    static void removeHome(Path home) {
+        if (!Files.exists(home)) {
+            return;
+        }
+        try (Stream<Path> all = Files.walk(home)) {
+            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot remove " + home, e);
+        }
+    }
+
+    private void signal(String name) {
+        try {
+            Process kill = new ProcessBuilder("kill", "-" + name, Long.toString(pid())).inheritIO().start();
+            if (kill.waitFor() != 0) {
+                throw new IllegalStateException("process " + pid() + " is gone");
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot signal " + pid(), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    private boolean awaitExit(Duration patience) {
+        try {
+            process.onExit().get(patience.toNanos(), TimeUnit.NANOSECONDS);
+            return true;
+        } catch (TimeoutException e) {
+            return false;
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("cannot wait for process " + pid(), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+}

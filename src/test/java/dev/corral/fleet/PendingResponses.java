@@ -1,0 +1,52 @@
+package dev.corral.fleet;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+
+/** Clients that have asked, each over a connection of its own, and wait. */
+record PendingResponses(List<CompletableFuture<FleetResponse>> futures) {
+
+    /** More than any bound of the service: who waits longer is not served late, but never. */
+    private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(40);
+
+    /** Both. */
+    PendingResponses plus(PendingResponses others) {
+        return new PendingResponses(Stream.concat(futures.stream(), others.futures.stream()).toList());
+    }
+
+    /** What each of them got, in the order in which they asked. */
+    List<FleetResponse> awaitAll() {
+        CompletableFuture<?>[] each = futures.toArray(CompletableFuture[]::new);
+        try {
+            CompletableFuture.allOf(each).get(RESPONSE_TIMEOUT.toSeconds(), TimeUnit.SECONDS);
+        } catch (TimeoutException e) {
+            throw new AssertionError(pendingCount() + " of " + futures.size() + " clients have no answer", e);
+        } catch (ExecutionException e) {
+            throw new AssertionError("a client got no answer", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+        return futures.stream().map(CompletableFuture::join).toList();
+    }
+
+    /** The only one's. */
+    FleetResponse awaitFirst() {
+        return awaitAll().getFirst();
+    }
+
+    /** How many have neither an answer nor lost their connection. */
+    long pendingCount() {
+        return futures.stream().filter(reply -> !reply.isDone()).count();
+    }
+
+    /** Everybody closes the connection. */
+    void disconnect() {
+        futures.forEach(reply -> reply.cancel(true));
+    }
+}

@@ -1,0 +1,27 @@
+package dev.corral.origin;
+
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** Keeps every processor busy: what a test asserts under it holds on a machine that has no time. */
+final class CpuLoad {
+
+    private CpuLoad() {}
+
+    /** The result of the work. */
+    static <T> T during(Callable<T> work) throws Exception {
+        var over = new AtomicBoolean();
+        for (int i = 0; i < Runtime.getRuntime().availableProcessors(); i++) {
+            Thread.ofPlatform().daemon().start(() -> {
+                while (!over.get()) {
+                    Thread.onSpinWait();
+                }
+            });
+        }
+        try {
+            return work.call();
+        } finally {
+            over.set(true);
+        }
+    }
+}

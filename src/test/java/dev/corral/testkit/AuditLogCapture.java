@@ -1,0 +1,34 @@
+package dev.corral.testkit;
+
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.LoggerFactory;
+
+/** The lines of the audit log from here on. To be made after the replica, whose start sets up logging anew. */
+public final class AuditLogCapture implements AutoCloseable {
+
+    private final Logger logger = (Logger) LoggerFactory.getLogger("corral.audit");
+    private final ListAppender<ILoggingEvent> lines = new ListAppender<>();
+
+    public AuditLogCapture() {
+        lines.setContext(logger.getLoggerContext());
+        lines.start();
+        logger.addAppender(lines);
+        // The tests' log is quieter than an operator's.
+        logger.setLevel(Level.INFO);
+    }
+
+    public List<String> lines() {
+        return new ArrayList<>(lines.list).stream().map(ILoggingEvent::getFormattedMessage).toList();
+    }
+
+    @Override
+    public void close() {
+        logger.detachAppender(lines);
+        logger.setLevel(null);
+    }
+}
