@@ -569,6 +569,11 @@ public final class CorralConfiguration {
                     public void recordFetch(String route, String result, Duration time) {
                         meters.recordFetch(route, result, time);
                     }
+
+                    @Override
+                    public void recordBackgroundError(String task, Throwable cause) {
+                        meters.onBackgroundError(task, cause);
+                    }
                 }, new VariantLimiter(Ticker.systemTicker()), memory, settings.coalesce());
     }
 

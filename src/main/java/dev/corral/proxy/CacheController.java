@@ -152,15 +152,16 @@ public final class CacheController {
     }
 
     private Mono<Void> serveFromCache(ServerWebExchange exchange, ClientRequest request, Scheduler loop) {
-        CacheHandler visit = CacheHandler.of(context, request, loop);
-        return respond(exchange, request, visit.handle()).doFinally(end -> visit.release());
+        var handler = new CacheHandler(context, request, loop);
+        return respond(exchange, request, handler.handle()).doFinally(end -> handler.release());
     }
 
-    /** A request that is none of the cache's business: to the origin and back, streamed, untouched. */
+    /** A request that the cache does not serve: to the origin and back, streamed. */
     private Mono<Void> pass(ServerWebExchange exchange, ClientRequest request) {
-        var passage = new PassHandler(context, request);
-        return respond(exchange, request, passage.handle(exchange.getRequest().getBody()))
-                .doFinally(end -> passage.release());
+        var unshared = new UnsharedResponse();
+        var handler = new PassHandler(context, request, unshared);
+        return respond(exchange, request, handler.handle(exchange.getRequest().getBody()))
+                .doFinally(end -> unshared.release());
     }
 
     private Mono<Void> respond(ServerWebExchange exchange, ClientRequest request, Mono<ProxyResponse> result) {

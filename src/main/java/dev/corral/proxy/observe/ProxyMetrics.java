@@ -22,6 +22,9 @@ public interface ProxyMetrics {
      */
     void recordFetch(String route, String result, Duration time);
 
+    /** A background task failed; each is a bug. */
+    default void recordBackgroundError(String task, Throwable cause) {}
+
     /** What became of a request. */
     enum RequestOutcome {
         /** From a stored answer, fresh. */
