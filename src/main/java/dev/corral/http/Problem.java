@@ -41,7 +41,7 @@ public record Problem(int status, String title, String reason, String detail, Op
     public static final Problem MEMORY_FULL = new Problem(503, "Service Unavailable", "memory-full",
             "This cache has no memory left for a response of that size.", DEFAULT_RETRY_AFTER);
 
-    public static final Problem CIRCUIT_OPEN = new Problem(503, "Service Unavailable", "origin-shut",
+    public static final Problem CIRCUIT_OPEN = new Problem(503, "Service Unavailable", "circuit-open",
             "The origin has failed too often and is left alone for a while.", DEFAULT_RETRY_AFTER);
 
     public static final Problem ORIGIN_UNREACHABLE = new Problem(502, "Bad Gateway", "origin-unreachable",
@@ -65,10 +65,10 @@ public record Problem(int status, String title, String reason, String detail, Op
     public static final Problem UPGRADE_NOT_SUPPORTED = new Problem(501, "Not Implemented", "upgrade-refused",
             "This cache speaks HTTP only, and does not change to another protocol.", Optional.empty());
 
-    public static final Problem REQUEST_BODY_TIMEOUT = new Problem(408, "Request Timeout", "body-late",
+    public static final Problem REQUEST_BODY_TIMEOUT = new Problem(408, "Request Timeout", "request-body-timeout",
             "The request's body did not come in time.", Optional.empty());
 
-    public static final Problem REQUEST_BODY_MISMATCH = new Problem(400, "Bad Request", "body-broken",
+    public static final Problem REQUEST_BODY_MISMATCH = new Problem(400, "Bad Request", "request-body-mismatch",
             "The request's body is not what its head says.", Optional.empty());
 
     public static final Problem INTERNAL_ERROR = new Problem(500, "Internal Server Error", "internal",
@@ -97,7 +97,7 @@ public record Problem(int status, String title, String reason, String detail, Op
         return switch (reason) {
             case "origin-concurrency" -> CONCURRENCY_LIMIT;
             case "memory-full" -> MEMORY_FULL;
-            case "origin-shut" -> CIRCUIT_OPEN;
+            case "circuit-open" -> CIRCUIT_OPEN;
             case "origin-unreachable" -> ORIGIN_UNREACHABLE;
             case "origin-timed-out" -> ORIGIN_TIMED_OUT;
             case "origin-cut-short" -> ORIGIN_TRUNCATED;

@@ -60,13 +60,15 @@ public final class CorralMetrics implements CoalescerListener {
     public CorralMetrics(MeterRegistry registry) {
         this.registry = registry;
         this.fills = registerCounter("corral.fills", "Answers published: visible to the fleet from then on");
-        this.fencedPublishes = registerCounter("corral.fenced", "Publishes refused because the lease had been lost");
-        this.takeovers = registerCounter("corral.takeovers",
+        this.fencedPublishes = registerCounter("corral.publish.fenced",
+                "Publishes refused because the lease had been lost");
+        this.takeovers = registerCounter("corral.leader.takeovers",
                 "Fills taken over from a leader that went silent or gave up");
-        this.degradedFlights = registerCounter("corral.degraded",
+        this.degradedFlights = registerCounter("corral.flights.degraded",
                 "Flights coalesced in this replica only, because Redis was away");
-        this.backgroundErrors = registerCounter("corral.failed.steps", "Background steps that failed; see the log");
-        this.followerWaits = Timer.builder("corral.waits")
+        this.backgroundErrors = registerCounter("corral.background.errors",
+                "Background steps that failed; see the log");
+        this.followerWaits = Timer.builder("corral.follower.wait")
                 .description("How long followers waited for another replica's fetch")
                 .register(registry);
         for (ReleaseReason reason : ReleaseReason.values()) {
@@ -88,7 +90,7 @@ public final class CorralMetrics implements CoalescerListener {
     }
 
     private void countReleases(ReleaseReason reason, int times) {
-        releasesByReason.computeIfAbsent(reason, key -> Counter.builder("corral.released")
+        releasesByReason.computeIfAbsent(reason, key -> Counter.builder("corral.flights.released")
                 .description("Flights whose waiters were sent off to fetch for themselves")
                 .tag("reason", key.name().toLowerCase(Locale.ROOT))
                 .register(registry)).increment(times);

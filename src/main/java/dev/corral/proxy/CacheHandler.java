@@ -219,7 +219,7 @@ final class CacheHandler {
                 .doOnNext(end -> {
                     // A fetch with the client's own fields is part of the client's trace already.
                     if (!pass.traceparent().isEmpty()) {
-                        wait.end("alone", pass.traceparent());
+                        wait.end("without_lease", pass.traceparent());
                     }
                 })
                 .map(end -> switch (end) {
@@ -239,7 +239,7 @@ final class CacheHandler {
                 }
             }
             case FlightResult.Uncoalesced<Entry>(Optional<Entry> marker) ->
-                wait.end("released", marker.map(Entry::traceparent).orElseGet(fill::traceparent));
+                wait.end("uncoalesced", marker.map(Entry::traceparent).orElseGet(fill::traceparent));
             case FlightResult.FlightFailed<Entry>(Entry failure, Optional<Entry> seen) ->
                 wait.end("failed", failure.traceparent());
             case FlightResult.Rejected<Entry> rejected -> {

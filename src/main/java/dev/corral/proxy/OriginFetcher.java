@@ -97,7 +97,7 @@ final class OriginFetcher {
     }
 
     private static String metricTag(Enum<?> constant) {
-        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
+        return constant.name().toLowerCase(Locale.ROOT);
     }
 
     static BodyMode streamed(ResponseHead head) {

@@ -39,6 +39,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -77,6 +78,12 @@ class WarmUpRunnerTest {
         redis.close();
     }
 
+    @BeforeEach
+    void clear() {
+        redis.execute("FLUSHALL");
+        shop.reset();
+    }
+
     private static Map<String, String> settings() {
         Map<String, String> settings = new HashMap<>(redis.settings());
         settings.put("corral.routes[0].id", "shop");
@@ -93,7 +100,6 @@ class WarmUpRunnerTest {
 
     @Test
     void warmUpLeavesNoTraceInMetricsOrCache(CapturedOutput output) {
-        shop.reset();
         try (InProcessReplica replica = InProcessReplica.start(settings())) {
             assertThat(output).containsPattern("Warmed up: [1-9]\\d* responses in [1-9]\\d* rounds");
             ApplicationContext context = replica.context();
@@ -107,7 +113,7 @@ class WarmUpRunnerTest {
             assertThat(registry.find("corral.requests").timers()).isEmpty();
             assertThat(registry.find("corral.origin.fetches").timers()).isEmpty();
             assertThat(registry.get("corral.fills").counter().count()).isZero();
-            assertThat(registry.get("corral.waits").timer().count()).isZero();
+            assertThat(registry.get("corral.follower.wait").timer().count()).isZero();
             assertThat(replica.requestManagement("GET", "/actuator/prometheus").body()).doesNotContain("warm-up",
                     "warm_up");
             assertThat(replica.requestManagement("GET", "/actuator/circuitbreakers", "Authorization", OPERATOR).body())
@@ -158,11 +164,11 @@ class WarmUpRunnerTest {
             }
 
             assertThat(load.responseCount()).isPositive();
-            assertThat(requestCounts(first, second)).containsKeys("hit", "filled", "collapsed", "bypass", "method",
+            assertThat(requestCounts(first, second)).containsKeys("hit", "miss", "collapsed", "bypass", "pass",
                     "failed");
             await().atMost(Duration.ofSeconds(15)).until(() -> first.isIdle() && second.isIdle());
             // One of the two has waited for what the other fetched, and has been told.
-            assertThat(sum(first, second, "corral.waits")).isPositive();
+            assertThat(sum(first, second, "corral.follower.wait")).isPositive();
             assertThat(sum(first, second, "corral.fills")).isGreaterThanOrEqualTo(10);
             assertThat(origin.notModifiedCount()).isPositive();
             assertThat(purgePosition()).isNotEmpty().isEqualTo(purges);

@@ -128,6 +128,6 @@ class DisconnectAndShutdownIT {
     }
 
     private static double clientClosedCount(JarReplica replica) {
-        return replica.metric("corral_requests_seconds_count", "outcome=\"left\"");
+        return replica.metric("corral_requests_seconds_count", "outcome=\"client_closed\"");
     }
 }

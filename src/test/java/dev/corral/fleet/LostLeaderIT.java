@@ -69,8 +69,8 @@ class LostLeaderIT {
                 "Cache-Control", "max-age=60"));
         JarReplica sleeper = fleet.replica(0);
         List<JarReplica> others = fleet.replicasExcept(sleeper);
-        double fenced = sleeper.metric("corral_fenced_total");
-        double takeovers = fleet.sum("corral_takeovers_total");
+        double fenced = sleeper.metric("corral_publish_fenced_total");
+        double takeovers = fleet.sum("corral_leader_takeovers_total");
         PendingResponses own = clients.request(List.of(sleeper), 10, "/paused");
         page.awaitCount(1);
         PendingResponses waiting = clients.request(others, 20, "/paused");
@@ -97,8 +97,8 @@ class LostLeaderIT {
         assertThat(took).isLessThan(TAKEOVER_TIME.plus(MACHINE_TOLERANCE));
         assertThat(woken).extracting(FleetResponse::body).containsOnly("page 1");
         ProcessFleet.await("its publish is refused", HeldOriginPath.TIMEOUT,
-                () -> sleeper.metric("corral_fenced_total") == fenced + 1);
-        assertThat(fleet.sum("corral_takeovers_total")).isEqualTo(takeovers + 1);
+                () -> sleeper.metric("corral_publish_fenced_total") == fenced + 1);
+        assertThat(fleet.sum("corral_leader_takeovers_total")).isEqualTo(takeovers + 1);
         fleet.awaitIdleAndConnected();
         assertThat(clients.request(fleet.replicas(), 9, "/paused").awaitAll()).allMatch(FleetResponse::isHit)
                 .extracting(FleetResponse::body)

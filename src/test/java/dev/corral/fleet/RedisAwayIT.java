@@ -176,7 +176,7 @@ class RedisAwayIT {
     }
 
     private double degradedFlights() {
-        return fleet.replicas().stream().mapToDouble(replica -> replica.metric("corral_degraded_total")).sum();
+        return fleet.replicas().stream().mapToDouble(replica -> replica.metric("corral_flights_degraded_total")).sum();
     }
 
     private static String health(JarReplica replica, String page) {

@@ -49,7 +49,7 @@ class StructuredLogIT {
         assertThat(line.path("method").asText()).isEqualTo("GET");
         assertThat(line.path("path").asText()).isEqualTo("/logged");
         assertThat(line.path("status").asInt()).isEqualTo(200);
-        assertThat(line.path("outcome").asText()).isEqualTo("filled");
+        assertThat(line.path("outcome").asText()).isEqualTo("miss");
         assertThat(line.toString()).doesNotContain("hush");
     }
 

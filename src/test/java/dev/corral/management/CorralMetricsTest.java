@@ -18,7 +18,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 final class CorralMetricsTest {
 
-    private static final List<String> TIMERS = List.of("corral.requests", "corral.origin.fetches", "corral.waits");
+    private static final List<String> TIMERS = List.of("corral.requests", "corral.origin.fetches",
+            "corral.follower.wait");
 
     @Test
     void timersHaveTwelveBucketsByDefault() throws Exception {

@@ -139,7 +139,7 @@ class AccessLogTest {
 
         assertThat(singleLine()).containsEntry("status", 404)
                 .containsEntry("route", "none")
-                .containsEntry("outcome", "refused");
+                .containsEntry("outcome", "rejected");
     }
 
     @Test
@@ -156,7 +156,9 @@ class AccessLogTest {
             asked.await();
         }
 
-        assertThat(singleLine()).containsEntry("outcome", "left").containsEntry("status", 0).containsEntry("bytes", 0L);
+        assertThat(singleLine()).containsEntry("outcome", "client_closed")
+                .containsEntry("status", 0)
+                .containsEntry("bytes", 0L);
         gate.countDown();
         replica.awaitNoFlights();
     }

@@ -99,9 +99,9 @@ class CustomSettingsTest {
             HttpProbe.ProbeResponse none = guest.get(fleet.uniquePath("nothing"));
 
             assertThat(stale.text()).isEqualTo("good");
-            assertThat(stale.cacheStatus()).contains("detail=origin-shut");
+            assertThat(stale.cacheStatus()).contains("detail=circuit-open");
             assertThat(none.status()).isEqualTo(503);
-            assertThat(none.reason()).isEqualTo("origin-shut");
+            assertThat(none.reason()).isEqualTo("circuit-open");
             assertThat(none.field("Retry-After")).isNotEmpty();
             assertThat(fleet.origin.receivedRequests()).hasSize(count);
         }
@@ -144,7 +144,7 @@ class CustomSettingsTest {
                     .forEach(answer -> assertThat(answer.reason()).isEqualTo("origin-timed-out"));
             List<HttpProbe.ProbeResponse> shut = HttpProbe.joinAll(HttpProbe.concurrently(8, () -> guest.get(slow)));
 
-            assertThat(shut).extracting(HttpProbe.ProbeResponse::reason).containsOnly("origin-shut");
+            assertThat(shut).extracting(HttpProbe.ProbeResponse::reason).containsOnly("circuit-open");
             assertThat(shut).extracting(answer -> Integer.parseInt(answer.field("Retry-After")))
                     .allMatch(wait -> wait > 10 && wait <= 20);
             assertThat(guest.request("POST", slow).field("Retry-After")).isGreaterThan("10");

@@ -96,7 +96,7 @@ class RequestTargetHandlingTest {
             "/cookies//../t/account", "/../t/x", "/%2e%2e/t/x", "/cookies/%c0%ae%c0%ae/t/x"})
     void dotSegmentsCannotEscapeARoute(String target) throws IOException {
         int before = fleet.origin.receivedRequests().size();
-        long refused = fleet.a.requestCount("none", "refused");
+        long refused = fleet.a.requestCount("none", "rejected");
 
         for (String method : List.of("GET", "POST", "PURGE")) {
             HttpProbe.ProbeResponse answer = fleet.a.request(method, target, "Content-Length", "0");
@@ -108,7 +108,7 @@ class RequestTargetHandlingTest {
         assertThat(fleet.a.get("http://client.example" + target).status()).isEqualTo(400);
 
         assertThat(fleet.origin.receivedRequests()).hasSize(before);
-        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("none", "refused") == refused + 4);
+        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("none", "rejected") == refused + 4);
     }
 
     /** The route is that of the path without its dot segments: no route's rules hold for another route's pages. */
@@ -169,7 +169,7 @@ class RequestTargetHandlingTest {
 
     @Test
     void oversizedRequestHeadGetsAProblemAndIsCounted() throws IOException {
-        long before = fleet.a.requestCount("none", "refused");
+        long before = fleet.a.requestCount("none", "rejected");
         try (HttpProbe client = fleet.a.connect()) {
             HttpProbe.ProbeResponse answer = client.request("GET", "/t/" + "x".repeat(20_000)).read();
 
@@ -185,7 +185,7 @@ class RequestTargetHandlingTest {
             assertThat(answer.reason()).isEqualTo("fields-too-large");
             assertThat(client.isClosed()).isTrue();
         }
-        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("none", "refused") == before + 2);
+        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("none", "rejected") == before + 2);
     }
 
     @Test
@@ -201,7 +201,7 @@ class RequestTargetHandlingTest {
             assertThat(guest.context()
                     .getBean(MeterRegistry.class)
                     .find("corral.requests")
-                    .tag("outcome", "refused")
+                    .tag("outcome", "rejected")
                     .timer()).isNotNull();
         }
     }

@@ -189,8 +189,8 @@ class RequestTracingTest {
 
         SpanData first = single(spans("fetch").stream()
                 .filter(span -> !span.getParentSpanContext().isValid())
-                .filter(span -> !linkedSpanIds("released").isEmpty()
-                        && linkedSpanIds("released").contains(span.getSpanContext().getSpanId()))
+                .filter(span -> !linkedSpanIds("uncoalesced").isEmpty()
+                        && linkedSpanIds("uncoalesced").contains(span.getSpanContext().getSpanId()))
                 .toList());
         assertThat(traceIds(askers)).doesNotContain(first.getTraceId());
         assertThat(spans("wait").stream().map(SpanData::getTraceId)).containsAll(traceIds(askers));
@@ -295,7 +295,7 @@ class RequestTracingTest {
         }
 
         ReplicaUnderTest.eventually(() -> spans("GET").size() == 1);
-        assertThat(tag(single(spans("GET")), "corral.outcome")).isEqualTo("left");
+        assertThat(tag(single(spans("GET")), "corral.outcome")).isEqualTo("client_closed");
         assertThat(tag(single(spans("GET")), "http.response.status_code")).isEmpty();
         gate.countDown();
         a.awaitNoFlights();
@@ -365,7 +365,7 @@ class RequestTracingTest {
 
     private static Set<String> linkedSpanIds(String end) {
         return spans("wait").stream()
-                .filter(wait -> tag(wait, "corral.end").equals(end))
+                .filter(wait -> tag(wait, "corral.wait.result").equals(end))
                 .flatMap(wait -> wait.getLinks().stream())
                 .map(LinkData::getSpanContext)
                 .map(SpanContext::getSpanId)

@@ -144,7 +144,7 @@ class SlowClientTest {
                 HttpProbe.ProbeResponse answer = slow.request("POST", path, framing.split(": ")).send("1\r\na").read();
 
                 assertThat(answer.status()).isEqualTo(408);
-                assertThat(answer.reason()).isEqualTo("body-late");
+                assertThat(answer.reason()).isEqualTo("request-body-timeout");
             }
             assertThat(closed.await(10, TimeUnit.SECONDS)).as("the origin is let go").isTrue();
         }

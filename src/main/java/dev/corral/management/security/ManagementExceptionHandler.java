@@ -64,8 +64,8 @@ public final class ManagementExceptionHandler implements WebExceptionHandler, Or
         return switch (status) {
             case 400 -> "bad-input";
             case 404 -> "not-found";
-            case 405 -> "method";
-            case 406 -> "accept";
+            case 405 -> "method-not-allowed";
+            case 406 -> "not-acceptable";
             case 413 -> "too-large";
             case 415 -> "content-type";
             default -> status < 500 ? "refused" : "error";

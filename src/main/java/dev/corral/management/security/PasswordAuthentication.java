@@ -83,7 +83,7 @@ public final class PasswordAuthentication implements AutoCloseable {
                 .ticker(ticker)
                 .build();
         this.verificationScheduler = Schedulers.newBoundedElastic(VERIFICATION_THREADS, MAX_QUEUED_VERIFICATIONS,
-                "login", 60, true);
+                "unauthenticated", 60, true);
     }
 
     /** Checks what a client sends. Errors: {@link BadCredentialsException}, {@link LoginRateLimiter.TooManyLoginAttemptsException}. */

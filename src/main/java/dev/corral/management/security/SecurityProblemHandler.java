@@ -37,10 +37,10 @@ public final class SecurityProblemHandler
      */
     record SecurityProblem(HttpStatus status, String reason, String detail, Optional<Duration> retryAfter) {}
 
-    static final SecurityProblem UNAUTHENTICATED = new SecurityProblem(HttpStatus.UNAUTHORIZED, "login",
+    static final SecurityProblem UNAUTHENTICATED = new SecurityProblem(HttpStatus.UNAUTHORIZED, "unauthenticated",
             "This needs a login (corral.management), and there was none, or it was not right.", Optional.empty());
 
-    static final SecurityProblem FORBIDDEN = new SecurityProblem(HttpStatus.FORBIDDEN, "role",
+    static final SecurityProblem FORBIDDEN = new SecurityProblem(HttpStatus.FORBIDDEN, "forbidden",
             "This login may not do that: a viewer looks, an operator changes things.", Optional.empty());
 
     static final SecurityProblem CROSS_SITE = new SecurityProblem(HttpStatus.FORBIDDEN, "cross-site",

@@ -123,7 +123,7 @@ public final class MicrometerRequestTracing implements RequestTracing {
                         .setParent(span.context())
                         .startTimestamp(since, TimeUnit.MILLISECONDS)
                         .name("wait " + routeId)
-                        .tag("corral.end", end);
+                        .tag("corral.wait.result", end);
                 toLink(fetch).ifPresent(builder::addLink);
                 builder.start().end();
             };

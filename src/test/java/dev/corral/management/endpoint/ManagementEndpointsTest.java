@@ -167,7 +167,7 @@ class ManagementEndpointsTest {
         assertThat(flight.path("waiters").asInt()).isEqualTo(3);
         assertThat(flight.path("ageMillis").asLong(-1)).isNotNegative();
         assertThat(flight.path("id").asText()).isNotBlank();
-        assertThat(entry(path).path("flying").asBoolean()).isTrue();
+        assertThat(entry(path).path("inFlight").asBoolean()).isTrue();
 
         held.tryEmitValue(StubResponse.of(200, "landed", "Cache-Control", "max-age=60")).orThrow();
         waiting.forEach(one -> assertThat(one.join().body()).isEqualTo("landed"));
@@ -188,8 +188,8 @@ class ManagementEndpointsTest {
 
         try (var audit = new AuditLogCapture()) {
             assertProblem(replica.requestManagement("DELETE", "/actuator/flights/" + id, "Authorization", VERA), 403,
-                    "role");
-            assertProblem(replica.requestManagement("DELETE", "/actuator/flights/" + id), 401, "login");
+                    "forbidden");
+            assertProblem(replica.requestManagement("DELETE", "/actuator/flights/" + id), 401, "unauthenticated");
             assertThat(
                     replica.requestManagement("DELETE", "/actuator/flights/" + id, "Authorization", OLGA).statusCode())
                     .isEqualTo(204);
@@ -249,7 +249,7 @@ class ManagementEndpointsTest {
         assertThat(entry.path("state").asText()).isEqualTo("absent");
         assertThat(entry.path("route").asText()).isEqualTo("shop");
         assertThat(entry.path("url").asText()).isEqualTo(shop.url() + path);
-        assertThat(entry.path("flying").asBoolean()).isFalse();
+        assertThat(entry.path("inFlight").asBoolean()).isFalse();
         assertThat(entry.path("purgedBy")).isEmpty();
         assertThat(shop.count(path)).isZero();
     }
@@ -436,8 +436,8 @@ class ManagementEndpointsTest {
     @Test
     void breakerChangeNeedsOperatorAndKnownRoute() {
         assertProblem(replica.postJson("/actuator/routes/gated", "{\"breaker\":\"open\"}", "Authorization", VERA), 403,
-                "role");
-        assertProblem(replica.postJson("/actuator/routes/gated", "{\"breaker\":\"open\"}"), 401, "login");
+                "forbidden");
+        assertProblem(replica.postJson("/actuator/routes/gated", "{\"breaker\":\"open\"}"), 401, "unauthenticated");
         assertProblem(changeBreaker("shoop", "{\"breaker\":\"open\"}"), 404, "not-found", "shoop", "gated, shop");
     }
 
@@ -464,7 +464,7 @@ class ManagementEndpointsTest {
             "/actuator/circuitbreakers", "/actuator/bulkheads", "/actuator/purge", "/actuator/flights",
             "/actuator/entry?url=/a", "/actuator/routes", "/actuator/routes/shop", "/actuator/fleet"})
     void readEndpointsRequireLogin(String target) {
-        assertProblem(replica.requestManagement("GET", target), 401, "login");
+        assertProblem(replica.requestManagement("GET", target), 401, "unauthenticated");
         assertThat(getAsViewer(target).statusCode()).isEqualTo(200);
         assertThat(replica.requestManagement("GET", target, "Authorization", OLGA).statusCode()).isEqualTo(200);
         assertThat(getAsViewer(target).headers().firstValue("Cache-Control").orElse("")).contains("no-store");
@@ -495,8 +495,9 @@ class ManagementEndpointsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"GET,/actuator/nothing,404,not-found", "GET,/nothing,404,not-found", "PUT,/actuator/purge,405,method",
-            "DELETE,/actuator/routes/shop,405,method", "GET,/actuator/routes/shop/more,404,not-found"})
+    @CsvSource({"GET,/actuator/nothing,404,not-found", "GET,/nothing,404,not-found",
+            "PUT,/actuator/purge,405,method-not-allowed",
+            "DELETE,/actuator/routes/shop,405,method-not-allowed", "GET,/actuator/routes/shop/more,404,not-found"})
     void unknownPathOrMethodIsProblemDetail(String method, String target, int status, String reason) {
         assertProblem(
                 replica.requestManagement(method, target, "Authorization", OLGA, "Content-Type", "application/json"),

@@ -413,10 +413,10 @@ class PurgeControllerTest {
     void purgeRequiresOperator() {
         String path = storedPath();
 
-        assertProblem(replica.postJson("/actuator/purge", "{\"all\":true}", "Authorization", VERA), 403, "role");
-        assertProblem(replica.postJson("/actuator/purge", "{\"all\":true}"), 401, "login");
-        assertProblem(replica.requestManagement("PURGE", path, "Authorization", VERA), 403, "role");
-        assertProblem(replica.requestManagement("PURGE", path), 401, "login");
+        assertProblem(replica.postJson("/actuator/purge", "{\"all\":true}", "Authorization", VERA), 403, "forbidden");
+        assertProblem(replica.postJson("/actuator/purge", "{\"all\":true}"), 401, "unauthenticated");
+        assertProblem(replica.requestManagement("PURGE", path, "Authorization", VERA), 403, "forbidden");
+        assertProblem(replica.requestManagement("PURGE", path), 401, "unauthenticated");
         assertHit(path);
     }
 

@@ -94,7 +94,7 @@ class ManagementSecurityTest {
         if (method.equals("HEAD")) {
             assertThat(answer.statusCode()).isEqualTo(401);
         } else {
-            assertProblem(answer, 401, "login");
+            assertProblem(answer, 401, "unauthenticated");
         }
     }
 
@@ -106,9 +106,9 @@ class ManagementSecurityTest {
                 .requestManagement("GET", "/actuator/metrics", "Authorization", basicAuthorization("nora", "{odd}"))
                 .statusCode())
                 .isEqualTo(200);
-        assertProblem(replica.postJson("/actuator/loggers/x", "{}", "Authorization", ADA), 403, "role");
-        assertProblem(replica.requestManagement("PURGE", "/products/1", "Authorization", ADA), 403, "role");
-        assertProblem(replica.requestManagement("DELETE", "/actuator/flights", "Authorization", ADA), 403, "role");
+        assertProblem(replica.postJson("/actuator/loggers/x", "{}", "Authorization", ADA), 403, "forbidden");
+        assertProblem(replica.requestManagement("PURGE", "/products/1", "Authorization", ADA), 403, "forbidden");
+        assertProblem(replica.requestManagement("DELETE", "/actuator/flights", "Authorization", ADA), 403, "forbidden");
     }
 
     @Test
@@ -145,7 +145,7 @@ class ManagementSecurityTest {
         HttpResponse<String> first = replica.requestManagement("GET", "/actuator", "Authorization",
                 basicAuthorization("oscar", "a plain pass:word"));
 
-        assertProblem(wrong, 401, "login");
+        assertProblem(wrong, 401, "unauthenticated");
         assertThat(unknown.body()).isEqualTo(wrong.body());
         assertThat(first.body()).isEqualTo(wrong.body());
         assertThat(unknown.headers().map().keySet()).isEqualTo(wrong.headers().map().keySet());
@@ -154,7 +154,7 @@ class ManagementSecurityTest {
     @Test
     void wrongCredentialsOnPublicPathAreRejected() {
         assertProblem(replica.requestManagement("GET", "/actuator/health", "Authorization",
-                basicAuthorization("ada", "wrong")), 401, "login");
+                basicAuthorization("ada", "wrong")), 401, "unauthenticated");
     }
 
     @ParameterizedTest

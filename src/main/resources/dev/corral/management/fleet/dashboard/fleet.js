@@ -1,7 +1,7 @@
 // What the samples say, added up over the fleet and told as rates. It knows no page and no clock: the same samples always
 // give the same numbers.
 
-const OUTCOMES = ['hit', 'stale', 'collapsed', 'filled', 'bypass', 'method', 'failed', 'refused', 'left'];
+const OUTCOMES = ['hit', 'stale', 'collapsed', 'miss', 'bypass', 'pass', 'failed', 'rejected', 'client_closed'];
 const COUNTS = ['fetches', 'fills', 'fenced', 'takeovers', 'waits', 'waitMillis'];
 // The fleet's purges must be known within a second; half of it more for a beat that was late.
 const LATE = 1_500;
@@ -190,7 +190,7 @@ export class Fleet {
   /** Fetches for everybody, for each answer published, in the last five minutes. */
   perFill() {
     const {by} = this.grown(KEPT);
-    const ratio = by.fills > 0 ? Math.max(0, by.fetches - by.bypass - by.method) / by.fills : null;
+    const ratio = by.fills > 0 ? Math.max(0, by.fetches - by.bypass - by.pass) / by.fills : null;
     return {ratio, fills: by.fills};
   }
 }
