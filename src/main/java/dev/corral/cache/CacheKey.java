@@ -11,41 +11,43 @@ import java.util.Set;
 import java.util.function.Function;
 
 /**
- * The canonical cache key: the URI in normal form (RFC 3986 section 6.2.2, RFC 9110 section 4.2.3), and what the route adds. The
- * method is GET. Two URIs have one key only if they are equivalent by that syntax: hex digits' case, needlessly encoded
- * unreserved characters, dot segments, default port, case of the host; and the order of query parameters. An origin may read them
- * differently all the same, so whoever asks it for another spelling than the key's must add that spelling to the key
- * ({@link #sharedFetchTarget}).
+ * Computes the canonical cache key: the URI in normal form (RFC 3986 section 6.2.2, RFC 9110 section 4.2.3), followed by the parts
+ * that the route adds. The method is always GET.
+ *
+ * <p>Two URIs have the same key only if they are equivalent by syntax: they differ in the case of hex digits, needlessly encoded
+ * unreserved characters, dot segments, the default port, the case of the host, or the order of query parameters.
+ *
+ * <p>An origin may still interpret equivalent URIs differently. A fetch that sends another spelling than that of the key must
+ * therefore add its spelling to the key ({@link #sharedFetchTarget}).
  */
 public final class CacheKey {
 
     private CacheKey() {}
 
     /**
-     * Which query parameters count; all by default.
+     * Selects the query parameters that are part of the key; all by default. A name may end in {@code *}.
      *
-     * @param include        the only ones that count; none: all
-     * @param exclude        those that do not count, although included; a name may end in {@code *}, and {@code utm} stands for
-     *        {@link #UTM_PARAMETERS}
-     * @param sortParameters the origin is asked for them in the order of their names, and so their order does not count; that of one
-     *        name's values always does
+     * @param include        the only parameters in the key; empty means all
+     * @param exclude        parameters that are not in the key, even if included; {@code utm} stands for {@link #UTM_PARAMETERS}
+     * @param sortParameters whether fetches send the parameters sorted by name, so that all orders share one key. The order of the
+     *        values of one name is always significant
      */
     public record QueryRule(List<String> include, List<String> exclude, boolean sortParameters) {
 
-        /** All parameters count. */
+        /** All parameters are part of the key. */
         public static final QueryRule ALL_PARAMETERS = new QueryRule(List.of(), List.of());
 
-        /** What the preset {@code utm} leaves out: the marks that campaigns and their clicks leave. */
+        /** The parameters of the preset {@code utm}: campaign and click identifiers. */
         public static final Set<String> UTM_PARAMETERS = Set.of("utm_*", "gclid", "gclsrc", "dclid", "gbraid", "wbraid",
                 "fbclid",
                 "msclkid", "yclid", "twclid", "ttclid", "li_fat_id", "mc_cid", "mc_eid", "igshid", "_ga", "_gl");
 
-        /** In the order that the client has sent. */
+        /** A rule that keeps the client's order of parameters. */
         public QueryRule(List<String> include, List<String> exclude) {
             this(include, exclude, false);
         }
 
-        /** Puts the preset's names in its place. */
+        /** Replaces the preset by its names. */
         public QueryRule {
             include = List.copyOf(include);
             var names = new ArrayList<String>();
@@ -82,29 +84,29 @@ public final class CacheKey {
     }
 
     /**
-     * The key. Never throws; what is no URI is taken as it stands.
+     * The cache key. Never throws; text that is not a valid URI is used unchanged.
      *
-     * @param extra what else the key has, such as {@code "X-Device=mobile"}, in the route's order
+     * @param extra further parts of the key, such as {@code "X-Device=mobile"}, in the order of the route
      */
     public static String of(String scheme, String authority, String rawPath, Optional<String> rawQuery,
             QueryRule rule, List<String> extra) {
-        String lowScheme = scheme.toLowerCase(Locale.ROOT);
-        var key = new StringBuilder(64).append(lowScheme)
+        String lowerCaseScheme = scheme.toLowerCase(Locale.ROOT);
+        var key = new StringBuilder(64).append(lowerCaseScheme)
                 .append("://")
-                .append(normalizeAuthority(lowScheme, authority))
+                .append(normalizeAuthority(lowerCaseScheme, authority))
                 .append(UriSyntax.normalizePath(rawPath));
         rawQuery.ifPresent(query -> appendQuery(key, keyParameters(query, rule), true, QueryParameter::normalized));
-        for (String more : extra) {
-            // No URI in normal form has a line feed.
-            key.append('\n').append(more.replace("%", "%25").replace("\n", "%0A"));
+        for (String part : extra) {
+            // A URI in normal form contains no line feed, so the parts cannot be mistaken for the URI.
+            key.append('\n').append(part.replace("%", "%25").replace("\n", "%0A"));
         }
         return key.toString();
     }
 
     /**
-     * The path and query to ask the origin for on a shared fetch: as the client has sent them, without the parameters that do not
-     * count. Those could decide what all others get. Where it is not the path and query of the key, which are in normal form, it
-     * must be part of the key besides: the origin may take it for another resource.
+     * The path and query that a shared fetch sends to the origin: as received from the client, but without the parameters that are
+     * not part of the key. Such a parameter could otherwise decide what all clients get. If the result differs from the path and query
+     * of the key, which are in normal form, it must be added to the key: the origin may interpret it as another resource.
      */
     public static String sharedFetchTarget(String rawPath, Optional<String> rawQuery, QueryRule rule) {
         var target = new StringBuilder(rawPath.isEmpty() ? "/" : rawPath);
@@ -117,54 +119,54 @@ public final class CacheKey {
         return Authority.normalize(scheme, escapeDelimiters(UriSyntax.normalize(authority)));
     }
 
-    /** An authority that ends where it should: what would begin a path, a query or a fragment is encoded. */
+    /** Encodes the characters that would end the authority and begin a path, a query or a fragment. */
     private static String escapeDelimiters(String authority) {
-        var contained = new StringBuilder(authority.length());
+        var escaped = new StringBuilder(authority.length());
         for (int i = 0; i < authority.length(); i++) {
             char c = authority.charAt(i);
             if (c == '/' || c == '\\' || c == '?' || c == '#' || c == '@') {
-                UriSyntax.appendEncoded(contained, c);
+                UriSyntax.appendEncoded(escaped, c);
             } else {
-                contained.append(c);
+                escaped.append(c);
             }
         }
-        return contained.toString();
+        return escaped.toString();
     }
 
-    /** A parameter as the client has sent it, and in normal form. */
+    /** A query parameter as received and in normal form. */
     private record QueryParameter(String raw, String normalized) {}
 
-    /** The parameters that count, in their order. */
+    /** The parameters that are part of the key, in the order received. */
     private static List<QueryParameter> keyParameters(String rawQuery, QueryRule rule) {
-        var counted = new ArrayList<QueryParameter>();
+        var parameters = new ArrayList<QueryParameter>();
         int start = 0;
         for (int i = 0; i <= rawQuery.length(); i++) {
             if (i == rawQuery.length() || rawQuery.charAt(i) == '&') {
                 String raw = rawQuery.substring(start, i);
-                String normal = UriSyntax.normalize(raw);
-                if (rule.includesAll() || rule.includes(normal)) {
-                    counted.add(new QueryParameter(raw, normal));
+                String normalized = UriSyntax.normalize(raw);
+                if (rule.includesAll() || rule.includes(normalized)) {
+                    parameters.add(new QueryParameter(raw, normalized));
                 }
                 start = i + 1;
             }
         }
-        return counted;
+        return parameters;
     }
 
-    /** No question mark either when none of those that were there counts. */
+    /** Appends the query. Without parameters there is no question mark either. */
     private static void appendQuery(StringBuilder uri, List<QueryParameter> parameters, boolean sorted,
             Function<QueryParameter, String> form) {
         if (parameters.isEmpty()) {
             return;
         }
         if (sorted && parameters.size() > 1) {
-            // A stable sort: the values of one name keep their order.
+            // The sort is stable: the values of one name keep their order.
             parameters.sort(Comparator.comparing(parameter -> parameterName(parameter.normalized)));
         }
-        char before = '?';
+        char separator = '?';
         for (QueryParameter parameter : parameters) {
-            uri.append(before).append(form.apply(parameter));
-            before = '&';
+            uri.append(separator).append(form.apply(parameter));
+            separator = '&';
         }
     }
 

@@ -6,34 +6,36 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What one route chooses where the RFCs leave a choice. Immutable.
+ * The caching choices of one route where the RFCs leave a choice. Immutable.
  *
- * @param storeSetCookie an answer with {@code Set-Cookie} may be given to others
- * @param coalesceWithCookies a response that states no freshness may be shared although a {@code Cookie} or another credential was
- *        sent; off, because such responses are often made for the session
- * @param heuristicFreshness without stated freshness, 10 % of the time since {@code Last-Modified} is assumed (RFC 9111 section 4.2.2); not
- *        for a request with a {@code Cookie}, another credential or {@code Authorization}
- * @param maxHeuristicFreshness the most that assumption may give
- * @param honorClientDirectives the client's {@code no-cache}, {@code no-store}, {@code max-age}, {@code min-fresh} and {@code Pragma}
- *        count; {@code max-stale} and {@code only-if-cached} always do
- * @param targetedFields the fields of RFC 9213 that are for this cache, the first that is there wins
- * @param surrogateControl {@code Surrogate-Control} counts after those and before {@code Cache-Control}
- * @param staleWhileRevalidate when the answer says nothing of it
- * @param staleIfError when the answer says nothing of it
- * @param staleIfUnreachable how long stale is served while the origin cannot be reached
- * @param allowStaleWithSharedMaxAge {@code s-maxage} alone does not forbid the stale use that the same answer asks for; off,
- *        because RFC 9111 section 5.2.2.10 makes it imply {@code proxy-revalidate}
- * @param maxTtl the longest anything is kept
- * @param hitForMissTtl how long "do not wait for this key" is remembered
- * @param earlyRefreshBeta refresh before expiry with XFetch's probability; 1 is its authors' choice, more is earlier
- * @param normalizeAcceptEncoding equivalent {@code Accept-Encoding} select one variant: case, order, blanks, weights' form
- * @param normalizeAcceptLanguage likewise; languages of equal weight are sorted (RFC 9110 section 12.5.4 gives order no meaning)
- * @param maxVariants how many variants of one resource a replica stores in ten minutes, what a client may choose being without bound; the
- *        least used one gives way to a new one
- * @param tagFields the fields that carry the origin's tags
- * @param stripTags those fields do not reach clients
- * @param invalidateOnUnsafeMethods a response to a request that may have changed something invalidates what it names (RFC 9111
- *        section 4.4)
+ * @param storeSetCookie whether a response with {@code Set-Cookie} may be stored and shared
+ * @param coalesceWithCookies whether a response without explicit freshness may be shared although the request had a {@code Cookie} or
+ *        another credential; off by default because such responses are often made for the session
+ * @param heuristicFreshness whether 10 % of the time since {@code Last-Modified} counts as freshness lifetime if the response states
+ *        none (RFC 9111 section 4.2.2); never for a request with {@code Cookie}, another credential or {@code Authorization}
+ * @param maxHeuristicFreshness the upper limit of heuristic freshness
+ * @param honorClientDirectives whether the client's {@code no-cache}, {@code no-store}, {@code max-age}, {@code min-fresh} and
+ *        {@code Pragma} apply; {@code max-stale} and {@code only-if-cached} always apply
+ * @param targetedFields the targeted fields (RFC 9213) that apply to this cache; the first one present wins
+ * @param surrogateControl whether {@code Surrogate-Control} applies, after the targeted fields and before {@code Cache-Control}
+ * @param staleWhileRevalidate the default for responses that do not state it
+ * @param staleIfError the default for responses that do not state it
+ * @param staleIfUnreachable how long a stale response is served while the origin is unreachable
+ * @param allowStaleWithSharedMaxAge whether {@code s-maxage} alone permits the stale use that the same response states; off by
+ *        default because {@code s-maxage} implies {@code proxy-revalidate} (RFC 9111 section 5.2.2.10)
+ * @param maxTtl the longest time for which anything is stored
+ * @param hitForMissTtl how long requests for an uncacheable resource are not coalesced
+ * @param earlyRefreshBeta the beta of XFetch, which refreshes before expiry with a probability; 1 is the authors' choice, larger
+ *        values refresh earlier; empty means no early refresh
+ * @param normalizeAcceptEncoding whether equivalent {@code Accept-Encoding} values select one variant: case, order, whitespace and
+ *        the notation of weights are ignored
+ * @param normalizeAcceptLanguage the same for {@code Accept-Language}; languages of equal weight are sorted because their order has
+ *        no meaning (RFC 9110 section 12.5.4)
+ * @param maxVariants the number of variants of one resource that a replica stores within ten minutes. The limit exists because a
+ *        client can choose any number of field values; a new variant replaces the least used one
+ * @param tagFields the fields that contain the origin's surrogate tags
+ * @param stripTags whether these fields are removed from responses to clients
+ * @param invalidateOnUnsafeMethods whether a response to an unsafe request invalidates the URIs that it names (RFC 9111 section 4.4)
  */
 public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, boolean heuristicFreshness,
         Duration maxHeuristicFreshness,
@@ -43,7 +45,7 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         boolean normalizeAcceptEncoding, boolean normalizeAcceptLanguage, int maxVariants, List<String> tagFields,
         boolean stripTags, boolean invalidateOnUnsafeMethods) {
 
-    /** What a route has that chooses nothing. */
+    /** The policy of a route without settings. */
     public static final CachePolicy DEFAULT = new CachePolicy(false, false, true, Duration.ofHours(24), true,
             List.of("CDN-Cache-Control"), false, Optional.empty(), Optional.empty(), Duration.ofMinutes(10), false,
             Duration.ofHours(24), Duration.ofMinutes(2), Optional.empty(), true, true, 100,
@@ -52,52 +54,52 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
     /**
      * Copies the lists.
      *
-     * @throws IllegalArgumentException when a duration or the beta is negative, or the longest life is not positive
+     * @throws IllegalArgumentException if a duration or the beta is negative, or {@code maxTtl} or {@code maxVariants} is not positive
      */
     public CachePolicy {
         targetedFields = List.copyOf(targetedFields);
         tagFields = List.copyOf(tagFields);
         if (!maxTtl.isPositive()) {
-            throw new IllegalArgumentException("the longest life (" + maxTtl + ") must be positive");
+            throw new IllegalArgumentException("max-ttl (" + maxTtl + ") must be positive");
         }
-        requireNotNegative("the cap of heuristic freshness", maxHeuristicFreshness);
+        requireNotNegative("the maximum of heuristic freshness", maxHeuristicFreshness);
         requireNotNegative("stale-while-revalidate", staleWhileRevalidate.orElse(Duration.ZERO));
         requireNotNegative("stale-if-error", staleIfError.orElse(Duration.ZERO));
-        requireNotNegative("stale if unreachable", staleIfUnreachable);
-        requireNotNegative("hit-for-miss", hitForMissTtl);
+        requireNotNegative("stale-if-unreachable", staleIfUnreachable);
+        requireNotNegative("hit-for-miss-ttl", hitForMissTtl);
         if (maxVariants < 1) {
-            throw new IllegalArgumentException("the number of variants (" + maxVariants + ") must be positive");
+            throw new IllegalArgumentException("max-variants (" + maxVariants + ") must be positive");
         }
         if (!(earlyRefreshBeta.orElse(0.0) >= 0.0) || earlyRefreshBeta.orElse(0.0).isInfinite()) {
-            throw new IllegalArgumentException("the beta of early refresh must be a number from 0");
+            throw new IllegalArgumentException("the early refresh beta must be a finite number that is not negative");
         }
     }
 
-    private static void requireNotNegative(String what, Duration duration) {
+    private static void requireNotNegative(String name, Duration duration) {
         if (duration.isNegative()) {
-            throw new IllegalArgumentException(what + " (" + duration + ") must not be negative");
+            throw new IllegalArgumentException(name + " (" + duration + ") must not be negative");
         }
     }
 
     /**
-     * Whether nothing that is fetched for this request may be stored: the client said {@code no-store} (RFC 9111 section 5.2.1.5). A
-     * stored response may serve it, and requests that wait for one response may share it.
+     * Whether the response to this request must not be stored because of the client's {@code no-store} (RFC 9111 section 5.2.1.5).
+     * The request may still be served from the cache and share a response with requests that are waiting for it.
      */
-    public boolean forbidsStoring(RequestHead asked) {
-        return honorClientDirectives && asked.cacheControl().noStore();
+    public boolean forbidsStoring(RequestHead request) {
+        return honorClientDirectives && request.cacheControl().noStore();
     }
 
-    /** The default choices, to be changed. */
+    /** A builder with the values of {@link #DEFAULT}. */
     public static Builder builder() {
         return DEFAULT.toBuilder();
     }
 
-    /** These choices, to be changed. */
+    /** A builder with the values of this policy. */
     public Builder toBuilder() {
         return new Builder(this);
     }
 
-    /** Choices in the making. Not thread-safe. */
+    /** Builds a policy. Not thread-safe. */
     public static final class Builder {
         private boolean storeSetCookie;
         private boolean coalesceWithCookies;
@@ -144,32 +146,32 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         }
 
         /** Sets {@link CachePolicy#storeSetCookie}. */
-        public Builder storeSetCookie(boolean shareSetCookie) {
-            this.storeSetCookie = shareSetCookie;
+        public Builder storeSetCookie(boolean storeSetCookie) {
+            this.storeSetCookie = storeSetCookie;
             return this;
         }
 
         /** Sets {@link CachePolicy#coalesceWithCookies}. */
-        public Builder coalesceWithCookies(boolean shareWithCookies) {
-            this.coalesceWithCookies = shareWithCookies;
+        public Builder coalesceWithCookies(boolean coalesceWithCookies) {
+            this.coalesceWithCookies = coalesceWithCookies;
             return this;
         }
 
         /** Sets {@link CachePolicy#heuristicFreshness}. */
-        public Builder heuristicFreshness(boolean heuristics) {
-            this.heuristicFreshness = heuristics;
+        public Builder heuristicFreshness(boolean heuristicFreshness) {
+            this.heuristicFreshness = heuristicFreshness;
             return this;
         }
 
         /** Sets {@link CachePolicy#maxHeuristicFreshness}. */
-        public Builder maxHeuristicFreshness(Duration heuristicCap) {
-            this.maxHeuristicFreshness = heuristicCap;
+        public Builder maxHeuristicFreshness(Duration maxHeuristicFreshness) {
+            this.maxHeuristicFreshness = maxHeuristicFreshness;
             return this;
         }
 
         /** Sets {@link CachePolicy#honorClientDirectives}. */
-        public Builder honorClientDirectives(boolean honourReload) {
-            this.honorClientDirectives = honourReload;
+        public Builder honorClientDirectives(boolean honorClientDirectives) {
+            this.honorClientDirectives = honorClientDirectives;
             return this;
         }
 
@@ -204,20 +206,20 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         }
 
         /** Sets {@link CachePolicy#allowStaleWithSharedMaxAge}. */
-        public Builder allowStaleWithSharedMaxAge(boolean staleWithSharedMaxAge) {
-            this.allowStaleWithSharedMaxAge = staleWithSharedMaxAge;
+        public Builder allowStaleWithSharedMaxAge(boolean allowStaleWithSharedMaxAge) {
+            this.allowStaleWithSharedMaxAge = allowStaleWithSharedMaxAge;
             return this;
         }
 
         /** Sets {@link CachePolicy#maxTtl}. */
-        public Builder maxTtl(Duration maxLife) {
-            this.maxTtl = maxLife;
+        public Builder maxTtl(Duration maxTtl) {
+            this.maxTtl = maxTtl;
             return this;
         }
 
         /** Sets {@link CachePolicy#hitForMissTtl}. */
-        public Builder hitForMissTtl(Duration hitForMiss) {
-            this.hitForMissTtl = hitForMiss;
+        public Builder hitForMissTtl(Duration hitForMissTtl) {
+            this.hitForMissTtl = hitForMissTtl;
             return this;
         }
 
@@ -228,20 +230,20 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         }
 
         /** Sets {@link CachePolicy#normalizeAcceptEncoding}. */
-        public Builder normalizeAcceptEncoding(boolean normaliseAcceptEncoding) {
-            this.normalizeAcceptEncoding = normaliseAcceptEncoding;
+        public Builder normalizeAcceptEncoding(boolean normalizeAcceptEncoding) {
+            this.normalizeAcceptEncoding = normalizeAcceptEncoding;
             return this;
         }
 
         /** Sets {@link CachePolicy#normalizeAcceptLanguage}. */
-        public Builder normalizeAcceptLanguage(boolean normaliseAcceptLanguage) {
-            this.normalizeAcceptLanguage = normaliseAcceptLanguage;
+        public Builder normalizeAcceptLanguage(boolean normalizeAcceptLanguage) {
+            this.normalizeAcceptLanguage = normalizeAcceptLanguage;
             return this;
         }
 
         /** Sets {@link CachePolicy#maxVariants}. */
-        public Builder maxVariants(int variants) {
-            this.maxVariants = variants;
+        public Builder maxVariants(int maxVariants) {
+            this.maxVariants = maxVariants;
             return this;
         }
 
@@ -252,8 +254,8 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         }
 
         /** Sets {@link CachePolicy#stripTags}. */
-        public Builder stripTags(boolean hideTags) {
-            this.stripTags = hideTags;
+        public Builder stripTags(boolean stripTags) {
+            this.stripTags = stripTags;
             return this;
         }
 
@@ -263,7 +265,11 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
             return this;
         }
 
-        /** The choices made. */
+        /**
+         * The policy.
+         *
+         * @throws IllegalArgumentException as the constructor of {@link CachePolicy}
+         */
         public CachePolicy build() {
             return new CachePolicy(storeSetCookie, coalesceWithCookies, heuristicFreshness, maxHeuristicFreshness,
                     honorClientDirectives, targetedFields,

@@ -18,77 +18,79 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * What an answer becomes for one client: whole, 304, one part or several, 416, or without its body for HEAD. Immutable.
+ * The response to one client, made of a complete response: the full response, 304, one or several ranges, 416, or no body for HEAD.
+ * Immutable.
  *
- * @param fields complete, with {@code Content-Length} where there may be one
- * @param body what is sent, in order; slices of the stored body, which is not copied
+ * @param fields all fields, with {@code Content-Length} where it is allowed
+ * @param body the body to send, in order; slices of the stored body, which is not copied
  */
 public record ClientResponse(int status, HeaderFields fields, List<BodySlice> body) {
 
-    /** What describes a body: not in a 304 (RFC 9110 section 15.4.5), nor in a 416, which has none. */
+    /** Fields that describe a body. They are not sent in a 304 (RFC 9110 section 15.4.5) nor in a 416, which has no body. */
     private static final Set<String> REPRESENTATION_FIELDS = Set.of("content-type", "content-encoding",
             "content-language",
             "content-range", "content-md5", "content-digest", "repr-digest", "digest", "content-disposition");
 
-    /** What would let a cache after us keep a 416, or validate with it. */
+    /** Fields that would let a downstream cache store a 416 or validate with it. */
     private static final Set<String> CACHING_FIELDS = Set.of("cache-control", "expires", "etag", "last-modified",
             "content-location", "age", "cdn-cache-control");
 
-    /** Copies the slices' list. */
+    /** Copies the list. */
     public ClientResponse {
         body = List.copyOf(body);
     }
 
-    /** A stored answer, used now. */
-    public static ClientResponse of(RequestHead asked, StoredResponse stored, Instant now, CachePolicy policy) {
-        HeaderFields kept = stored.head().fields();
-        HeaderFields visible = policy.surrogateControl() ? kept.without("Surrogate-Control") : kept;
+    /** The response made of a stored response at this time. */
+    public static ClientResponse of(RequestHead request, StoredResponse stored, Instant now, CachePolicy policy) {
+        HeaderFields storedFields = stored.head().fields();
+        HeaderFields visible = policy.surrogateControl() ? storedFields.without("Surrogate-Control") : storedFields;
         String age = Long.toString(stored.freshness().age(now).toSeconds());
-        return of(asked, new ResponseHead(stored.head().status(), visible.plus("Age", age)), stored.body(),
+        return of(request, new ResponseHead(stored.head().status(), visible.plus("Age", age)), stored.body(),
                 stored.freshness().responseTime());
     }
 
     /**
-     * An answer that was fetched whole for this client, and is not stored.
+     * The response made of a complete response that was fetched for this client and is not stored.
      *
-     * @param received when
+     * @param received when the response was received
      */
-    public static ClientResponse of(RequestHead asked, ResponseHead head, Body body, Instant received,
+    public static ClientResponse of(RequestHead request, ResponseHead head, Body body, Instant received,
             CachePolicy policy) {
         HeaderFields visible = SurrogateTags.strip(Forwarding.endToEndResponseFields(head.fields()), policy)
                 .without("Content-Length");
-        HeaderFields seen = policy.surrogateControl() ? visible.without("Surrogate-Control") : visible;
-        return of(asked, new ResponseHead(head.status(), seen), body, received);
+        HeaderFields clientFields = policy.surrogateControl() ? visible.without("Surrogate-Control") : visible;
+        return of(request, new ResponseHead(head.status(), clientFields), body, received);
     }
 
-    private static ClientResponse of(RequestHead asked, ResponseHead head, Body body, Instant received) {
-        // RFC 9110 section 13.2.1: conditions and ranges are about an answer that would be 200.
-        if (head.status() == 200 && asked.isConditional() && ConditionalRequests.isNotModified(asked, head, received)) {
+    private static ClientResponse of(RequestHead request, ResponseHead head, Body body, Instant received) {
+        // RFC 9110 section 13.2.1: conditions and ranges apply only to a response that would be 200.
+        if (head.status() == 200 && request.isConditional()
+                && ConditionalRequests.isNotModified(request, head, received)) {
             return notModified(head);
         }
-        if (head.status() == 200 && asked.hasRange() && asked.method().equals("GET")
-                && ConditionalRequests.matchesIfRange(asked, head, received)) {
-            Optional<ByteRanges> ranges = ByteRanges.parse(asked.fields(), body.length());
+        if (head.status() == 200 && request.hasRange() && request.method().equals("GET")
+                && ConditionalRequests.matchesIfRange(request, head, received)) {
+            Optional<ByteRanges> ranges = ByteRanges.parse(request.fields(), body.length());
             if (ranges.isPresent()) {
                 return rangeResponse(head, body, ranges.get());
             }
         }
-        return fullResponse(asked, head, body);
+        return fullResponse(request, head, body);
     }
 
-    private static ClientResponse fullResponse(RequestHead asked, ResponseHead head, Body body) {
-        boolean bodiless = head.status() == 204 || head.status() == 304;
+    private static ClientResponse fullResponse(RequestHead request, ResponseHead head, Body body) {
+        boolean hasNoBody = head.status() == 204 || head.status() == 304;
         // RFC 9110 section 8.6: no Content-Length in a 204.
-        HeaderFields fields = bodiless ? head.fields() : withContentLength(head.fields(), body.length());
+        HeaderFields fields = hasNoBody ? head.fields() : withContentLength(head.fields(), body.length());
         return new ClientResponse(head.status(), fields,
-                asked.isHead() || bodiless || body.length() == 0 ? List.of() : List.of(BodySlice.of(body)));
+                request.isHead() || hasNoBody || body.length() == 0 ? List.of() : List.of(BodySlice.of(body)));
     }
 
     private static ClientResponse notModified(ResponseHead head) {
-        boolean tagged = EntityTag.of(head).isPresent();
+        boolean hasEntityTag = EntityTag.of(head).isPresent();
         return new ClientResponse(304, head.fields().without(field -> {
             String name = field.toLowerCase(Locale.ROOT);
-            return REPRESENTATION_FIELDS.contains(name) || (tagged && name.equals("last-modified"));
+            return REPRESENTATION_FIELDS.contains(name) || (hasEntityTag && name.equals("last-modified"));
         }), List.of());
     }
 
@@ -96,16 +98,16 @@ public record ClientResponse(int status, HeaderFields fields, List<BodySlice> bo
         return switch (ranges.ranges().size()) {
             case 0 -> rangeNotSatisfiable(head, body);
             case 1 -> {
-                ByteRanges.ByteRange part = ranges.ranges().getFirst();
-                HeaderFields fields = head.fields().withReplaced("Content-Range", part.contentRange(body.length()));
-                yield new ClientResponse(206, withContentLength(fields, part.length()),
-                        List.of(new BodySlice(body, part.first(), part.length())));
+                ByteRanges.ByteRange range = ranges.ranges().getFirst();
+                HeaderFields fields = head.fields().withReplaced("Content-Range", range.contentRange(body.length()));
+                yield new ClientResponse(206, withContentLength(fields, range.length()),
+                        List.of(new BodySlice(body, range.first(), range.length())));
             }
             default -> multipart(head, body, ranges);
         };
     }
 
-    /** RFC 9110 section 15.5.17. */
+    /** The 416 response (RFC 9110 section 15.5.17). */
     private static ClientResponse rangeNotSatisfiable(ResponseHead head, Body body) {
         HeaderFields fields = head.fields().without(field -> {
             String name = field.toLowerCase(Locale.ROOT);
@@ -116,7 +118,7 @@ public record ClientResponse(int status, HeaderFields fields, List<BodySlice> bo
                 List.of());
     }
 
-    /** RFC 9110 section 14.6: each part with its own small head, the bodies' bytes as slices. */
+    /** The multipart/byteranges response (RFC 9110 section 14.6): a part header as text, then the bytes as a slice, for each range. */
     private static ClientResponse multipart(ResponseHead head, Body body, ByteRanges ranges) {
         String boundary = multipartBoundary(head, body);
         String type = head.fields()
@@ -125,11 +127,12 @@ public record ClientResponse(int status, HeaderFields fields, List<BodySlice> bo
                 .orElse("");
         var slices = new ArrayList<BodySlice>();
         int length = 0;
-        String before = "--" + boundary + "\r\n";
-        for (ByteRanges.ByteRange part : ranges.ranges()) {
-            slices.add(textSlice(before + type + "Content-Range: " + part.contentRange(body.length()) + "\r\n\r\n"));
-            slices.add(new BodySlice(body, part.first(), part.length()));
-            before = "\r\n--" + boundary + "\r\n";
+        String delimiter = "--" + boundary + "\r\n";
+        for (ByteRanges.ByteRange range : ranges.ranges()) {
+            slices.add(
+                    textSlice(delimiter + type + "Content-Range: " + range.contentRange(body.length()) + "\r\n\r\n"));
+            slices.add(new BodySlice(body, range.first(), range.length()));
+            delimiter = "\r\n--" + boundary + "\r\n";
         }
         slices.add(textSlice("\r\n--" + boundary + "--\r\n"));
         for (BodySlice slice : slices) {
@@ -145,7 +148,7 @@ public record ClientResponse(int status, HeaderFields fields, List<BodySlice> bo
         return BodySlice.of(Body.of(text.getBytes(StandardCharsets.ISO_8859_1)));
     }
 
-    /** A text the body cannot hold by accident, always the same for the same answer. */
+    /** A boundary that the body does not contain by accident; always the same for the same response. */
     private static String multipartBoundary(ResponseHead head, Body body) {
         long mixed = body.hashCode() * 0x9E3779B97F4A7C15L + head.fields().hashCode();
         mixed = (mixed ^ (mixed >>> 29)) * 0xBF58476D1CE4E5B9L;

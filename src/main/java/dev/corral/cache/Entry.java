@@ -1,22 +1,22 @@
 package dev.corral.cache;
 
 /**
- * What the shared tier keeps under a key. Immutable.
+ * The value that the shared tier stores under a key. Immutable.
  *
- * <p>{@code key} is the full canonical cache key, to be compared after reading; {@code position} is the fleet's purge
- * position read before the fetch began.
+ * <p>The shared tier's own key is a hash. Each entry therefore contains the full canonical cache key, which readers compare. The purge
+ * position decides whether a purge that is newer than the fetch applies to the entry.
  */
 public sealed interface Entry permits StoredResponse, StaleOnError, VaryMarker, HitForMiss, FailedFill {
 
-    /** The canonical cache key. */
+    /** The full canonical cache key. */
     String cacheKey();
 
-    /** The purge position before the fetch. */
+    /** The fleet's purge position, read before the fetch began. */
     long purgePosition();
 
-    /** The fetch that made it, as a {@code traceparent} (W3C Trace Context); empty when it was not traced. */
+    /** The {@code traceparent} (W3C Trace Context) of the fetch that created the entry; empty if it was not traced. */
     String traceparent();
 
-    /** The same, made by that fetch. */
-    Entry withTraceparent(String fetch);
+    /** A copy with this {@code traceparent}. */
+    Entry withTraceparent(String traceparent);
 }

@@ -3,27 +3,25 @@ package dev.corral.cache;
 import java.nio.ByteBuffer;
 import java.util.Optional;
 
-/** The bytes of an {@link Entry} in the shared tier: compact, versioned, read in one pass. */
+/** Converts an {@link Entry} to and from its bytes in the shared tier. The format is described in {@link EntryWriter}. */
 public final class EntryCodec {
 
     private EntryCodec() {}
 
-    /** The entry's bytes. */
+    /** The bytes of the entry. */
     public static byte[] encode(Entry entry) {
         return encode(new byte[0], entry);
     }
 
-    /** These bytes and the entry's behind them. The body is copied once. */
-    public static byte[] encode(byte[] before, Entry entry) {
-        return new EntryWriter().write(before, entry);
+    /** The given bytes followed by the bytes of the entry. The body is copied once. */
+    public static byte[] encode(byte[] prefix, Entry entry) {
+        return new EntryWriter().write(prefix, entry);
     }
 
-    /** The entry; empty when the bytes are damaged or of another version. Never throws. */
-    public static Optional<Entry> decode(byte[] bytes) {
-        return decode(ByteBuffer.wrap(bytes));
-    }
-
-    /** The entry between position and limit, which are left as they are; empty as above. */
+    /**
+     * The entry between position and limit, which do not change. Empty if the bytes are damaged or have another format version. Never
+     * throws.
+     */
     public static Optional<Entry> decode(ByteBuffer bytes) {
         return EntryReader.read(bytes);
     }

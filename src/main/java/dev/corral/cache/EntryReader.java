@@ -17,27 +17,27 @@ import java.util.List;
 import java.util.Optional;
 import java.util.zip.CRC32C;
 
-/** Reads what an {@link EntryWriter} wrote, of this release or another. Skips the fields it does not know. */
+/** Reads the bytes of an {@link EntryWriter} of this or another release. Unknown fields are skipped. One instance reads one entry. */
 final class EntryReader {
 
     private int kind;
     private Optional<String> key = Optional.empty();
-    private long position;
-    private String trace = "";
+    private long purgePosition;
+    private String traceparent = "";
     private int status;
-    private final List<String> header = new ArrayList<>();
-    private final List<String> selecting = new ArrayList<>();
-    private Optional<Freshness> terms = Optional.empty();
+    private final List<String> headerFields = new ArrayList<>();
+    private final List<String> selectingFields = new ArrayList<>();
+    private Optional<Freshness> freshness = Optional.empty();
     private final List<String> tags = new ArrayList<>();
     private final List<String> earlierVary = new ArrayList<>();
-    private final List<String> names = new ArrayList<>();
+    private final List<String> varyNames = new ArrayList<>();
     private String reason = "";
     private int failureStatus;
     private Optional<Duration> retryAfter = Optional.empty();
     private Body body = Body.EMPTY;
     private Instant retryAt = Instant.EPOCH;
     private int failures;
-    private boolean answered;
+    private boolean originResponded;
 
     private EntryReader() {}
 
@@ -56,7 +56,7 @@ final class EntryReader {
             var reader = new EntryReader();
             reader.readMessage(CodedInputStream.newInstance(checked.position(1)));
             return reader.toEntry();
-        } catch (IOException | IllegalArgumentException | DateTimeException | ArithmeticException damaged) {
+        } catch (IOException | IllegalArgumentException | DateTimeException | ArithmeticException ignored) {
             return Optional.empty();
         }
     }
@@ -66,54 +66,57 @@ final class EntryReader {
             switch (WireFormat.getTagFieldNumber(tag)) {
                 case EntryWriter.KIND -> kind = in.readUInt32();
                 case EntryWriter.KEY -> key = Optional.of(readText(in));
-                case EntryWriter.POSITION -> position = in.readSInt64();
-                case EntryWriter.TRACE -> trace = readText(in);
+                case EntryWriter.POSITION -> purgePosition = in.readSInt64();
+                case EntryWriter.TRACE -> traceparent = readText(in);
                 case EntryWriter.STATUS -> status = in.readUInt32();
-                case EntryWriter.HEADER -> header.add(readText(in));
-                case EntryWriter.SELECTING -> selecting.add(readText(in));
-                case EntryWriter.TERMS -> terms = Optional.of(readNested(in, EntryReader::readFreshness));
+                case EntryWriter.HEADER -> headerFields.add(readText(in));
+                case EntryWriter.SELECTING -> selectingFields.add(readText(in));
+                case EntryWriter.TERMS -> freshness = Optional.of(readNested(in, EntryReader::readFreshness));
                 case EntryWriter.TAG -> tags.add(readText(in));
                 case EntryWriter.EARLIER_VARY -> earlierVary.add(readText(in));
-                case EntryWriter.VARY_NAME -> names.add(readText(in));
+                case EntryWriter.VARY_NAME -> varyNames.add(readText(in));
                 case EntryWriter.REASON -> reason = readText(in);
                 case EntryWriter.FAILURE_STATUS -> failureStatus = in.readUInt32();
                 case EntryWriter.RETRY_AFTER -> retryAfter = Optional.of(readNested(in, EntryReader::readDuration));
                 case EntryWriter.BODY -> body = Body.of(in.readByteArray());
                 case EntryWriter.RETRY_AT -> retryAt = readNested(in, EntryReader::readInstant);
                 case EntryWriter.FAILURES -> failures = in.readUInt32();
-                case EntryWriter.ORIGIN_RESPONDED -> answered = in.readBool();
+                case EntryWriter.ORIGIN_RESPONDED -> originResponded = in.readBool();
                 default -> in.skipField(tag);
             }
         }
     }
 
-    /** Empty for a kind this release does not know, and without what an entry of its kind cannot be without. */
+    /** Empty if this release does not know the kind, or a required field of the kind is missing. */
     private Optional<Entry> toEntry() {
-        return key.flatMap(name -> switch (kind) {
-            case EntryWriter.STORED -> toStoredResponse(name).map(Entry.class::cast);
-            case EntryWriter.STALE_ON_ERROR -> toStoredResponse(name)
-                    .map(old -> new StaleOnError(old, retryAt, failures, reason, failureStatus, answered));
-            case EntryWriter.VARY_MARKER -> Optional.of(new VaryMarker(name, names, position, trace));
-            case EntryWriter.HIT_FOR_MISS -> Optional.of(new HitForMiss(name, reason, position, trace));
+        return key.flatMap(cacheKey -> switch (kind) {
+            case EntryWriter.STORED -> toStoredResponse(cacheKey).map(Entry.class::cast);
+            case EntryWriter.STALE_ON_ERROR -> toStoredResponse(cacheKey)
+                    .map(stale -> new StaleOnError(stale, retryAt, failures, reason, failureStatus, originResponded));
+            case EntryWriter.VARY_MARKER ->
+                Optional.of(new VaryMarker(cacheKey, varyNames, purgePosition, traceparent));
+            case EntryWriter.HIT_FOR_MISS -> Optional.of(new HitForMiss(cacheKey, reason, purgePosition, traceparent));
             case EntryWriter.FAILED_FILL ->
                 Optional.of(
-                        new FailedFill(name, reason, failureStatus, toErrorResponse(), retryAfter, position, trace));
+                        new FailedFill(cacheKey, reason, failureStatus, toErrorResponse(), retryAfter, purgePosition,
+                                traceparent));
             default -> Optional.empty();
         });
     }
 
-    private Optional<StoredResponse> toStoredResponse(String name) {
-        return terms.filter(there -> status != 0)
-                .map(there -> new StoredResponse(name, new ResponseHead(status, toFields(header)), toFields(selecting),
-                        there, position,
-                        tags, body, earlierVary, trace));
+    private Optional<StoredResponse> toStoredResponse(String cacheKey) {
+        return freshness.filter(ignored -> status != 0)
+                .map(terms -> new StoredResponse(cacheKey, new ResponseHead(status, toFields(headerFields)),
+                        toFields(selectingFields),
+                        terms, purgePosition,
+                        tags, body, earlierVary, traceparent));
     }
 
     private Optional<FailedFill.OriginErrorResponse> toErrorResponse() {
         return status == 0
                 ? Optional.empty()
-                : Optional.of(new FailedFill.OriginErrorResponse(new ResponseHead(status, toFields(header)),
-                        toFields(selecting), body));
+                : Optional.of(new FailedFill.OriginErrorResponse(new ResponseHead(status, toFields(headerFields)),
+                        toFields(selectingFields), body));
     }
 
     private static HeaderFields toFields(List<String> namesAndValues) {
@@ -128,31 +131,32 @@ final class EntryReader {
     }
 
     private static Freshness readFreshness(CodedInputStream in) throws IOException {
-        Optional<Instant> at = Optional.empty();
-        var times = new Duration[EntryWriter.RETENTION + 1];
-        Arrays.fill(times, Duration.ZERO);
+        Optional<Instant> responseTime = Optional.empty();
+        var durations = new Duration[EntryWriter.RETENTION + 1];
+        Arrays.fill(durations, Duration.ZERO);
         var flags = new boolean[EntryWriter.RETENTION + 1];
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
             int number = WireFormat.getTagFieldNumber(tag);
             switch (number) {
-                case EntryWriter.RESPONSE_TIME -> at = Optional.of(readNested(in, EntryReader::readInstant));
+                case EntryWriter.RESPONSE_TIME -> responseTime = Optional.of(readNested(in, EntryReader::readInstant));
                 case EntryWriter.NO_CACHE, EntryWriter.MUST_REVALIDATE, EntryWriter.EXPLICITLY_SHAREABLE,
                         EntryWriter.IMMUTABLE ->
                     flags[number] = in.readBool();
                 case EntryWriter.INITIAL_AGE, EntryWriter.LIFETIME, EntryWriter.STALE_WHILE_REVALIDATE,
                         EntryWriter.STALE_IF_ERROR, EntryWriter.STALE_IF_UNREACHABLE, EntryWriter.RESPONSE_DELAY,
                         EntryWriter.RETENTION ->
-                    times[number] = readNested(in, EntryReader::readDuration);
+                    durations[number] = readNested(in, EntryReader::readDuration);
                 default -> in.skipField(tag);
             }
         }
-        return new Freshness(at.orElseThrow(() -> new IllegalArgumentException("terms without a time")),
-                times[EntryWriter.INITIAL_AGE], times[EntryWriter.LIFETIME], flags[EntryWriter.NO_CACHE],
+        return new Freshness(
+                responseTime.orElseThrow(() -> new IllegalArgumentException("the terms have no response time")),
+                durations[EntryWriter.INITIAL_AGE], durations[EntryWriter.LIFETIME], flags[EntryWriter.NO_CACHE],
                 flags[EntryWriter.MUST_REVALIDATE], flags[EntryWriter.EXPLICITLY_SHAREABLE],
                 flags[EntryWriter.IMMUTABLE],
-                times[EntryWriter.STALE_WHILE_REVALIDATE], times[EntryWriter.STALE_IF_ERROR],
-                times[EntryWriter.STALE_IF_UNREACHABLE], times[EntryWriter.RESPONSE_DELAY],
-                times[EntryWriter.RETENTION]);
+                durations[EntryWriter.STALE_WHILE_REVALIDATE], durations[EntryWriter.STALE_IF_ERROR],
+                durations[EntryWriter.STALE_IF_UNREACHABLE], durations[EntryWriter.RESPONSE_DELAY],
+                durations[EntryWriter.RETENTION]);
     }
 
     private static Instant readInstant(CodedInputStream in) throws IOException {
@@ -173,16 +177,16 @@ final class EntryReader {
         return Duration.ofSeconds(seconds, nanos);
     }
 
-    /** A message inside the message. */
+    /** Reads a nested message. */
     private interface Nested<T> {
 
         T read(CodedInputStream in) throws IOException;
     }
 
     private static <T> T readNested(CodedInputStream in, Nested<T> message) throws IOException {
-        int outer = in.pushLimit(in.readRawVarint32());
+        int outerLimit = in.pushLimit(in.readRawVarint32());
         T value = message.read(in);
-        in.popLimit(outer);
+        in.popLimit(outerLimit);
         return value;
     }
 

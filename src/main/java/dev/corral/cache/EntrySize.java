@@ -3,31 +3,31 @@ package dev.corral.cache;
 import dev.corral.http.HeaderFields;
 import java.util.List;
 
-/** How much memory an entry takes. */
+/** Estimates the heap memory of an entry. */
 public final class EntrySize {
 
-    /** A String and its array, without the characters. */
+    /** Bytes of a String and its array, without the characters. */
     private static final int STRING_OVERHEAD_BYTES = 56;
 
-    /** A field line, without its two texts. */
+    /** Bytes of a field line, without its two texts. */
     private static final int FIELD_LINE_OVERHEAD_BYTES = 24;
 
-    /** An entry and what it is kept in. */
+    /** Bytes of an entry and of its place in a cache. */
     private static final int ENTRY_OVERHEAD_BYTES = 512;
 
     private EntrySize() {}
 
-    /** Bytes of an entry in memory, roughly: its body, and each text in it. */
+    /** The approximate size of an entry in bytes: its body and all its texts. */
     public static int of(Entry entry) {
         long size = ENTRY_OVERHEAD_BYTES + sizeOfString(entry.cacheKey()) + sizeOfString(entry.traceparent())
                 + switch (entry) {
                     case StoredResponse stored -> sizeOfResponse(stored);
-                    case StaleOnError ailing -> sizeOfResponse(ailing.staleResponse());
-                    case VaryMarker pointer -> sizeOfStrings(pointer.fieldNames());
+                    case StaleOnError stale -> sizeOfResponse(stale.staleResponse());
+                    case VaryMarker marker -> sizeOfStrings(marker.fieldNames());
                     case HitForMiss marker -> sizeOfString(marker.reason());
                     case FailedFill failure -> failure.errorResponse()
-                            .map(answer -> answer.body().length() + sizeOfFields(answer.head().fields())
-                                    + sizeOfFields(answer.selectingFields()))
+                            .map(response -> response.body().length() + sizeOfFields(response.head().fields())
+                                    + sizeOfFields(response.selectingFields()))
                             .orElse(0L);
                 };
         return (int) Math.min(Integer.MAX_VALUE, size);

@@ -16,24 +16,30 @@ import java.util.List;
 import java.util.zip.CRC32C;
 
 /**
- * Writes an entry: the version of the format (one byte), a Protocol Buffers message, and a CRC-32C of both (four bytes).
+ * Writes an entry: the format version (one byte), a Protocol Buffers message, and the CRC-32C of both (four bytes, big-endian).
  *
- * <p>The message is described by {@code docs/entry.proto}. Its rules: a field's number is never used for something else; a new field
- * is optional, and a reader that does not know it skips it; a reader gives a missing field its default. A change that an older reader
- * must not ignore is a new {@link #STORED kind}, which is absent to it. So replicas of different releases share one cache.
+ * <p>{@code docs/entry.proto} describes the message. Replicas of different releases share one cache, so its rules are:
+ * <ul>
+ * <li>a field number is never reused for another field;
+ * <li>a new field is optional, and a reader that does not know it skips it;
+ * <li>a reader replaces a missing field by its default;
+ * <li>a change that older readers must not ignore is a new {@link #STORED kind}: to them such an entry is absent.
+ * </ul>
+ *
+ * <p>One instance writes one message; not thread-safe.
  */
 final class EntryWriter {
 
     static final byte VERSION = 4;
 
-    // Kinds.
+    // The kinds of entries.
     static final int STORED = 1;
     static final int VARY_MARKER = 2;
     static final int HIT_FOR_MISS = 3;
     static final int FAILED_FILL = 4;
     static final int STALE_ON_ERROR = 5;
 
-    // Fields of an entry. Up to 15 a field's number takes one byte.
+    // Field numbers of Entry. Numbers up to 15 take one byte.
     static final int KIND = 1;
     static final int KEY = 2;
     static final int POSITION = 3;
@@ -53,7 +59,7 @@ final class EntryWriter {
     static final int FAILURES = 17;
     static final int ORIGIN_RESPONDED = 18;
 
-    // Fields of the terms.
+    // Field numbers of Terms.
     static final int RESPONSE_TIME = 1;
     static final int INITIAL_AGE = 2;
     static final int LIFETIME = 3;
@@ -67,37 +73,38 @@ final class EntryWriter {
     static final int RESPONSE_DELAY = 11;
     static final int RETENTION = 12;
 
-    // Fields of a time, which is a duration or a moment since 1970.
+    // Field numbers of Time: a duration, or an instant as the duration since 1970.
     static final int SECONDS = 1;
     static final int NANOS = 2;
 
-    /** Stands before a text of 16 bits a character, little-endian. All other texts are ISO 8859-1, as header fields are. */
+    /** Prefix of a text with 16 bits for each character, little-endian. All other texts are ISO 8859-1, like header fields. */
     static final byte[] WIDE = {(byte) 0xff, (byte) 0xfe};
 
+    /** Length of the checksum in bytes. */
     static final int CHECKSUM = 4;
 
     private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(1024);
     private final CodedOutputStream out = CodedOutputStream.newInstance(bytes, 1024);
 
-    /** @param before bytes that stand before the entry, and are no part of it */
-    byte[] write(byte[] before, Entry entry) {
+    /** @param prefix bytes that precede the entry and are not part of its checksum */
+    byte[] write(byte[] prefix, Entry entry) {
         try {
             Body body = writeMessage(entry);
             out.flush();
-            int end = Math.addExact(before.length + 1 + bytes.size(), body.length());
+            int end = Math.addExact(prefix.length + 1 + bytes.size(), body.length());
             byte[] all = new byte[Math.addExact(end, CHECKSUM)];
-            // The body is the last field: it is copied once.
-            ByteBuffer.wrap(all).put(before).put(VERSION).put(bytes.toByteArray()).put(body.bytes());
+            // The body is the last field, so that it is copied only once.
+            ByteBuffer.wrap(all).put(prefix).put(VERSION).put(bytes.toByteArray()).put(body.bytes());
             var checksum = new CRC32C();
-            checksum.update(all, before.length, end - before.length);
+            checksum.update(all, prefix.length, end - prefix.length);
             ByteBuffer.wrap(all).putInt(end, (int) checksum.getValue());
             return all;
         } catch (IOException e) {
-            throw new UncheckedIOException("writing to memory does not fail", e);
+            throw new UncheckedIOException("writing to memory cannot fail", e);
         }
     }
 
-    /** Writes all but the body's bytes, which are to follow. */
+    /** Writes the message except the bytes of the body, which the caller appends. */
     private Body writeMessage(Entry entry) throws IOException {
         writeText(KEY, entry.cacheKey());
         out.writeSInt64(POSITION, entry.purgePosition());
@@ -107,18 +114,18 @@ final class EntryWriter {
                 out.writeUInt32(KIND, STORED);
                 yield writeStoredResponse(stored);
             }
-            case StaleOnError ailing -> {
+            case StaleOnError stale -> {
                 out.writeUInt32(KIND, STALE_ON_ERROR);
-                writeTime(RETRY_AT, ailing.retryAt());
-                out.writeUInt32(FAILURES, ailing.failureCount());
-                writeText(REASON, ailing.reason());
-                out.writeUInt32(FAILURE_STATUS, ailing.status());
-                writeFlag(ORIGIN_RESPONDED, ailing.originResponded());
-                yield writeStoredResponse(ailing.staleResponse());
+                writeTime(RETRY_AT, stale.retryAt());
+                out.writeUInt32(FAILURES, stale.failureCount());
+                writeText(REASON, stale.reason());
+                out.writeUInt32(FAILURE_STATUS, stale.status());
+                writeFlag(ORIGIN_RESPONDED, stale.originResponded());
+                yield writeStoredResponse(stale.staleResponse());
             }
-            case VaryMarker varies -> {
+            case VaryMarker marker -> {
                 out.writeUInt32(KIND, VARY_MARKER);
-                writeTexts(VARY_NAME, varies.fieldNames());
+                writeTexts(VARY_NAME, marker.fieldNames());
                 yield Body.EMPTY;
             }
             case HitForMiss marker -> {
@@ -148,9 +155,9 @@ final class EntryWriter {
         return writeBodyLength(stored.body());
     }
 
-    private Body writeErrorResponse(FailedFill.OriginErrorResponse answer) throws IOException {
-        writeResponse(answer.head(), answer.selectingFields());
-        return writeBodyLength(answer.body());
+    private Body writeErrorResponse(FailedFill.OriginErrorResponse response) throws IOException {
+        writeResponse(response.head(), response.selectingFields());
+        return writeBodyLength(response.body());
     }
 
     private void writeResponse(ResponseHead head, HeaderFields selecting) throws IOException {
@@ -159,7 +166,7 @@ final class EntryWriter {
         writeFields(SELECTING, selecting);
     }
 
-    /** Name, value, name, value: each a text of its own. */
+    /** Writes names and values alternately, each as one text. */
     private void writeFields(int number, HeaderFields fields) throws IOException {
         for (HeaderFields.FieldLine field : fields) {
             writeText(number, field.name());
@@ -167,20 +174,20 @@ final class EntryWriter {
         }
     }
 
-    private void writeFreshness(Freshness terms) throws IOException {
+    private void writeFreshness(Freshness freshness) throws IOException {
         var nested = new EntryWriter();
-        nested.writeTime(RESPONSE_TIME, terms.responseTime());
-        nested.writeTime(INITIAL_AGE, terms.initialAge());
-        nested.writeTime(LIFETIME, terms.lifetime());
-        nested.writeFlag(NO_CACHE, terms.noCache());
-        nested.writeFlag(MUST_REVALIDATE, terms.mustRevalidate());
-        nested.writeFlag(EXPLICITLY_SHAREABLE, terms.explicitlyShareable());
-        nested.writeFlag(IMMUTABLE, terms.immutable());
-        nested.writeTime(STALE_WHILE_REVALIDATE, terms.staleWhileRevalidate());
-        nested.writeTime(STALE_IF_ERROR, terms.staleIfError());
-        nested.writeTime(STALE_IF_UNREACHABLE, terms.staleIfUnreachable());
-        nested.writeTime(RESPONSE_DELAY, terms.responseDelay());
-        nested.writeTime(RETENTION, terms.retention());
+        nested.writeTime(RESPONSE_TIME, freshness.responseTime());
+        nested.writeTime(INITIAL_AGE, freshness.initialAge());
+        nested.writeTime(LIFETIME, freshness.lifetime());
+        nested.writeFlag(NO_CACHE, freshness.noCache());
+        nested.writeFlag(MUST_REVALIDATE, freshness.mustRevalidate());
+        nested.writeFlag(EXPLICITLY_SHAREABLE, freshness.explicitlyShareable());
+        nested.writeFlag(IMMUTABLE, freshness.immutable());
+        nested.writeTime(STALE_WHILE_REVALIDATE, freshness.staleWhileRevalidate());
+        nested.writeTime(STALE_IF_ERROR, freshness.staleIfError());
+        nested.writeTime(STALE_IF_UNREACHABLE, freshness.staleIfUnreachable());
+        nested.writeTime(RESPONSE_DELAY, freshness.responseDelay());
+        nested.writeTime(RETENTION, freshness.retention());
         nested.out.flush();
         out.writeByteArray(TERMS, nested.bytes.toByteArray());
     }
@@ -209,14 +216,14 @@ final class EntryWriter {
 
     private static byte[] encodeText(String text) {
         byte[] narrow = text.getBytes(StandardCharsets.ISO_8859_1);
-        boolean marked = narrow.length >= WIDE.length && narrow[0] == WIDE[0] && narrow[1] == WIDE[1];
-        if (!marked && text.chars().allMatch(c -> c <= 0xff)) {
+        boolean startsWithWideMark = narrow.length >= WIDE.length && narrow[0] == WIDE[0] && narrow[1] == WIDE[1];
+        if (!startsWithWideMark && text.chars().allMatch(c -> c <= 0xff)) {
             return narrow;
         }
         byte[] wide = new byte[WIDE.length + 2 * text.length()];
         wide[0] = WIDE[0];
         wide[1] = WIDE[1];
-        // A charset would replace a lone surrogate; here every text comes back as it was.
+        // A charset would replace lone surrogates. Written by hand, every text is restored exactly.
         for (int i = 0; i < text.length(); i++) {
             wide[2 + 2 * i] = (byte) text.charAt(i);
             wide[3 + 2 * i] = (byte) (text.charAt(i) >> 8);
@@ -224,11 +231,11 @@ final class EntryWriter {
         return wide;
     }
 
-    private void writeTime(int number, Instant moment) throws IOException {
-        writeTime(number, moment.getEpochSecond(), moment.getNano());
+    private void writeTime(int number, Instant instant) throws IOException {
+        writeTime(number, instant.getEpochSecond(), instant.getNano());
     }
 
-    /** Zero is the default, and takes no room. */
+    /** Writes nothing for zero, the default; {@link #RETRY_AFTER} distinguishes zero from absent. */
     private void writeTime(int number, Duration duration) throws IOException {
         if (!duration.isZero() || number == RETRY_AFTER) {
             writeTime(number, duration.getSeconds(), duration.getNano());

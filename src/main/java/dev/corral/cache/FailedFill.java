@@ -13,62 +13,65 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * A failed fetch, for everybody who was waiting when it failed, and for nobody later.
+ * The result of a failed fetch. It is delivered to every request that was waiting when the fetch failed, and to no later request.
  *
- * @param reason a token such as {@code server-error}, {@code unreachable}, {@code timed-out}
- * @param status the origin's status; for an origin that gave none 502, 503 or 504
- * @param errorResponse what the origin said, when that is fit for others
- * @param retryAfter when it is worth asking again, for everybody, also where the words are withheld; at most {@link #MAX_RETRY_AFTER}. Empty
- *        when nobody knows
+ * @param reason a {@link Problem} reason such as {@code origin-failed}, {@code origin-unreachable}, {@code origin-timed-out}
+ * @param status the origin's status; 502, 503 or 504 if the origin did not respond
+ * @param errorResponse the origin's response, if it may be given to all waiting clients
+ * @param retryAfter the delay until a retry makes sense, valid for all clients even without {@code errorResponse}; at most
+ *        {@link #MAX_RETRY_AFTER}; empty if unknown
  */
 public record FailedFill(String cacheKey, String reason, int status, Optional<OriginErrorResponse> errorResponse,
         Optional<Duration> retryAfter,
         long purgePosition, String traceparent) implements Entry {
 
-    /** The longest that is passed on: it is a hint about an outage, and nothing that could be told from other such hints. */
+    /**
+     * The longest delay that is passed on. The value is a hint about an outage; the limit keeps an origin from using it as an
+     * identifier of one client.
+     */
     public static final Duration MAX_RETRY_AFTER = Duration.ofDays(1);
 
-    /** Bounds the time. */
+    /** Limits {@code retryAfter} to {@link #MAX_RETRY_AFTER}. */
     public FailedFill {
-        retryAfter = retryAfter.map(wait -> wait.compareTo(MAX_RETRY_AFTER) < 0 ? wait : MAX_RETRY_AFTER);
+        retryAfter = retryAfter.map(delay -> delay.compareTo(MAX_RETRY_AFTER) < 0 ? delay : MAX_RETRY_AFTER);
     }
 
-    /** Not traced. */
-    public FailedFill(String key, String reason, int status, Optional<OriginErrorResponse> answer,
+    /** The result of a fetch without a trace. */
+    public FailedFill(String cacheKey, String reason, int status, Optional<OriginErrorResponse> errorResponse,
             Optional<Duration> retryAfter,
-            long position) {
-        this(key, reason, status, answer, retryAfter, position, "");
+            long purgePosition) {
+        this(cacheKey, reason, status, errorResponse, retryAfter, purgePosition, "");
     }
 
-    /** What a client is told that gets no response of the origin. */
+    /** The problem for a client that does not get the origin's response. */
     public Problem toProblem() {
         return Problem.ofReason(reason, status).withRetryAfter(retryAfter);
     }
 
     @Override
-    public FailedFill withTraceparent(String fetch) {
-        return new FailedFill(cacheKey, reason, status, errorResponse, retryAfter, purgePosition, fetch);
+    public FailedFill withTraceparent(String traceparent) {
+        return new FailedFill(cacheKey, reason, status, errorResponse, retryAfter, purgePosition, traceparent);
     }
 
-    /** What {@code Retry-After} says (RFC 9110 section 10.2.3), from that time on; empty when it says nothing that is valid. */
+    /** The delay of {@code Retry-After} from {@code now} on (RFC 9110 section 10.2.3); empty if absent, invalid or in the past. */
     public static Optional<Duration> parseRetryAfter(ResponseHead head, Instant now) {
         return head.fields()
                 .firstValue("Retry-After")
                 .map(FieldSyntax::trim)
                 .flatMap(text -> CacheControl.parseDeltaSeconds(text)
-                        .or(() -> HttpDate.parse(text, now).map(then -> Duration.between(now, then))))
-                .filter(wait -> !wait.isNegative());
+                        .or(() -> HttpDate.parse(text, now).map(date -> Duration.between(now, date))))
+                .filter(delay -> !delay.isNegative());
     }
 
     /**
-     * A failing origin's own words.
+     * An error response of the origin.
      *
      * @param selectingFields as in {@link StoredResponse}
      */
     public record OriginErrorResponse(ResponseHead head, HeaderFields selectingFields, Body body) {}
 
-    /** The origin's own words, if they are also meant for this request; else only {@code status} and {@code reason} are. */
-    public Optional<OriginErrorResponse> errorResponseFor(RequestHead asked, CachePolicy policy) {
-        return errorResponse.filter(said -> Vary.matches(said.selectingFields(), asked.fields(), policy));
+    /** The origin's response, if this request selects its variant; otherwise only {@code status} and {@code reason} apply. */
+    public Optional<OriginErrorResponse> errorResponseFor(RequestHead request, CachePolicy policy) {
+        return errorResponse.filter(response -> Vary.matches(response.selectingFields(), request.fields(), policy));
     }
 }

@@ -4,21 +4,24 @@ import java.time.Duration;
 import java.time.Instant;
 
 /**
- * Under which terms a stored answer may be used, decided once when it was fetched, so that a hit parses nothing. Immutable.
- * A clock that goes back, or one that is behind the fetching replica's, never makes an age smaller than it was at the fetch.
+ * The freshness and the stale windows of a stored response. Computed once when the response is received, so that a hit parses
+ * nothing. Immutable.
  *
- * @param responseTime when the answer was received
- * @param initialAge its age then (RFC 9111 section 4.2.3)
- * @param lifetime how long it is fresh, counted from age zero (section 4.2.1)
- * @param noCache never without successful validation
- * @param mustRevalidate never stale: {@code must-revalidate}, {@code proxy-revalidate} or {@code s-maxage}
- * @param explicitlyShareable the origin said it is for anyone: {@code public} or {@code s-maxage}
- * @param immutable it will not change while it is fresh (RFC 8246)
- * @param staleWhileRevalidate how long after freshness it may be served while one refresh goes on (RFC 5861 section 3)
- * @param staleIfError how long after freshness it stands in for a 5xx (RFC 5861 section 4)
- * @param staleIfUnreachable how long after freshness it stands in for an origin that cannot be reached
- * @param responseDelay how long the fetch took
- * @param retention how long from {@code at} on it is worth keeping
+ * <p>If the clock goes back, or is behind the clock of the replica that fetched the response, the age is never smaller than
+ * {@code initialAge}.
+ *
+ * @param responseTime when the response was received
+ * @param initialAge the age at that time (RFC 9111 section 4.2.3)
+ * @param lifetime the freshness lifetime, counted from age zero (section 4.2.1)
+ * @param noCache whether every use requires a successful validation
+ * @param mustRevalidate whether stale use is forbidden: {@code must-revalidate}, {@code proxy-revalidate} or {@code s-maxage}
+ * @param explicitlyShareable whether the origin permits use for any client: {@code public} or {@code s-maxage}
+ * @param immutable whether the response does not change while it is fresh (RFC 8246)
+ * @param staleWhileRevalidate how long after expiry the response may be served during a background refresh (RFC 5861 section 3)
+ * @param staleIfError how long after expiry the response may replace a 5xx (RFC 5861 section 4)
+ * @param staleIfUnreachable how long after expiry the response may be served if the origin is unreachable
+ * @param responseDelay the duration of the fetch
+ * @param retention how long after {@code responseTime} the response is worth storing
  */
 public record Freshness(Instant responseTime, Duration initialAge, Duration lifetime, boolean noCache,
         boolean mustRevalidate,
@@ -26,39 +29,39 @@ public record Freshness(Instant responseTime, Duration initialAge, Duration life
         Duration staleIfUnreachable, Duration responseDelay, Duration retention) {
 
     /**
-     * Refuses nonsense.
+     * Checks the durations.
      *
-     * @throws IllegalArgumentException when a duration is negative
+     * @throws IllegalArgumentException if a duration is negative
      */
     public Freshness {
         if (initialAge.isNegative() || lifetime.isNegative() || staleWhileRevalidate.isNegative()
                 || staleIfError.isNegative() || staleIfUnreachable.isNegative() || responseDelay.isNegative()
                 || retention.isNegative()) {
-            throw new IllegalArgumentException("no duration of the terms may be negative");
+            throw new IllegalArgumentException("durations must not be negative");
         }
     }
 
-    /** The answer's age (section 4.2.3). */
+    /** The current age (section 4.2.3). */
     public Duration age(Instant now) {
         return now.isAfter(responseTime) ? initialAge.plus(Duration.between(responseTime, now)) : initialAge;
     }
 
-    /** For how much longer it is fresh; negative: for how long it has been stale, zero: stale from now on. */
+    /** The remaining freshness lifetime. Zero or negative means stale, for that long. */
     public Duration ttl(Instant now) {
         return lifetime.minus(age(now));
     }
 
-    /** Whether its lifetime exceeds its age (section 4.2). Fresh is not yet usable: see {@link #noCache}. */
+    /** Whether the lifetime exceeds the age (section 4.2). A fresh response may still be unusable: see {@link #noCache}. */
     public boolean isFresh(Instant now) {
         return ttl(now).isPositive();
     }
 
-    /** Whether it is stale by no more than the window. A window of nothing holds nothing. */
+    /** Whether the response is fresh or at most {@code window} past its expiry. A window of zero never matches. */
     boolean isStaleWithin(Duration window, Instant now) {
         return window.isPositive() && ttl(now).plus(window).compareTo(Duration.ZERO) >= 0;
     }
 
-    /** The same for those who wait now and for nobody later, such as when the client said {@code no-store}. */
+    /** A copy that only the currently waiting requests may use, for example because the client sent {@code no-store}. */
     public Freshness forWaitersOnly() {
         return new Freshness(responseTime, initialAge, lifetime, true, true,
                 explicitlyShareable || (isFresh(responseTime) && !noCache), immutable,
@@ -66,12 +69,12 @@ public record Freshness(Instant responseTime, Duration initialAge, Duration life
                 Duration.ZERO, Duration.ZERO, responseDelay, retention);
     }
 
-    /** The same terms, but not fresh from that moment on; its stale windows begin there. Never lengthens the freshness. */
-    public Freshness staleAsOf(Instant moment) {
-        Duration ageThen = age(moment);
-        return ageThen.compareTo(lifetime) >= 0
+    /** A copy that expires at this instant, where its stale windows begin. Never extends the freshness. */
+    public Freshness staleAsOf(Instant instant) {
+        Duration ageAtInstant = age(instant);
+        return ageAtInstant.compareTo(lifetime) >= 0
                 ? this
-                : new Freshness(responseTime, initialAge, ageThen, noCache, mustRevalidate, explicitlyShareable,
+                : new Freshness(responseTime, initialAge, ageAtInstant, noCache, mustRevalidate, explicitlyShareable,
                         immutable, staleWhileRevalidate,
                         staleIfError, staleIfUnreachable, responseDelay, retention);
     }

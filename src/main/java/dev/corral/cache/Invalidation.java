@@ -10,12 +10,12 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 
-/** What a request that changes things makes invalid (RFC 9111 section 4.4). */
+/** Computes what an unsafe request invalidates (RFC 9111 section 4.4). */
 public final class Invalidation {
 
     private Invalidation() {}
 
-    /** Whether the method is known to change nothing (RFC 9110 section 9.2.1 and IANA's registry). */
+    /** Whether the method is safe (RFC 9110 section 9.2.1 and IANA's method registry). Unknown methods are unsafe. */
     public static boolean isSafe(String method) {
         return switch (method) {
             case "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY" -> true;
@@ -24,10 +24,10 @@ public final class Invalidation {
     }
 
     /**
-     * The absolute URIs to invalidate: the target and, on the same origin, {@code Location} and {@code Content-Location};
-     * none for a safe method or an error. Never throws; what is no URI is left out.
+     * The absolute URIs to invalidate: the request target, and {@code Location} and {@code Content-Location} if they have the same
+     * origin. Empty for a safe method or an error response. Never throws; invalid URIs are omitted.
      *
-     * @param requestUri absolute
+     * @param requestUri the absolute URI of the request target
      */
     public static List<String> targets(String method, String requestUri, ResponseHead head) {
         if (isSafe(method) || head.status() < 200 || head.status() >= 400) {
@@ -43,16 +43,16 @@ public final class Invalidation {
         return List.copyOf(targets);
     }
 
-    /** The URI a field of the answer refers to, made absolute, without its fragment. */
+    /** The absolute URI in this field of the response, without its fragment; empty if the field is absent or invalid. */
     static Optional<String> referencedUri(String field, String requestUri, ResponseHead head) {
         Optional<String> reference = head.fields()
                 .firstValue(field)
                 .map(FieldSyntax::trim)
                 .map(Invalidation::withoutFragment);
         if (reference.isEmpty() || reference.get().isEmpty()) {
-            return reference.map(itself -> requestUri);
+            return reference.map(ignored -> requestUri);
         }
-        // RFC 3986 section 5.2.2: a query alone keeps the path; java.net.URI would drop its last segment.
+        // RFC 3986 section 5.2.2: a reference of only a query keeps the path. java.net.URI would drop the last segment.
         int query = requestUri.indexOf('?');
         String absolute = reference.get().startsWith("?")
                 ? (query < 0 ? requestUri : requestUri.substring(0, query)) + reference.get()
@@ -63,15 +63,15 @@ public final class Invalidation {
     private static Optional<URI> parseUri(String text) {
         try {
             return Optional.of(new URI(text));
-        } catch (URISyntaxException odd) {
+        } catch (URISyntaxException ignored) {
             return Optional.empty();
         }
     }
 
-    /** RFC 9110 section 4.3.1. Another origin's answer must not be thrown out by this one. */
-    private static boolean isSameOrigin(String one, String other) {
-        Optional<String> origin = parseUri(one).flatMap(Invalidation::originOf);
-        return origin.isPresent() && origin.equals(parseUri(other).flatMap(Invalidation::originOf));
+    /** Whether both URIs have the same origin (RFC 9110 section 4.3.1): a response must not invalidate another origin's responses. */
+    private static boolean isSameOrigin(String uri, String otherUri) {
+        Optional<String> origin = parseUri(uri).flatMap(Invalidation::originOf);
+        return origin.isPresent() && origin.equals(parseUri(otherUri).flatMap(Invalidation::originOf));
     }
 
     private static Optional<String> originOf(URI uri) {
@@ -79,9 +79,9 @@ public final class Invalidation {
             return Optional.empty();
         }
         String scheme = uri.getScheme().toLowerCase(Locale.ROOT);
-        int known = scheme.equals("https") ? 443 : 80;
+        int defaultPort = scheme.equals("https") ? 443 : 80;
         return Optional.of(scheme + "://" + uri.getHost().toLowerCase(Locale.ROOT) + ":"
-                + (uri.getPort() < 0 ? known : uri.getPort()));
+                + (uri.getPort() < 0 ? defaultPort : uri.getPort()));
     }
 
     private static String withoutFragment(String uri) {

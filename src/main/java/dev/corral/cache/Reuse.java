@@ -5,66 +5,72 @@ import dev.corral.http.RequestHead;
 import java.time.Duration;
 import java.time.Instant;
 
-/** May this stored answer serve this request (RFC 9111 section 4)? The caller has matched key, variant and purges. */
+/**
+ * Whether a stored response may be used for a request (RFC 9111 section 4). The caller has already checked cache key, variant and
+ * purges.
+ *
+ * <p>{@link #decide} is for a request that finds the response in the cache. {@link #maySatisfyWaiter} is for a request that was
+ * waiting while the response was fetched, and {@link #mayServeOnFailure} for a request whose fetch has failed. All are pure functions.
+ */
 public sealed interface Reuse {
 
-    /** Yes, without a word to the origin. */
+    /** The response may be used without contacting the origin. */
     record Serve(Duration age, boolean stale) implements Reuse {}
 
-    /** Yes, and one refresh for the fleet begins. */
+    /** The response may be used, and a background refresh starts: at most one in the fleet. */
     record ServeAndRefresh(Duration age, boolean stale) implements Reuse {}
 
-    /** Only after the origin was asked. */
+    /** The response may be used only after validation by the origin. */
     record Validate(StaleFallback fallback) implements Reuse {}
 
-    /** No, and the client forbids to ask the origin ({@code only-if-cached}): 504. */
+    /** The response may not be used, and {@code only-if-cached} forbids contacting the origin: 504. */
     record Unsatisfiable() implements Reuse {}
 
     /**
-     * What the stored answer may stand in for.
+     * Which failures of the validation the stored response may replace.
      *
-     * @param allowedOnError for an answer that {@link #isStaleIfErrorStatus} holds for
-     * @param allowedWhenUnreachable for an origin that cannot be reached or does not answer in time
+     * @param allowedOnError a response with a status of {@link #isStaleIfErrorStatus}
+     * @param allowedWhenUnreachable an origin that is unreachable or does not respond in time
      */
     record StaleFallback(boolean allowedOnError, boolean allowedWhenUnreachable) {
 
-        /** Nothing. */
+        /** No failure. */
         public static final StaleFallback NONE = new StaleFallback(false, false);
     }
 
-    /** Decides; never refreshes early. */
-    static Reuse decide(RequestHead asked, StoredResponse stored, CachePolicy policy, Instant now) {
-        return decide(asked, stored, policy, now, 1.0);
+    /** The decision without early refresh. */
+    static Reuse decide(RequestHead request, StoredResponse stored, CachePolicy policy, Instant now) {
+        return decide(request, stored, policy, now, 1.0);
     }
 
     /**
-     * Decides; a fresh answer may be refreshed early if the policy says so.
+     * The decision. A fresh response may be refreshed early if the policy has a beta.
      *
-     * @param random uniform in (0, 1], drawn for this request
+     * @param random uniformly distributed in (0, 1], drawn for this request
      */
-    static Reuse decide(RequestHead asked, StoredResponse stored, CachePolicy policy, Instant now, double random) {
-        Freshness terms = stored.freshness();
-        Duration age = terms.age(now);
-        boolean asksOrigin = asked.cacheControl().onlyIfCached();
-        boolean stale = !terms.isFresh(now);
-        if (!terms.noCache() && !isReloadRequested(asked, terms, policy, now)) {
+    static Reuse decide(RequestHead request, StoredResponse stored, CachePolicy policy, Instant now, double random) {
+        Freshness freshness = stored.freshness();
+        Duration age = freshness.age(now);
+        boolean onlyIfCached = request.cacheControl().onlyIfCached();
+        boolean stale = !freshness.isFresh(now);
+        if (!freshness.noCache() && !isReloadRequested(request, freshness, policy, now)) {
             if (!stale) {
-                return shouldRefreshEarly(terms, policy, now, random) && !asksOrigin
+                return shouldRefreshEarly(freshness, policy, now, random) && !onlyIfCached
                         ? new ServeAndRefresh(age, false)
                         : new Serve(age, false);
             }
-            if (acceptsStale(asked, terms, now)) {
+            if (acceptsStale(request, freshness, now)) {
                 return new Serve(age, true);
             }
-            if (terms.isStaleWithin(terms.staleWhileRevalidate(), now) && !limitsStaleness(asked, policy)
-                    && !asksOrigin) {
+            if (freshness.isStaleWithin(freshness.staleWhileRevalidate(), now) && !limitsStaleness(request, policy)
+                    && !onlyIfCached) {
                 return new ServeAndRefresh(age, true);
             }
         }
-        return asksOrigin ? new Unsatisfiable() : new Validate(staleFallback(asked, terms, now));
+        return onlyIfCached ? new Unsatisfiable() : new Validate(staleFallback(request, freshness, now));
     }
 
-    /** Whether an answer counts as the error of stale-if-error: 500, 502, 503, 504 (RFC 5861 section 4) or unknown 5xx. */
+    /** Whether stale-if-error covers the status: 500, 502, 503, 504 (RFC 5861 section 4) or an unknown status from 500 on. */
     static boolean isStaleIfErrorStatus(int status) {
         return switch (status) {
             case 501, 505, 506, 507, 508, 510, 511 -> false;
@@ -72,104 +78,110 @@ public sealed interface Reuse {
         };
     }
 
-    /** By how much the clocks of two replicas may differ: each is off by half a round trip to Redis, which is short. */
+    /** The assumed maximum difference of two replicas' clocks. Each is off by half a short round trip to Redis. */
     Duration MAX_CLOCK_DIFFERENCE = Duration.ofMillis(100);
 
     /**
-     * Whether the answer had come before a request that began to wait then: whoever boarded a flight whose replica had not heard
-     * yet that another one has landed. It is no answer to that request, unless {@link #decide} says so.
+     * Whether the response was received before the request began to wait, for example because the request joined a flight that had
+     * already completed on another replica. Such a response serves the request only if {@link #decide} permits it.
      */
     static boolean receivedBefore(StoredResponse stored, Instant since) {
         return since.isAfter(stored.freshness().responseTime().plus(MAX_CLOCK_DIFFERENCE));
     }
 
     /**
-     * Whether an answer that was stored while this request waited may serve it although {@link #decide} would validate:
-     * requests are collapsed (RFC 9111 section 4). The caller vouches for key, variant and purges, and by the order of events
-     * for "while it waited"; of a flight's boarders this looks at the clock.
+     * Whether a response that was stored while this request was waiting may serve it, although {@link #decide} would require
+     * validation: the requests are collapsed (RFC 9111 section 4). The caller has checked cache key, variant and purges, and
+     * guarantees by the order of events that the response was stored during the wait. For requests that joined a running flight the
+     * clock decides ({@link #receivedBefore}).
      *
-     * <p>What is not fresh is often made for a session, without saying so: with a {@code Cookie} or {@code Authorization} it
-     * is not shared unless the origin said it is for anyone.
+     * <p>A response that is not fresh is often made for a session without stating it. It is therefore not shared with a request that
+     * has a {@code Cookie} or {@code Authorization}, unless the origin permits use for any client.
      *
      * @param since when the request began to wait
      */
-    static boolean maySatisfyWaiter(RequestHead asked, StoredResponse stored, CachePolicy policy, Instant since,
+    static boolean maySatisfyWaiter(RequestHead request, StoredResponse stored, CachePolicy policy, Instant since,
             Instant now) {
-        Freshness terms = stored.freshness();
+        Freshness freshness = stored.freshness();
         if (receivedBefore(stored, since)) {
             return false;
         }
-        if (terms.explicitlyShareable() || (terms.isFresh(now) && !terms.noCache())) {
+        if (freshness.explicitlyShareable() || (freshness.isFresh(now) && !freshness.noCache())) {
             return true;
         }
-        return !asked.hasAuthorization() && (!asked.hasCookieOrCredential() || policy.coalesceWithCookies());
+        return !request.hasAuthorization() && (!request.hasCookieOrCredential() || policy.coalesceWithCookies());
     }
 
     /**
-     * Whether this stale answer stands in for a fetch that failed (RFC 9111 section 4.2.4, RFC 5861 section 4).
+     * Whether this stale response may be served because the fetch failed (RFC 9111 section 4.2.4, RFC 5861 section 4).
      *
-     * @param answered whether the origin answered, with {@code status}; else it could not be reached
+     * @param originResponded whether the origin responded with {@code status}; otherwise it was unreachable
      */
-    static boolean mayServeOnFailure(RequestHead asked, StoredResponse stored, CachePolicy policy, boolean answered,
+    static boolean mayServeOnFailure(RequestHead request, StoredResponse stored, CachePolicy policy,
+            boolean originResponded,
             int status, Instant now) {
-        return switch (decide(asked, stored, policy, now)) {
-            case Serve serve -> true;
-            case ServeAndRefresh again -> true;
-            case Validate(StaleFallback fallback) -> answered
+        return switch (decide(request, stored, policy, now)) {
+            case Serve ignored -> true;
+            case ServeAndRefresh ignored -> true;
+            case Validate(StaleFallback fallback) -> originResponded
                     ? isStaleIfErrorStatus(status) && fallback.allowedOnError()
                     : fallback.allowedWhenUnreachable();
-            case Unsatisfiable refuse -> false;
+            case Unsatisfiable ignored -> false;
         };
     }
 
     /** XFetch (Vattani, Chierichetti, Lowenstein, VLDB 2015): now - delta * beta * ln(random) >= expiry. */
-    static boolean shouldRefreshEarly(Freshness terms, CachePolicy policy, Instant now, double random) {
+    static boolean shouldRefreshEarly(Freshness freshness, CachePolicy policy, Instant now, double random) {
         if (policy.earlyRefreshBeta().isEmpty()) {
             return false;
         }
-        double ahead = -terms.responseDelay().toMillis() * policy.earlyRefreshBeta().get() * Math.log(random);
-        return ahead >= terms.ttl(now).toMillis();
+        double aheadMillis = -freshness.responseDelay().toMillis() * policy.earlyRefreshBeta().get() * Math.log(random);
+        return aheadMillis >= freshness.ttl(now).toMillis();
     }
 
-    private static boolean isReloadRequested(RequestHead asked, Freshness terms, CachePolicy policy, Instant now) {
+    private static boolean isReloadRequested(RequestHead request, Freshness freshness, CachePolicy policy,
+            Instant now) {
         if (!policy.honorClientDirectives()) {
             return false;
         }
-        CacheControl directives = asked.cacheControl();
-        if (asked.noCache()) {
+        CacheControl directives = request.cacheControl();
+        if (request.noCache()) {
             return true;
         }
-        // RFC 8246 section 2: what does not change while fresh need not be asked for on a plain reload.
-        boolean tooOld = directives.maxAge().isPresent() && terms.age(now).compareTo(directives.maxAge().get()) > 0
-                && !(terms.immutable() && terms.isFresh(now));
+        // RFC 8246 section 2: an immutable response that is fresh is not validated on a plain reload.
+        boolean tooOld = directives.maxAge().isPresent() && freshness.age(now).compareTo(directives.maxAge().get()) > 0
+                && !(freshness.immutable() && freshness.isFresh(now));
         boolean tooShort = directives.minFresh().isPresent()
-                && terms.ttl(now).compareTo(directives.minFresh().get()) < 0;
+                && freshness.ttl(now).compareTo(directives.minFresh().get()) < 0;
         return tooOld || tooShort;
     }
 
-    private static boolean limitsStaleness(RequestHead asked, CachePolicy policy) {
-        // RFC 9111 section 5.2.1.1: with max-age the client does not want stale, with max-stale no staler than that.
-        return (policy.honorClientDirectives() && asked.cacheControl().maxAge().isPresent())
-                || asked.cacheControl().maxStale().isPresent();
+    private static boolean limitsStaleness(RequestHead request, CachePolicy policy) {
+        // RFC 9111 section 5.2.1.1: max-age excludes stale responses, and max-stale limits their staleness.
+        return (policy.honorClientDirectives() && request.cacheControl().maxAge().isPresent())
+                || request.cacheControl().maxStale().isPresent();
     }
 
-    private static boolean acceptsStale(RequestHead asked, Freshness terms, Instant now) {
-        return !terms.mustRevalidate()
-                && asked.cacheControl().maxStale().filter(most -> terms.isStaleWithin(most, now)).isPresent();
+    private static boolean acceptsStale(RequestHead request, Freshness freshness, Instant now) {
+        return !freshness.mustRevalidate()
+                && request.cacheControl().maxStale().filter(window -> freshness.isStaleWithin(window, now)).isPresent();
     }
 
-    private static StaleFallback staleFallback(RequestHead asked, Freshness terms, Instant now) {
-        if (terms.noCache()) {
+    private static StaleFallback staleFallback(RequestHead request, Freshness freshness, Instant now) {
+        if (freshness.noCache()) {
             return StaleFallback.NONE;
         }
-        if (terms.isFresh(now)) {
-            // Only the client's wish for a validated one is in the way, and section 5.2.1.4 calls that a preference.
+        if (freshness.isFresh(now)) {
+            // Only the client's directives require validation, and section 5.2.1.4 calls them a preference.
             return new StaleFallback(true, true);
         }
-        // RFC 5861 section 4: the client too may ask for stale-if-error, unless staleness is forbidden.
-        boolean asks = !terms.mustRevalidate()
-                && asked.cacheControl().staleIfError().filter(most -> terms.isStaleWithin(most, now)).isPresent();
-        boolean onError = asks || terms.isStaleWithin(terms.staleIfError(), now);
-        return new StaleFallback(onError, onError || terms.isStaleWithin(terms.staleIfUnreachable(), now));
+        // RFC 5861 section 4: the client may request stale-if-error as well, unless stale use is forbidden.
+        boolean requestedByClient = !freshness.mustRevalidate()
+                && request.cacheControl()
+                        .staleIfError()
+                        .filter(window -> freshness.isStaleWithin(window, now))
+                        .isPresent();
+        boolean onError = requestedByClient || freshness.isStaleWithin(freshness.staleIfError(), now);
+        return new StaleFallback(onError, onError || freshness.isStaleWithin(freshness.staleIfUnreachable(), now));
     }
 }

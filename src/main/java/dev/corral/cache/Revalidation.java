@@ -12,17 +12,17 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 
-/** Asking the origin whether a stored answer still holds (RFC 9111 section 4.3). */
+/** Validates a stored response with the origin (RFC 9111 section 4.3). Pure functions. */
 public final class Revalidation {
 
-    /** What a 304 must not change: it describes the stored body, not the one the 304 does not have (section 3.2). */
+    /** Fields that a 304 must not change: they describe the stored body, and a 304 has none (section 3.2). */
     private static final Set<String> REPRESENTATION_FIELDS = Set.of("content-length", "content-encoding",
             "content-type",
             "content-range", "content-md5", "content-digest", "transfer-encoding");
 
     private Revalidation() {}
 
-    /** The conditions to add to the request for the origin: both validators, if there. */
+    /** The conditions to add to the request to the origin: one for each validator of the stored response. */
     public static HeaderFields conditionalFields(StoredResponse stored) {
         HeaderFields conditions = HeaderFields.EMPTY;
         if (!isPossible(stored)) {
@@ -36,7 +36,10 @@ public final class Revalidation {
         return modified.isPresent() ? conditions.plus("If-Modified-Since", modified.get()) : conditions;
     }
 
-    /** Whether it can be validated. An error is fetched anew: a 304 could mean the good answer that came back. */
+    /**
+     * Whether the response can be validated. An error is always fetched again: the origin could compare the validators with those of a
+     * successful response that has replaced the error.
+     */
     public static boolean isPossible(StoredResponse stored) {
         return isPossible(stored.head());
     }
@@ -47,48 +50,51 @@ public final class Revalidation {
     }
 
     /**
-     * The stored answer as the origin's 304 makes it (section 4.3.4): for every later hit on every replica. Empty when it
-     * cannot be: the 304 is about another answer, or the updated answer may not be shared; then fetch without conditions.
+     * The stored response updated by the origin's 304 (section 4.3.4), for all later hits on all replicas. Empty if the 304 belongs to
+     * another response, or the updated response may not be shared. The caller must then fetch without conditions.
      *
-     * @param position the purge position read before the validation began
+     * @param purgePosition the purge position, read before the validation began
      */
-    public static Optional<StoredResponse> freshen(StoredResponse stored, ResponseHead notModified, RequestHead asked,
+    public static Optional<StoredResponse> freshen(StoredResponse stored, ResponseHead notModified, RequestHead request,
             CachePolicy policy,
-            Instant requestTime, Instant responseTime, long position) {
+            Instant requestTime, Instant responseTime, long purgePosition) {
         if (notModified.status() != 304 || !isSameResponse(stored.head(), notModified)) {
             return Optional.empty();
         }
-        boolean stronger = EntityTag.of(stored.head()).filter(EntityTag::isWeak).isPresent();
+        boolean storedTagIsWeak = EntityTag.of(stored.head()).filter(EntityTag::isWeak).isPresent();
         HeaderFields update = Forwarding.endToEndResponseFields(notModified.fields())
                 .without(name -> REPRESENTATION_FIELDS.contains(name.toLowerCase(Locale.ROOT))
-                        || (stronger && name.equalsIgnoreCase("ETag")));
-        HeaderFields kept = stored.head().fields().without(update::has);
-        HeaderFields dated = update.has("Date") ? update : update.plus("Date", HttpDate.format(responseTime));
-        var head = new ResponseHead(stored.head().status(), kept.without("Date").plus(dated));
-        boolean retagged = policy.tagFields().stream().anyMatch(update::has);
-        // The body was fit for others already, and the origin says it is this client's too: a Cookie is no matter.
-        return switch (Storability.decide(asked.withoutCookieOrCredential(), head, policy, requestTime, responseTime)) {
+                        || (storedTagIsWeak && name.equalsIgnoreCase("ETag")));
+        HeaderFields retained = stored.head().fields().without(update::has);
+        HeaderFields updateWithDate = update.has("Date") ? update : update.plus("Date", HttpDate.format(responseTime));
+        var head = new ResponseHead(stored.head().status(), retained.without("Date").plus(updateWithDate));
+        boolean hasNewTags = policy.tagFields().stream().anyMatch(update::has);
+        // The stored body is already shared, and the 304 says that it is current for this client, so a Cookie is irrelevant.
+        return switch (Storability.decide(request.withoutCookieOrCredential(), head, policy, requestTime,
+                responseTime)) {
             case Storability.Store share -> Optional.of(new StoredResponse(stored.cacheKey(), share.head(),
-                    Vary.selectingFields(Vary.fieldNames(share.head()), asked.fields(), policy), share.freshness(),
-                    position,
-                    retagged ? share.tags() : stored.tags(), stored.body())
+                    Vary.selectingFields(Vary.fieldNames(share.head()), request.fields(), policy), share.freshness(),
+                    purgePosition,
+                    hasNewTags ? share.tags() : stored.tags(), stored.body())
                     .withEarlierVaryNames(stored.earlierVaryNames()));
-            case Storability.DoNotStore withhold -> Optional.empty();
-            case Storability.FailFill fail -> Optional.empty();
+            case Storability.DoNotStore ignored -> Optional.empty();
+            case Storability.FailFill ignored -> Optional.empty();
         };
     }
 
     /**
-     * Whether the 304 is about this answer: its validators, where it has any, are the stored ones. We asked about one answer only,
-     * so one without validators is about that. Compared weakly, although section 4.3.4 wants a strong one to meet its like: servers
-     * that weaken a tag when they compress (W/"a") leave it strong ("a") in a 304, and would never be believed. The stored tag then
-     * stays weak: its bytes are not those the strong one names.
+     * Whether the 304 belongs to the stored response: its validators, if any, equal the stored ones. A 304 without validators belongs
+     * to it because the request named only this response.
+     *
+     * <p>Tags are compared weakly although section 4.3.4 requires strong comparison for strong tags. Servers that weaken a tag when
+     * they compress (W/"a") send the strong tag ("a") in a 304 and could otherwise never be revalidated. The stored tag then stays
+     * weak, because the strong tag names other bytes.
      */
     private static boolean isSameResponse(ResponseHead stored, ResponseHead notModified) {
-        Optional<String> news = EntityTag.of(notModified);
-        if (news.isPresent()) {
-            Optional<String> old = EntityTag.of(stored);
-            return old.isEmpty() || EntityTag.matchesWeakly(old.get(), news.get());
+        Optional<String> newTag = EntityTag.of(notModified);
+        if (newTag.isPresent()) {
+            Optional<String> storedTag = EntityTag.of(stored);
+            return storedTag.isEmpty() || EntityTag.matchesWeakly(storedTag.get(), newTag.get());
         }
         List<String> modified = notModified.fields().values("Last-Modified");
         return modified.isEmpty() || !stored.fields().has("Last-Modified")

@@ -9,24 +9,24 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 
-/** The normal form of selecting fields: two values have the same only if they mean the same (RFC 9111 section 4.1). */
+/** Normalizes selecting fields: two values have the same normal form only if they have the same meaning (RFC 9111 section 4.1). */
 final class SelectingFieldNormalizer {
 
-    /** Fields that are no lists, whose commas and blanks may mean something. */
+    /** Fields that are not lists; their commas and spaces may be significant. */
     private static final Set<String> NON_LIST_FIELDS = Set.of("authorization", "proxy-authorization", "user-agent",
             "referer",
             "origin", "host", "from", "date", "if-modified-since", "content-type");
 
     private SelectingFieldNormalizer() {}
 
-    /** The normal form of that field in a request; {@link Vary#ABSENT_VALUE} when it is absent. */
+    /** The normal form of the field in the request; {@link Vary#ABSENT_VALUE} if it is absent. */
     static String normalizedValue(String name, HeaderFields request, CachePolicy policy) {
         List<String> lines = request.values(name);
         if (lines.isEmpty()) {
             return Vary.ABSENT_VALUE;
         }
         if (name.equals("cookie")) {
-            // RFC 9113 section 8.2.3: split cookie lines are put together with "; ".
+            // RFC 9113 section 8.2.3: split cookie lines are joined with "; ".
             return FieldSyntax.trim(String.join("; ", lines));
         }
         if ((name.equals("accept-encoding") && policy.normalizeAcceptEncoding())
@@ -38,29 +38,29 @@ final class SelectingFieldNormalizer {
                 : trimList(String.join(",", lines));
     }
 
-    /** Without the blanks around commas and at both ends; quoted strings stay as they are. */
+    /** The value without whitespace around commas and at both ends. Quoted strings do not change. */
     private static String trimList(String value) {
-        var tight = new StringBuilder(value.length());
+        var trimmed = new StringBuilder(value.length());
         int i = 0;
         while (i < value.length()) {
             char c = value.charAt(i);
-            int quoted = c == '"' ? FieldSyntax.endOfQuotedString(value, i) : -1;
-            if (quoted > 0) {
-                tight.append(value, i, quoted);
-                i = quoted;
+            int quotedEnd = c == '"' ? FieldSyntax.endOfQuotedString(value, i) : -1;
+            if (quotedEnd > 0) {
+                trimmed.append(value, i, quotedEnd);
+                i = quotedEnd;
             } else if (c == ',') {
-                dropTrailingWhitespace(tight);
-                tight.append(c);
+                dropTrailingWhitespace(trimmed);
+                trimmed.append(c);
                 i++;
                 while (i < value.length() && FieldSyntax.isWhitespace(value.charAt(i))) {
                     i++;
                 }
             } else {
-                tight.append(c);
+                trimmed.append(c);
                 i++;
             }
         }
-        return FieldSyntax.trim(tight.toString());
+        return FieldSyntax.trim(trimmed.toString());
     }
 
     private static void dropTrailingWhitespace(StringBuilder text) {
@@ -70,8 +70,8 @@ final class SelectingFieldNormalizer {
     }
 
     /**
-     * A list of weighted members (RFC 9110 section 12.4.2), heaviest first, then by name: neither case nor order nor the way a
-     * weight is written matters. What is not of that form stays as it is, blanks aside.
+     * A list of weighted members (RFC 9110 section 12.4.2), sorted by descending weight and then by name, so that case, order and the
+     * notation of weights do not matter. A value of another form only loses its whitespace.
      */
     private static String normalizeWeighted(List<String> lines) {
         var members = new ArrayList<WeightedMember>();
@@ -89,29 +89,30 @@ final class SelectingFieldNormalizer {
         for (WeightedMember member : sorted) {
             text.append(text.isEmpty() ? "" : ",").append(member.name);
             if (member.thousandths != 1000) {
-                // Well-formed again, so that it never equals a malformed value, which stays as it was.
+                // A well-formed weight, so that the result never equals a malformed value, which is left unchanged.
                 text.append(";q=").append(BigDecimal.valueOf(member.thousandths, 3).toPlainString());
             }
         }
         return text.toString();
     }
 
-    /** The thousandths of a weight, {@code q=0.5}; -1 when it is malformed. */
+    /** The weight in thousandths, for example 500 for {@code q=0.5}; -1 if it is malformed. */
     private static int parseWeight(String weight) {
-        boolean zero = weight.startsWith("q=0") || weight.startsWith("Q=0");
-        boolean one = weight.startsWith("q=1") || weight.startsWith("Q=1");
-        if (!(zero || one) || weight.length() > 7 || (weight.length() > 3 && weight.charAt(3) != '.')) {
+        boolean startsWithZero = weight.startsWith("q=0") || weight.startsWith("Q=0");
+        boolean startsWithOne = weight.startsWith("q=1") || weight.startsWith("Q=1");
+        if (!(startsWithZero || startsWithOne) || weight.length() > 7
+                || (weight.length() > 3 && weight.charAt(3) != '.')) {
             return -1;
         }
-        int thousandths = one ? 1000 : 0;
-        int unit = 100;
+        int thousandths = startsWithOne ? 1000 : 0;
+        int placeValue = 100;
         for (int i = 4; i < weight.length(); i++) {
             int digit = weight.charAt(i) - '0';
             if (digit < 0 || digit > 9) {
                 return -1;
             }
-            thousandths += digit * unit;
-            unit /= 10;
+            thousandths += digit * placeValue;
+            placeValue /= 10;
         }
         return thousandths > 1000 ? -1 : thousandths;
     }

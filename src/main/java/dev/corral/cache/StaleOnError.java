@@ -4,37 +4,37 @@ import java.time.Duration;
 import java.time.Instant;
 
 /**
- * A stale answer whose origin failed when it was last asked. It stands in where staleness is allowed, and nobody of the fleet
- * asks again before the time given: a failing origin is asked once a period, not once a request.
+ * A stale response whose last fetch failed. It is served where stale use is permitted, and no replica contacts the origin before
+ * {@code retryAt}: a failing origin gets one request in each back-off period instead of one for each client request.
  *
- * @param staleResponse   the stale answer
- * @param retryAt         when the origin may be asked again
- * @param failureCount    how often it has failed in a row; from 1
- * @param reason          how, as in {@link FailedFill}
- * @param status          as in {@link FailedFill}
- * @param originResponded whether the origin gave an answer, and that was an error; else it could not be reached
+ * @param staleResponse   the stale response
+ * @param retryAt         when the origin may be contacted again
+ * @param failureCount    the number of consecutive failures, from 1
+ * @param reason          the reason of the last failure, as in {@link FailedFill}
+ * @param status          the status of the last failure, as in {@link FailedFill}
+ * @param originResponded whether the origin responded with an error; otherwise it was unreachable
  */
 public record StaleOnError(StoredResponse staleResponse, Instant retryAt, int failureCount, String reason, int status,
         boolean originResponded)
         implements
             Entry {
 
-    /** After the first failure; the time doubles with each. Long enough that a flash of errors is one attempt. */
+    /** The back-off after the first failure; it doubles with each further one. A short burst of errors is one attempt. */
     private static final Duration MIN_BACKOFF = Duration.ofSeconds(1);
 
-    /** The most: how long an origin may be up again before it is noticed. */
+    /** The longest back-off: the time until the recovery of an origin is noticed. */
     private static final Duration MAX_BACKOFF = Duration.ofSeconds(30);
 
-    /** The answer after one more failure, at that time. */
-    public static StaleOnError afterFailure(StoredResponse stored, int failuresBefore, FailedFill failure,
-            boolean answered, Instant now) {
-        int failures = failuresBefore + 1;
-        Duration pause = MIN_BACKOFF.multipliedBy(1L << Math.min(failures - 1, 5));
-        Instant until = now.plus(pause.compareTo(MAX_BACKOFF) < 0 ? pause : MAX_BACKOFF);
-        return new StaleOnError(stored, until, failures, failure.reason(), failure.status(), answered);
+    /** The entry after another failure at this time. */
+    public static StaleOnError afterFailure(StoredResponse stored, int previousFailures, FailedFill failure,
+            boolean originResponded, Instant now) {
+        int failureCount = previousFailures + 1;
+        Duration backoff = MIN_BACKOFF.multipliedBy(1L << Math.min(failureCount - 1, 5));
+        Instant retryAt = now.plus(backoff.compareTo(MAX_BACKOFF) < 0 ? backoff : MAX_BACKOFF);
+        return new StaleOnError(stored, retryAt, failureCount, failure.reason(), failure.status(), originResponded);
     }
 
-    /** Whether the origin is still to be left alone. */
+    /** Whether the origin must not be contacted yet. */
     public boolean isBackedOff(Instant now) {
         return now.isBefore(retryAt);
     }
@@ -55,8 +55,8 @@ public record StaleOnError(StoredResponse staleResponse, Instant retryAt, int fa
     }
 
     @Override
-    public StaleOnError withTraceparent(String fetch) {
-        return new StaleOnError(staleResponse.withTraceparent(fetch), retryAt, failureCount, reason, status,
+    public StaleOnError withTraceparent(String traceparent) {
+        return new StaleOnError(staleResponse.withTraceparent(traceparent), retryAt, failureCount, reason, status,
                 originResponded);
     }
 }

@@ -12,13 +12,16 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 
-/** How {@link Storability} decides: what forbids (RFC 9111 section 3), how long it is fresh (4.2), and under which terms. */
+/**
+ * The rules behind {@link Storability}: restrictions (RFC 9111 section 3), freshness lifetime and age (4.2), and stale windows. One
+ * instance evaluates one response.
+ */
 final class StorabilityRules {
 
-    /** Those who already wait are served from the entry: it must outlive the wait for the news of it. */
+    /** Waiting requests are served from the entry, so it must exist until they have noticed it, by notification or by polling. */
     private static final Duration MIN_RETENTION = Duration.ofSeconds(3);
 
-    /** An answer with a validator is worth keeping for as long again as it was fresh, and at least for this long. */
+    /** A response with a validator is retained for another freshness lifetime, but at least for this time, to revalidate it. */
     private static final Duration MIN_REVALIDATION_WINDOW = Duration.ofMinutes(10);
 
     private final RequestHead request;
@@ -28,9 +31,9 @@ final class StorabilityRules {
     private final Instant responseTime;
     private final ResponseDirectives directives;
 
-    private StorabilityRules(RequestHead asked, ResponseHead head, CachePolicy policy, Instant requestTime,
+    private StorabilityRules(RequestHead request, ResponseHead head, CachePolicy policy, Instant requestTime,
             Instant responseTime) {
-        this.request = asked;
+        this.request = request;
         this.response = head;
         this.policy = policy;
         this.requestTime = requestTime;
@@ -38,9 +41,9 @@ final class StorabilityRules {
         this.directives = ResponseDirectives.of(head.fields(), policy);
     }
 
-    static Storability evaluate(RequestHead asked, ResponseHead head, CachePolicy policy, Instant requestTime,
+    static Storability evaluate(RequestHead request, ResponseHead head, CachePolicy policy, Instant requestTime,
             Instant responseTime) {
-        return new StorabilityRules(asked, head, policy, requestTime, responseTime).decide();
+        return new StorabilityRules(request, head, policy, requestTime, responseTime).decide();
     }
 
     private Storability decide() {
@@ -49,11 +52,11 @@ final class StorabilityRules {
             return new Storability.DoNotStore("interim", false);
         }
         if (status == 206 || status == 304) {
-            // A shared fetch asks for neither; section 3 demands that these are understood in relation to another answer.
+            // A shared fetch requests neither. By section 3 they have a meaning only in relation to another response.
             return new Storability.DoNotStore(status == 206 ? "partial" : "not-modified", false);
         }
         if (status == 429) {
-            // RFC 6585 section 4: never stored. It says that the origin has had enough, so the waiters must not all go there.
+            // RFC 6585 section 4: never stored. The origin is overloaded, so the waiting requests must not all be forwarded to it.
             return new Storability.FailFill("too-many-requests", false);
         }
         Optional<FreshnessLifetime> freshness = freshnessLifetime();
@@ -65,33 +68,33 @@ final class StorabilityRules {
         }
         if (forbidden.isEmpty() && freshness.isEmpty() && !directives.cacheControl().isPublic()
                 && !isHeuristicallyCacheable(status)) {
-            // Section 3, the last condition.
+            // Section 3, last condition.
             return new Storability.DoNotStore("status", true);
         }
         if (forbidden.isPresent()) {
-            // What only the request is to blame for says nothing about the next one.
-            boolean request = forbidden.get().equals("method") || forbidden.get().equals("request-no-store");
-            return new Storability.DoNotStore(forbidden.get(), !request);
+            // A restriction by this request alone must not create a hit-for-miss marker.
+            boolean requestOnly = forbidden.get().equals("method") || forbidden.get().equals("request-no-store");
+            return new Storability.DoNotStore(forbidden.get(), !requestOnly);
         }
         return store(freshness.orElse(FreshnessLifetime.NONE));
     }
 
     private Optional<String> forbiddenReason(Optional<FreshnessLifetime> freshness) {
-        CacheControl said = directives.cacheControl();
+        CacheControl cacheControl = directives.cacheControl();
         if (request.bypassReason().isPresent()) {
             return Optional.of("method");
         }
         if (policy.forbidsStoring(request)) {
             return Optional.of("request-no-store");
         }
-        if (said.mustUnderstand() ? !isUnderstoodStatus(response.status()) : said.noStore()) {
-            // Section 5.2.2.3: must-understand overrules no-store, for those who understand the status code.
-            return Optional.of(said.mustUnderstand() ? "not-understood" : "no-store");
+        if (cacheControl.mustUnderstand() ? !isUnderstoodStatus(response.status()) : cacheControl.noStore()) {
+            // Section 5.2.2.3: must-understand overrides no-store if the cache understands the status code.
+            return Optional.of(cacheControl.mustUnderstand() ? "not-understood" : "no-store");
         }
         if (isNeverStored(response.status())) {
             return Optional.of("status");
         }
-        if (said.isPrivate()) {
+        if (cacheControl.isPrivate()) {
             return Optional.of("private");
         }
         if (!policy.storeSetCookie() && response.fields().has("Set-Cookie")) {
@@ -103,26 +106,26 @@ final class StorabilityRules {
         if (StreamDetection.isDeclaredStream(response)) {
             return Optional.of("stream");
         }
-        boolean open = isExplicitlyShareable();
-        if (request.hasAuthorization() && !open && !said.mustRevalidate()) {
+        boolean explicitlyShareable = isExplicitlyShareable();
+        if (request.hasAuthorization() && !explicitlyShareable && !cacheControl.mustRevalidate()) {
             // Section 3.5.
             return Optional.of("authorization");
         }
-        if (request.hasCookieOrCredential() && !policy.coalesceWithCookies() && !open
+        if (request.hasCookieOrCredential() && !policy.coalesceWithCookies() && !explicitlyShareable
                 && !freshness.map(this::isReusable).orElse(false)) {
             return Optional.of("cookie");
         }
         return SurrogateTags.tryParse(response, policy).isEmpty() ? Optional.of("tags") : Optional.empty();
     }
 
-    /** The origin said it is for anyone; not by an {@code s-maxage} that is zero or no number. */
+    /** Whether the origin permits use for any client. An {@code s-maxage} that is zero or invalid does not. */
     private boolean isExplicitlyShareable() {
-        CacheControl said = directives.cacheControl();
-        return said.isPublic() || said.sharedMaxAge().filter(Duration::isPositive).isPresent();
+        CacheControl cacheControl = directives.cacheControl();
+        return cacheControl.isPublic() || cacheControl.sharedMaxAge().filter(Duration::isPositive).isPresent();
     }
 
     /**
-     * The request tells who the client is. A response to it may be for that client alone, without saying so: a guess at its
+     * Whether the request identifies the client. The response may then be for that client only without stating it, so heuristic
      * freshness does not count as permission to share it.
      */
     private boolean identifiesClient() {
@@ -135,56 +138,63 @@ final class StorabilityRules {
 
     private Storability.Store store(FreshnessLifetime freshness) {
         List<String> tags = SurrogateTags.of(response, policy);
-        HeaderFields kept = SurrogateTags.strip(Forwarding.endToEndResponseFields(response.fields()), policy)
+        HeaderFields storedFields = SurrogateTags.strip(Forwarding.endToEndResponseFields(response.fields()), policy)
                 .without(name -> name.equalsIgnoreCase("Age") || name.equalsIgnoreCase("Content-Length"));
         // RFC 9110 section 6.6.1: a recipient with a clock adds a missing Date.
-        HeaderFields dated = kept.has("Date") ? kept : kept.plus("Date", HttpDate.format(responseTime));
-        return new Storability.Store(new ResponseHead(response.status(), dated), freshness(freshness), tags,
+        HeaderFields fieldsWithDate = storedFields.has("Date")
+                ? storedFields
+                : storedFields.plus("Date", HttpDate.format(responseTime));
+        return new Storability.Store(new ResponseHead(response.status(), fieldsWithDate), freshness(freshness), tags,
                 freshness.explicit);
     }
 
     private Freshness freshness(FreshnessLifetime freshness) {
-        CacheControl said = directives.cacheControl();
-        boolean forbidden = said.mustRevalidate() || said.proxyRevalidate();
-        boolean implied = said.sharedMaxAge().isPresent();
-        boolean never = said.noCache() || forbidden || (implied && !policy.allowStaleWithSharedMaxAge());
-        boolean failing = response.status() >= 500;
-        // Where s-maxage stands but is let pass, the answer itself must ask for it.
-        Optional<Duration> routeWhileRevalidate = implied ? Optional.empty() : policy.staleWhileRevalidate();
-        Optional<Duration> routeIfError = implied ? Optional.empty() : policy.staleIfError();
-        Duration whileRevalidate = never
+        CacheControl cacheControl = directives.cacheControl();
+        boolean forbidden = cacheControl.mustRevalidate() || cacheControl.proxyRevalidate();
+        boolean hasSharedMaxAge = cacheControl.sharedMaxAge().isPresent();
+        boolean staleForbidden = cacheControl.noCache() || forbidden
+                || (hasSharedMaxAge && !policy.allowStaleWithSharedMaxAge());
+        boolean isError = response.status() >= 500;
+        // With s-maxage, stale use must be stated by the response itself; the defaults of the route do not apply.
+        Optional<Duration> routeWhileRevalidate = hasSharedMaxAge ? Optional.empty() : policy.staleWhileRevalidate();
+        Optional<Duration> routeIfError = hasSharedMaxAge ? Optional.empty() : policy.staleIfError();
+        Duration staleWhileRevalidate = staleForbidden
                 ? Duration.ZERO
-                : said.staleWhileRevalidate().or(() -> routeWhileRevalidate).orElse(Duration.ZERO);
-        // A stored error never stands in for another one.
-        Duration ifError = never || failing
+                : cacheControl.staleWhileRevalidate().or(() -> routeWhileRevalidate).orElse(Duration.ZERO);
+        // A stored error never replaces another error.
+        Duration staleIfError = staleForbidden || isError
                 ? Duration.ZERO
-                : said.staleIfError().or(() -> routeIfError).orElse(Duration.ZERO);
-        Duration ifUnreachable = never || failing || implied ? ifError : max(policy.staleIfUnreachable(), ifError);
+                : cacheControl.staleIfError().or(() -> routeIfError).orElse(Duration.ZERO);
+        Duration staleIfUnreachable = staleForbidden || isError || hasSharedMaxAge
+                ? staleIfError
+                : max(policy.staleIfUnreachable(), staleIfError);
         Duration age = initialAge();
-        Duration fresh = said.noCache() || freshness.duration.compareTo(age) < 0
+        Duration remainingLifetime = cacheControl.noCache() || freshness.duration.compareTo(age) < 0
                 ? Duration.ZERO
                 : freshness.duration.minus(age);
-        Duration toValidate = Revalidation.isPossible(response)
+        Duration revalidationWindow = Revalidation.isPossible(response)
                 ? max(freshness.duration, MIN_REVALIDATION_WINDOW)
                 : Duration.ZERO;
-        Duration window = max(max(whileRevalidate, ifUnreachable), toValidate);
-        Duration life = min(max(fresh.plus(window), MIN_RETENTION), policy.maxTtl());
-        return new Freshness(responseTime, age, freshness.duration, said.noCache(), never, isExplicitlyShareable(),
-                said.immutable(), whileRevalidate, ifError, ifUnreachable, responseDelay(), life);
+        Duration staleWindow = max(max(staleWhileRevalidate, staleIfUnreachable), revalidationWindow);
+        Duration retention = min(max(remainingLifetime.plus(staleWindow), MIN_RETENTION), policy.maxTtl());
+        return new Freshness(responseTime, age, freshness.duration, cacheControl.noCache(), staleForbidden,
+                isExplicitlyShareable(),
+                cacheControl.immutable(), staleWhileRevalidate, staleIfError, staleIfUnreachable, responseDelay(),
+                retention);
     }
 
-    /** RFC 9111 section 4.2.3, with the date of the origin's clock and the times of ours. */
+    /** RFC 9111 section 4.2.3: the Date is from the origin's clock, request and response time are from Corral's. */
     private Duration initialAge() {
-        Duration apparent = Duration.between(dateValue(), responseTime);
-        Duration corrected = ageValue().plus(responseDelay());
-        return max(max(apparent, corrected), Duration.ZERO);
+        Duration apparentAge = Duration.between(dateValue(), responseTime);
+        Duration correctedAge = ageValue().plus(responseDelay());
+        return max(max(apparentAge, correctedAge), Duration.ZERO);
     }
 
     private Duration responseDelay() {
         return max(Duration.between(requestTime, responseTime), Duration.ZERO);
     }
 
-    /** Section 5.1: the first member counts; what is no number is ignored. */
+    /** Section 5.1: the first member applies; an invalid number is ignored. */
     private Duration ageValue() {
         return response.fields()
                 .firstValue("Age")
@@ -200,15 +210,17 @@ final class StorabilityRules {
                 .orElse(responseTime);
     }
 
-    /** Section 4.2.1, then 4.2.2; empty when nothing tells. */
+    /** Section 4.2.1, then 4.2.2; empty if neither gives a lifetime. */
     private Optional<FreshnessLifetime> freshnessLifetime() {
-        CacheControl said = directives.cacheControl();
-        Optional<Duration> stated = said.sharedMaxAge().or(said::maxAge).or(this::expiresLifetime);
-        if (stated.isPresent()) {
-            return Optional.of(new FreshnessLifetime(stated.get(), true));
+        CacheControl cacheControl = directives.cacheControl();
+        Optional<Duration> explicitLifetime = cacheControl.sharedMaxAge()
+                .or(cacheControl::maxAge)
+                .or(this::expiresLifetime);
+        if (explicitLifetime.isPresent()) {
+            return Optional.of(new FreshnessLifetime(explicitLifetime.get(), true));
         }
         if (!policy.heuristicFreshness() || (identifiesClient() && !isExplicitlyShareable())
-                || !(said.isPublic() || isHeuristicallyCacheable(response.status()))) {
+                || !(cacheControl.isPublic() || isHeuristicallyCacheable(response.status()))) {
             return Optional.empty();
         }
         return response.fields()
@@ -216,30 +228,30 @@ final class StorabilityRules {
                 .flatMap(text -> HttpDate.parse(text, responseTime))
                 .map(modified -> Duration.between(modified, dateValue()).dividedBy(10))
                 .filter(Duration::isPositive)
-                .map(tenth -> new FreshnessLifetime(min(tenth, policy.maxHeuristicFreshness()), false));
+                .map(lifetime -> new FreshnessLifetime(min(lifetime, policy.maxHeuristicFreshness()), false));
     }
 
-    /** Section 5.3: an invalid date, or two different ones, is the past. */
+    /** Section 5.3: an invalid date, or two different dates, means expired. */
     private Optional<Duration> expiresLifetime() {
         List<String> lines = directives.fromTargetedField() ? List.of() : response.fields().values("Expires");
         if (lines.isEmpty()) {
             return Optional.empty();
         }
-        boolean single = lines.stream().distinct().count() == 1;
-        Optional<Instant> expires = single ? HttpDate.parse(lines.getFirst(), responseTime) : Optional.empty();
-        return Optional.of(expires.map(end -> max(Duration.between(dateValue(), end), Duration.ZERO))
+        boolean hasOneValue = lines.stream().distinct().count() == 1;
+        Optional<Instant> expires = hasOneValue ? HttpDate.parse(lines.getFirst(), responseTime) : Optional.empty();
+        return Optional.of(expires.map(date -> max(Duration.between(dateValue(), date), Duration.ZERO))
                 .orElse(Duration.ZERO));
     }
 
-    private static Duration max(Duration one, Duration other) {
-        return one.compareTo(other) >= 0 ? one : other;
+    private static Duration max(Duration first, Duration second) {
+        return first.compareTo(second) >= 0 ? first : second;
     }
 
-    private static Duration min(Duration one, Duration other) {
-        return one.compareTo(other) <= 0 ? one : other;
+    private static Duration min(Duration first, Duration second) {
+        return first.compareTo(second) <= 0 ? first : second;
     }
 
-    /** RFC 9110 section 15.1, without 206. */
+    /** The heuristically cacheable status codes of RFC 9110 section 15.1, without 206. */
     private static boolean isHeuristicallyCacheable(int status) {
         return switch (status) {
             case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501 -> true;
@@ -247,12 +259,12 @@ final class StorabilityRules {
         };
     }
 
-    /** RFC 6585: these are never stored. */
+    /** The status codes that RFC 6585 forbids to store. */
     private static boolean isNeverStored(int status) {
         return status == 428 || status == 431 || status == 511;
     }
 
-    /** The status codes of RFC 9110 section 15, whose caching requirements are kept here. */
+    /** The status codes of RFC 9110 section 15, whose caching requirements are implemented here. */
     private static boolean isUnderstoodStatus(int status) {
         return switch (status) {
             case 200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406,
@@ -267,10 +279,14 @@ final class StorabilityRules {
         static final FreshnessLifetime NONE = new FreshnessLifetime(Duration.ZERO, false);
     }
 
-    /** The directives that are for us, and whether they came by a targeted field, which rules out {@code Expires}. */
+    /**
+     * The directives that apply to this cache.
+     *
+     * @param fromTargetedField whether a targeted field contains them; {@code Expires} is then ignored
+     */
     private record ResponseDirectives(CacheControl cacheControl, boolean fromTargetedField) {
 
-        /** RFC 9213 section 2.2: the first targeted field that is there and valid; else {@code Cache-Control}. */
+        /** RFC 9213 section 2.2: the first targeted field that is present and valid, otherwise {@code Cache-Control}. */
         static ResponseDirectives of(HeaderFields fields, CachePolicy policy) {
             for (String name : policy.targetedFields()) {
                 Optional<CacheControl> targeted = CacheControl.parseTargeted(fields.values(name));
@@ -279,7 +295,7 @@ final class StorabilityRules {
                 }
             }
             if (policy.surrogateControl() && fields.has("Surrogate-Control")) {
-                // Its max-age may have a grace: 3600+600. The stale windows are the route's.
+                // max-age may have a grace (3600+600), which is ignored: the stale windows come from the route.
                 List<String> lines = fields.values("Surrogate-Control")
                         .stream()
                         .map(line -> line.replaceAll("(max-age=[0-9]+)\\+[0-9]+", "$1"))

@@ -9,16 +9,18 @@ import java.time.Instant;
 import java.util.List;
 
 /**
- * A stored answer. Immutable.
+ * A stored response. Immutable.
  *
  * @param cacheKey the canonical cache key
- * @param head status and the fields worth keeping: no hop-by-hop field, no {@code Age}, no {@code Content-Length}, which
- *        {@link ClientResponse} makes
- * @param selectingFields the request fields that {@code Vary} named, normalised; an absent one has the value {@link Vary#ABSENT_VALUE}
- * @param purgePosition the purge position before the fetch
- * @param tags the origin's labels, for purges
- * @param earlierVaryNames of a response without {@code Vary}: the request fields that selected among the responses before it, lower-cased
- *        and sorted. Their variants are preferred while they are fresh (RFC 9111 section 4.1)
+ * @param head status and fields, without hop-by-hop fields, {@code Age} and {@code Content-Length}; {@link ClientResponse} adds the
+ *        last two
+ * @param selectingFields the request fields that {@code Vary} names, normalized; an absent field has the value
+ *        {@link Vary#ABSENT_VALUE}
+ * @param freshness freshness and stale windows
+ * @param purgePosition the purge position, read before the fetch
+ * @param tags the surrogate tags, for purges
+ * @param earlierVaryNames for a response without {@code Vary} that replaces variants: the lower-case, sorted names of the fields that
+ *        selected them. These variants are preferred while they are fresh (RFC 9111 section 4.1)
  */
 public record StoredResponse(String cacheKey, ResponseHead head, HeaderFields selectingFields, Freshness freshness,
         long purgePosition, List<String> tags, Body body,
@@ -30,39 +32,44 @@ public record StoredResponse(String cacheKey, ResponseHead head, HeaderFields se
         earlierVaryNames = List.copyOf(earlierVaryNames);
     }
 
-    /** Not traced, and there were no variants before. */
-    public StoredResponse(String key, ResponseHead head, HeaderFields selecting, Freshness terms, long position,
+    /** A response without a trace and without earlier variants. */
+    public StoredResponse(String cacheKey, ResponseHead head, HeaderFields selectingFields, Freshness freshness,
+            long purgePosition,
             List<String> tags, Body body) {
-        this(key, head, selecting, terms, position, tags, body, List.of(), "");
+        this(cacheKey, head, selectingFields, freshness, purgePosition, tags, body, List.of(), "");
     }
 
-    /** What is kept of a shareable answer that was fetched for {@code asked}. */
-    public static StoredResponse of(String key, RequestHead asked, Storability.Store share, CachePolicy policy,
-            long position, Body body) {
-        HeaderFields selecting = Vary.selectingFields(Vary.fieldNames(share.head()), asked.fields(), policy);
-        return new StoredResponse(key, share.head(), selecting, share.freshness(), position, share.tags(), body);
+    /** The stored form of a shareable response to {@code request}. */
+    public static StoredResponse of(String cacheKey, RequestHead request, Storability.Store decision,
+            CachePolicy policy,
+            long purgePosition, Body body) {
+        HeaderFields selectingFields = Vary.selectingFields(Vary.fieldNames(decision.head()), request.fields(), policy);
+        return new StoredResponse(cacheKey, decision.head(), selectingFields, decision.freshness(), purgePosition,
+                decision.tags(), body);
     }
 
-    /** For how much longer it is worth keeping; negative when it is not. */
+    /** The remaining time for which the response is worth storing; negative if it is not. */
     public Duration remainingRetention(Instant now) {
         return Duration.between(now, freshness.responseTime().plus(freshness.retention()));
     }
 
-    /** The same under other terms, such as {@link Freshness#staleAsOf} after a soft purge. */
-    public StoredResponse withFreshness(Freshness other) {
-        return new StoredResponse(cacheKey, head, selectingFields, other, purgePosition, tags, body, earlierVaryNames,
+    /** A copy with another freshness, for example {@link Freshness#staleAsOf} after a soft purge. */
+    public StoredResponse withFreshness(Freshness freshness) {
+        return new StoredResponse(cacheKey, head, selectingFields, freshness, purgePosition, tags, body,
+                earlierVaryNames,
                 traceparent);
     }
 
-    /** The same, in place of variants that these request fields selected. */
-    public StoredResponse withEarlierVaryNames(List<String> names) {
-        return new StoredResponse(cacheKey, head, selectingFields, freshness, purgePosition, tags, body, names,
+    /** A copy that replaces variants selected by these request fields. */
+    public StoredResponse withEarlierVaryNames(List<String> earlierVaryNames) {
+        return new StoredResponse(cacheKey, head, selectingFields, freshness, purgePosition, tags, body,
+                earlierVaryNames,
                 traceparent);
     }
 
     @Override
-    public StoredResponse withTraceparent(String fetch) {
+    public StoredResponse withTraceparent(String traceparent) {
         return new StoredResponse(cacheKey, head, selectingFields, freshness, purgePosition, tags, body,
-                earlierVaryNames, fetch);
+                earlierVaryNames, traceparent);
     }
 }

@@ -4,10 +4,10 @@ import dev.corral.http.ResponseHead;
 import java.util.Locale;
 import java.util.Set;
 
-/** Which responses may have no end: nobody must wait for the end of one. */
+/** Detects responses that may never end. No request must wait for the end of such a response. */
 public final class StreamDetection {
 
-    /** Media types whose bodies are sequences that a server writes as they come about. */
+    /** Media types of sequences whose elements a server writes as they occur. */
     private static final Set<String> STREAM_MEDIA_TYPES = Set.of("text/event-stream", "multipart/x-mixed-replace",
             "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
             "application/jsonlines", "application/json-seq", "application/geo+json-seq", "application/stream+json",
@@ -17,8 +17,8 @@ public final class StreamDetection {
     private StreamDetection() {}
 
     /**
-     * Whether the response is declared to be a stream: by its media type, or by {@code X-Accel-Buffering: no}, with which
-     * applications tell nginx not to collect a response.
+     * Whether the response is declared as a stream: by its media type, or by {@code X-Accel-Buffering: no}, by which applications ask
+     * nginx not to buffer a response.
      */
     public static boolean isDeclaredStream(ResponseHead head) {
         return head.fields().values("Content-Type").stream().anyMatch(StreamDetection::isStreamMediaType)
@@ -28,10 +28,10 @@ public final class StreamDetection {
                         .anyMatch(value -> value.strip().equalsIgnoreCase("no"));
     }
 
-    /** Whether a response that may be shared may yet have no end: neither a length nor freshness says that there is a whole to keep. */
-    public static boolean mayBeStream(ResponseHead head, Storability.Store share) {
-        return !head.fields().has("Content-Length") && !share.explicitFreshness()
-                && share.freshness().lifetime().isZero();
+    /** Whether a shareable response may still be a stream: it states neither a length nor a freshness lifetime. */
+    public static boolean mayBeStream(ResponseHead head, Storability.Store decision) {
+        return !head.fields().has("Content-Length") && !decision.explicitFreshness()
+                && decision.freshness().lifetime().isZero();
     }
 
     private static boolean isStreamMediaType(String contentType) {

@@ -10,26 +10,26 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 
-/** The origin's labels of an answer, by which it can be purged. */
+/** Surrogate tags: labels by which the origin allows a response to be purged. */
 public final class SurrogateTags {
 
-    /** A purge by a tag we dropped would miss the entry, so an answer with more is not stored at all. */
+    /** Limit of tags. A response with more is not stored: a purge by a tag that was dropped would miss the entry. */
     private static final int MAX_TAGS = 1_000;
 
-    /** Characters of one. */
+    /** Limit of characters in one tag. */
     public static final int MAX_TAG_LENGTH = 1_024;
 
     private SurrogateTags() {}
 
     /**
-     * The tags of an answer, each once, in order; none beyond the bounds of number and length. {@code Surrogate-Key} and
-     * {@code xkey} are parted by blanks, every other field by commas.
+     * The distinct tags of a response, in order; empty if they exceed a limit. {@code Surrogate-Key} and {@code xkey} are separated by
+     * spaces, all other fields by commas.
      */
     public static List<String> of(ResponseHead head, CachePolicy policy) {
         return tryParse(head, policy).orElse(List.of());
     }
 
-    /** The tags; empty when they are too many or too long. */
+    /** The distinct tags; empty if they exceed the limit of number or length. */
     static Optional<List<String>> tryParse(ResponseHead head, CachePolicy policy) {
         Set<String> tags = new LinkedHashSet<>();
         for (String name : policy.tagFields()) {
@@ -45,16 +45,16 @@ public final class SurrogateTags {
         return tags.size() > MAX_TAGS ? Optional.empty() : Optional.of(new ArrayList<>(tags));
     }
 
-    /** The tags of one line of the field, none of them empty. */
+    /** The non-empty tags of one line of the field. */
     public static List<String> split(String name, String line) {
-        boolean byBlanks = name.equalsIgnoreCase("Surrogate-Key") || name.equalsIgnoreCase("xkey");
-        return Stream.of(line.split(byBlanks ? "[ \t]+" : ",", -1))
+        boolean spaceSeparated = name.equalsIgnoreCase("Surrogate-Key") || name.equalsIgnoreCase("xkey");
+        return Stream.of(line.split(spaceSeparated ? "[ \t]+" : ",", -1))
                 .map(FieldSyntax::trim)
                 .filter(tag -> !tag.isEmpty())
                 .toList();
     }
 
-    /** The fields a client may see: without those of the tags, if the policy hides them. */
+    /** The fields without the tag fields, if the policy strips them. */
     public static HeaderFields strip(HeaderFields fields, CachePolicy policy) {
         return policy.stripTags()
                 ? fields.without(name -> policy.tagFields().stream().anyMatch(name::equalsIgnoreCase))

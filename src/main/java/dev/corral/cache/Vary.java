@@ -9,15 +9,15 @@ import java.util.List;
 import java.util.Locale;
 import java.util.TreeSet;
 
-/** Which of a resource's answers a request selects (RFC 9111 section 4.1). */
+/** Determines which of a resource's variants a request selects (RFC 9111 section 4.1). */
 public final class Vary {
 
-    /** The recorded value of a selecting field that was absent; no field can have it. */
+    /** The recorded value of an absent selecting field. No real field value can equal it. */
     public static final String ABSENT_VALUE = "\0";
 
     private Vary() {}
 
-    /** The request fields that {@code Vary} names, lower-cased, sorted, each once; none when it is absent or {@code *}. */
+    /** The distinct names in {@code Vary}, in lower case and sorted; empty if it is absent or {@code *}. */
     public static List<String> fieldNames(ResponseHead head) {
         List<String> lines = head.fields().values("Vary");
         if (lines.isEmpty() || isStar(head)) {
@@ -31,8 +31,7 @@ public final class Vary {
     }
 
     /**
-     * Whether {@code Vary} has {@code *} anywhere, or something that is no field name: then no other request ever selects this
-     * answer.
+     * Whether {@code Vary} contains {@code *} or an invalid field name anywhere. No other request selects such a response.
      */
     public static boolean isStar(ResponseHead head) {
         for (String member : FieldSyntax.listMembers(head.fields().values("Vary"))) {
@@ -43,7 +42,7 @@ public final class Vary {
         return false;
     }
 
-    /** What this request has for the selecting fields, normalised, one line for each name in the given order. */
+    /** The normalized values of the request's selecting fields, one line for each name in the given order. */
     public static HeaderFields selectingFields(List<String> names, HeaderFields request, CachePolicy policy) {
         if (names.isEmpty()) {
             return HeaderFields.EMPTY;
@@ -56,10 +55,10 @@ public final class Vary {
         return HeaderFields.of(lines);
     }
 
-    /** A stable text of the selecting fields, different for different fields: to be hashed into the variant's key. */
-    public static String variantText(HeaderFields selecting) {
+    /** A stable, injective text of the selecting fields. It is hashed into the key of the variant. */
+    public static String variantText(HeaderFields selectingFields) {
         var text = new StringBuilder();
-        for (HeaderFields.FieldLine field : selecting) {
+        for (HeaderFields.FieldLine field : selectingFields) {
             text.append(field.name())
                     .append(':')
                     .append(field.value().length())
@@ -70,13 +69,13 @@ public final class Vary {
         return text.toString();
     }
 
-    /** Whether the stored answer is the one this request selects. */
-    public static boolean matches(StoredResponse stored, RequestHead asked, CachePolicy policy) {
-        return matches(stored.selectingFields(), asked.fields(), policy);
+    /** Whether the request selects the stored response. */
+    public static boolean matches(StoredResponse stored, RequestHead request, CachePolicy policy) {
+        return matches(stored.selectingFields(), request.fields(), policy);
     }
 
-    static boolean matches(HeaderFields selecting, HeaderFields request, CachePolicy policy) {
-        for (HeaderFields.FieldLine field : selecting) {
+    static boolean matches(HeaderFields selectingFields, HeaderFields request, CachePolicy policy) {
+        for (HeaderFields.FieldLine field : selectingFields) {
             if (!field.value().equals(SelectingFieldNormalizer.normalizedValue(field.name(), request, policy))) {
                 return false;
             }

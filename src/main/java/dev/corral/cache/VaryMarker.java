@@ -3,9 +3,9 @@ package dev.corral.cache;
 import java.util.List;
 
 /**
- * The pointer of a resource whose answer depends on request fields: the objects lie under the variants' own keys.
+ * Marks a resource whose response depends on request fields. The variants are stored under keys of their own.
  *
- * @param fieldNames the selecting request fields, lower-cased and sorted; none: the resource does not vary
+ * @param fieldNames the lower-case, sorted names of the selecting request fields; empty if the resource does not vary
  */
 public record VaryMarker(String cacheKey, List<String> fieldNames, long purgePosition,
         String traceparent) implements Entry {
@@ -15,13 +15,13 @@ public record VaryMarker(String cacheKey, List<String> fieldNames, long purgePos
         fieldNames = List.copyOf(fieldNames);
     }
 
-    /** Not traced. */
-    public VaryMarker(String key, List<String> names, long position) {
-        this(key, names, position, "");
+    /** The marker of a fetch without a trace. */
+    public VaryMarker(String cacheKey, List<String> fieldNames, long purgePosition) {
+        this(cacheKey, fieldNames, purgePosition, "");
     }
 
     @Override
-    public VaryMarker withTraceparent(String fetch) {
-        return new VaryMarker(cacheKey, fieldNames, purgePosition, fetch);
+    public VaryMarker withTraceparent(String traceparent) {
+        return new VaryMarker(cacheKey, fieldNames, purgePosition, traceparent);
     }
 }

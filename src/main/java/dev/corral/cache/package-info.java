@@ -1,6 +1,6 @@
 /**
- * HTTP caching (RFC 9111, 5861): what may be stored, what may be reused, and the format of what is stored. Pure functions over
- * values; time is an argument. Knows {@code http}.
+ * HTTP caching (RFC 9111, 5861): which responses may be stored and reused, and the format of the stored entries. Pure functions over
+ * values; time is an argument. Depends on {@code http}.
  */
 @NullMarked
 package dev.corral.cache;

@@ -4,9 +4,11 @@ import java.util.Locale;
 import java.util.regex.Pattern;
 
 /**
- * The host and port that a request names, as in {@code Host} (RFC 9110 section 7.2, RFC 3986 section 3.2.2). Narrower than the
- * RFC: names have letters, digits, dots, hyphens and underscores. What else it would allow, percent-encodings and sub-delimiters,
- * no DNS name has, and one origin reads {@code sho%70.example} as {@code shop.example} where another does not.
+ * Host and port of a request, as in {@code Host} (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
+ *
+ * <p>Accepts less than the RFC: a name consists of letters, digits, dots, hyphens, underscores and tildes. Percent-encodings and
+ * sub-delimiters are rejected. They occur in no DNS name, and origins disagree whether {@code sho%70.example} is
+ * {@code shop.example}.
  */
 public final class Authority {
 
@@ -17,24 +19,24 @@ public final class Authority {
 
     private Authority() {}
 
-    /** Whether that is a host, with or without a port. */
+    /** Whether the text is a valid host, with or without a port. */
     public static boolean isValid(String authority) {
         var parts = VALID_PATTERN.matcher(authority);
         return parts.matches() && (parts.group(2) == null || Integer.parseInt(parts.group(2), 10) <= MAX_PORT);
     }
 
     /**
-     * The form in which two equivalent ones are equal: in lower case, without the scheme's default port (RFC 9110 section 4.2.3).
-     * A dot at the end stays: it is another spelling, with a key of its own.
+     * The normal form of an authority: in lower case, without the scheme's default port (RFC 9110 section 4.2.3). A trailing dot
+     * is kept: it is a different spelling and has a different cache key.
      *
      * @param scheme in lower case
      */
     public static String normalize(String scheme, String authority) {
-        String low = authority.toLowerCase(Locale.ROOT);
-        String known = scheme.equals("https") ? ":443" : ":80";
-        if (low.endsWith(known)) {
-            return low.substring(0, low.length() - known.length());
+        String lowerCase = authority.toLowerCase(Locale.ROOT);
+        String defaultPort = scheme.equals("https") ? ":443" : ":80";
+        if (lowerCase.endsWith(defaultPort)) {
+            return lowerCase.substring(0, lowerCase.length() - defaultPort.length());
         }
-        return low.endsWith(":") ? low.substring(0, low.length() - 1) : low;
+        return lowerCase.endsWith(":") ? lowerCase.substring(0, lowerCase.length() - 1) : lowerCase;
     }
 }

@@ -2,10 +2,10 @@ package dev.corral.http;
 
 import java.util.Arrays;
 
-/** A whole response body in memory. Immutable: whoever gives the array away never writes to it again. */
+/** A complete response body in memory. Immutable: the caller that passes the array must not write to it again. */
 public final class Body {
 
-    /** The body of no bytes. */
+    /** The empty body. */
     public static final Body EMPTY = new Body(new byte[0]);
 
     private final byte[] bytes;
@@ -14,17 +14,17 @@ public final class Body {
         this.bytes = bytes;
     }
 
-    /** The body of these bytes, which are not copied. */
+    /** A body that wraps the array without a copy. */
     public static Body of(byte[] bytes) {
         return bytes.length == 0 ? EMPTY : new Body(bytes);
     }
 
-    /** The bytes themselves, not a copy, so that a hit copies nothing: never write to them. */
+    /** The array itself, so that a hit copies nothing. Callers must not write to it. */
     public byte[] bytes() {
         return bytes;
     }
 
-    /** In bytes. */
+    /** The length in bytes. */
     public int length() {
         return bytes.length;
     }

@@ -5,27 +5,33 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * The byte ranges a request asks for (RFC 9110 section 14.1.2), fitted to a body.
+ * The byte ranges of a request (RFC 9110 section 14.1.2), clipped to the length of a body.
  *
- * @param ranges those that can be had, in the order asked; none: 416
+ * @param ranges the satisfiable ranges in request order; empty means 416
  */
 public record ByteRanges(List<ByteRange> ranges) {
 
-    /** More are not worth the trouble, and a way to make trouble (section 14.2). */
+    /** Limit of ranges in one request: many small ranges are a known attack (section 14.2). */
     private static final int MAX_RANGES = 16;
 
-    /** One stretch of the body, never empty. */
+    /** One non-empty range of the body: offset of the first byte and length in bytes. */
     public record ByteRange(int first, int length) {
 
-        /** As in {@code Content-Range} (section 14.4). */
+        /**
+         * The value of {@code Content-Range} (section 14.4).
+         *
+         * @param total length of the body in bytes
+         */
         public String contentRange(int total) {
             return "bytes " + first + "-" + (first + length - 1) + "/" + total;
         }
     }
 
     /**
-     * Reads {@code Range}. Empty, so that the whole body is sent: it is absent, malformed, in another unit, has too many ranges,
-     * or overlapping ones that ask for more than there is.
+     * Parses {@code Range}. Empty means that the full body is sent: the field is absent, malformed, in another unit, has more than
+     * 16 ranges, or has overlapping ranges that exceed the length of the body in total.
+     *
+     * @param total length of the body in bytes
      */
     public static Optional<ByteRanges> parse(HeaderFields request, int total) {
         List<String> lines = request.values("Range");
@@ -41,13 +47,13 @@ public record ByteRanges(List<ByteRange> ranges) {
         var parts = new ArrayList<ByteRange>();
         long sum = 0;
         for (String member : members) {
-            Optional<RequestedRange> span = parseRange(member, total);
-            if (span.isEmpty()) {
+            Optional<RequestedRange> range = parseRange(member, total);
+            if (range.isEmpty()) {
                 return Optional.empty();
             }
-            if (span.get().length() > 0) {
-                parts.add(new ByteRange((int) span.get().first, (int) span.get().length()));
-                sum += span.get().length();
+            if (range.get().length() > 0) {
+                parts.add(new ByteRange((int) range.get().first, (int) range.get().length()));
+                sum += range.get().length();
             }
         }
         return members.isEmpty() || members.size() > MAX_RANGES || (sum > total && parts.size() > 1)
@@ -61,7 +67,7 @@ public record ByteRanges(List<ByteRange> ranges) {
         }
     }
 
-    /** One range, cut to the body, perhaps to nothing; empty when it is malformed. */
+    /** One range, clipped to the body and possibly of length 0; empty if it is malformed. */
     private static Optional<RequestedRange> parseRange(String text, int total) {
         int dash = text.indexOf('-');
         if (dash < 0) {
@@ -86,7 +92,7 @@ public record ByteRanges(List<ByteRange> ranges) {
             if (digit < 0 || digit > 9) {
                 return Optional.empty();
             }
-            // No body is that long: enough to be beyond its end.
+            // Saturates: no body is that long, so the position is past its end.
             position = Math.min(position * 10 + digit, Long.MAX_VALUE / 100);
         }
         return digits.isEmpty() ? Optional.empty() : Optional.of(position);

@@ -15,16 +15,20 @@ import org.greenbytes.http.sfv.ParseException;
 import org.greenbytes.http.sfv.Parser;
 
 /**
- * Cache directives, parsed once (RFC 9111 section 5.2). Serves requests and responses; a directive that has no meaning there
- * is just not asked for. Immutable.
+ * Cache directives, parsed once (RFC 9111 section 5.2). One type for requests and responses: callers ignore the directives that
+ * have no meaning in their message. Immutable.
  *
- * <p>What is malformed never permits more: a lifetime that is no number is zero (section 4.2.1), of two that differ the
- * shorter counts, a directive with a list of field names ({@code no-cache="a"}, {@code private="a"}) counts whole, and where the
- * grammar is broken ({@code public; private}) only what forbids is heard.
+ * <p>A malformed directive never permits more than a well-formed one:
+ * <ul>
+ * <li>a lifetime that is not a number is zero (section 4.2.1);
+ * <li>of two different lifetimes the shorter one applies;
+ * <li>a directive that is limited to some fields ({@code no-cache="a"}, {@code private="a"}) applies to the whole response;
+ * <li>after a syntax error ({@code public; private}) only restrictive directives apply.
+ * </ul>
  *
  * @param isPrivate {@code private}, also when limited to some fields
  * @param isPublic {@code public}
- * @param maxStale absent: none accepted; without a value: {@link #MAX_DELTA_SECONDS}
+ * @param maxStale empty if the client accepts no stale response; {@link #MAX_DELTA_SECONDS} if the directive has no value
  */
 public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, boolean isPublic,
         boolean mustRevalidate, boolean proxyRevalidate, boolean mustUnderstand, boolean immutable,
@@ -32,15 +36,15 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
         Optional<Duration> staleWhileRevalidate, Optional<Duration> staleIfError, Optional<Duration> minFresh,
         Optional<Duration> maxStale) {
 
-    /** The most a delta-seconds can say: 2^31 seconds (RFC 9111 section 1.2.2). */
+    /** The largest delta-seconds value: 2^31 seconds (RFC 9111 section 1.2.2). */
     public static final Duration MAX_DELTA_SECONDS = Duration.ofSeconds(1L << 31);
 
-    /** What is heard even where the grammar is broken; the lifetimes are then none. */
+    /** Directives that apply even after a syntax error; their lifetimes are then zero. */
     private static final Set<String> RESTRICTIVE_DIRECTIVES = Set.of("no-store", "no-cache", "private",
             "must-revalidate",
             "proxy-revalidate", "max-age", "s-maxage", "stale-while-revalidate", "stale-if-error");
 
-    /** No directive. */
+    /** No directives. */
     public static final CacheControl NONE = new DirectiveCollector().toCacheControl();
 
     /** The directives of a message's {@code Cache-Control} lines. Never throws. */
@@ -50,16 +54,16 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
 
     /** The directives of these field lines, in their order. Never throws. */
     public static CacheControl parse(List<String> lines) {
-        var reading = new DirectiveCollector();
+        var collector = new DirectiveCollector();
         for (String line : lines) {
-            reading.addLine(line);
+            collector.addLine(line);
         }
-        return reading.toCacheControl();
+        return collector.toCacheControl();
     }
 
     /**
-     * The directives of a targeted field (RFC 9213 section 2.1), a structured dictionary. Empty when the field is absent,
-     * empty or not well formed: then it counts as not there.
+     * The directives of a targeted field (RFC 9213 section 2.1), which is a structured dictionary. Empty if the field is absent,
+     * empty or malformed: it is then ignored.
      */
     public static Optional<CacheControl> parseTargeted(List<String> lines) {
         try {
@@ -67,17 +71,17 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
             if (dictionary.get().isEmpty()) {
                 return Optional.empty();
             }
-            var reading = new DirectiveCollector();
+            var collector = new DirectiveCollector();
             for (Map.Entry<String, ListElement<?>> member : dictionary.get().entrySet()) {
-                reading.addStructured(member.getKey(), member.getValue());
+                collector.addStructured(member.getKey(), member.getValue());
             }
-            return Optional.of(reading.toCacheControl());
-        } catch (ParseException malformed) {
+            return Optional.of(collector.toCacheControl());
+        } catch (ParseException ignored) {
             return Optional.empty();
         }
     }
 
-    /** A non-negative whole number of seconds, saturated at {@link #MAX_DELTA_SECONDS}; empty when it is none (section 1.2.2). */
+    /** A non-negative integer of seconds, saturated at {@link #MAX_DELTA_SECONDS}; empty if the text is malformed (section 1.2.2). */
     public static Optional<Duration> parseDeltaSeconds(String text) {
         if (text.isEmpty()) {
             return Optional.empty();
@@ -93,7 +97,7 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
         return Optional.of(Duration.ofSeconds(seconds));
     }
 
-    /** The directives seen so far. */
+    /** Collects directives one by one. */
     private static final class DirectiveCollector {
         private boolean noStore;
         private boolean noCache;
@@ -118,11 +122,11 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
         }
 
         void addLine(String line) {
-            for (Iterator<Directive> elements = new DirectiveParser(line); elements.hasNext();) {
-                Directive element = elements.next();
-                String name = element.name().toLowerCase(Locale.ROOT);
-                if (!element.malformed() || RESTRICTIVE_DIRECTIVES.contains(name)) {
-                    add(name, element.value(), element.value().flatMap(CacheControl::parseDeltaSeconds));
+            for (Iterator<Directive> directives = new DirectiveParser(line); directives.hasNext();) {
+                Directive directive = directives.next();
+                String name = directive.name().toLowerCase(Locale.ROOT);
+                if (!directive.malformed() || RESTRICTIVE_DIRECTIVES.contains(name)) {
+                    add(name, directive.value(), directive.value().flatMap(CacheControl::parseDeltaSeconds));
                 }
             }
         }
@@ -163,35 +167,35 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
                 case "max-stale" ->
                     maxStale = minPresent(maxStale, value.isEmpty() ? Optional.of(MAX_DELTA_SECONDS) : seconds);
                 default -> {
-                    // An unknown directive says nothing to us (section 5.2.3).
+                    // Unknown directives are ignored (section 5.2.3).
                 }
             }
         }
 
-        private static Optional<Duration> minPresent(Optional<Duration> one, Optional<Duration> other) {
-            return other.isEmpty() || (one.isPresent() && one.get().compareTo(other.get()) < 0)
-                    ? one
-                    : other;
+        private static Optional<Duration> minPresent(Optional<Duration> first, Optional<Duration> second) {
+            return second.isEmpty() || (first.isPresent() && first.get().compareTo(second.get()) < 0)
+                    ? first
+                    : second;
         }
 
-        private static Optional<Duration> maxPresent(Optional<Duration> one, Optional<Duration> other) {
-            return other.isEmpty() || (one.isPresent() && one.get().compareTo(other.get()) > 0)
-                    ? one
-                    : other;
+        private static Optional<Duration> maxPresent(Optional<Duration> first, Optional<Duration> second) {
+            return second.isEmpty() || (first.isPresent() && first.get().compareTo(second.get()) > 0)
+                    ? first
+                    : second;
         }
     }
 
     /**
-     * One directive as written.
+     * One directive as received.
      *
-     * @param value without its quotes; {@code ""} when it is malformed
-     * @param malformed it stands where the grammar allows none, or something follows that it does not allow
+     * @param value without quotes; {@code ""} if the directive is malformed
+     * @param malformed the directive stands where the grammar allows none, or is followed by a character that it does not allow
      */
     private record Directive(String name, Optional<String> value, boolean malformed) {}
 
     /**
-     * The directives of one line: {@code token [ "=" ( token / quoted-string ) ]}. After a syntax error every word up to the next
-     * comma is one, quotes or not, so that nothing can hide a {@code no-store}.
+     * Iterates over the directives of one line: {@code token [ "=" ( token / quoted-string ) ]}. After a syntax error every token
+     * up to the next comma is a directive, inside quotes as well, so that a syntax error cannot hide {@code no-store}.
      */
     private static final class DirectiveParser implements Iterator<Directive> {
         private final String line;
@@ -218,12 +222,12 @@ public record CacheControl(boolean noStore, boolean noCache, boolean isPrivate, 
             }
             skipWhitespace();
             malformed |= position < line.length() && line.charAt(position) != ',';
-            var element = new Directive(name, malformed ? Optional.of("") : value, malformed);
+            var directive = new Directive(name, malformed ? Optional.of("") : value, malformed);
             if (malformed) {
                 skipToTokenOrComma();
             }
             skipSeparators();
-            return element;
+            return directive;
         }
 
         private void skipToTokenOrComma() {

@@ -3,30 +3,29 @@ package dev.corral.http;
 import java.time.Duration;
 
 /**
- * What this cache did, as the field says it (RFC 9211). Immutable; each method gives the value with one more parameter.
+ * This cache's member of the {@code Cache-Status} field (RFC 9211). Immutable: each {@code with} method returns a copy with one
+ * more parameter.
  *
- * @param value the member of the list
+ * @param value the text of the list member
  */
 public record CacheStatus(String value) {
 
-    /** Why a request went to the origin (section 2.2). */
+    /** Why a request was forwarded to the origin (section 2.2). */
     public enum ForwardReason {
-        /** The cache was not to handle it. */
+        /** The cache was configured not to handle the request. */
         BYPASS("bypass"),
-        /** Its method is not handled. */
+        /** The method requires forwarding. */
         METHOD("method"),
-        /** Nothing was stored for its key. */
+        /** No response was stored for the cache key. */
         URI_MISS("uri-miss"),
-        /** Nothing was stored that its fields select. */
+        /** A response was stored, but for another variant. */
         VARY_MISS("vary-miss"),
-        /** A miss, no matter which. */
+        /** A miss of unspecified kind. */
         MISS("miss"),
-        /** Its directives asked for it. */
+        /** The request directives required it. */
         REQUEST("request"),
-        /** What was stored is stale. */
-        STALE("stale"),
-        /** What was stored is a part. */
-        PARTIAL("partial");
+        /** The stored response is stale. */
+        STALE("stale");
 
         private final String token;
 
@@ -34,7 +33,7 @@ public record CacheStatus(String value) {
             this.token = token;
         }
 
-        /** As written. */
+        /** The value of the {@code fwd} parameter. */
         public String token() {
             return token;
         }
@@ -42,43 +41,43 @@ public record CacheStatus(String value) {
 
     private static final CacheStatus HIT = new CacheStatus("Corral; hit");
 
-    /** Served without going to the origin. */
+    /** Served from the cache. */
     public static CacheStatus hit() {
         return HIT;
     }
 
-    /** Gone to the origin, by itself or with others. */
-    public static CacheStatus forwarded(ForwardReason why) {
-        return new CacheStatus("Corral; fwd=" + why.token);
+    /** Forwarded to the origin, alone or coalesced with other requests. */
+    public static CacheStatus forwarded(ForwardReason reason) {
+        return new CacheStatus("Corral; fwd=" + reason.token);
     }
 
-    /** The origin's status, where it is not the answer's own (section 2.3). */
+    /** The origin's status, where it differs from the status of the response (section 2.3). */
     public CacheStatus withForwardStatus(int status) {
         return new CacheStatus(value + "; fwd-status=" + status);
     }
 
-    /** For how long the answer is still fresh, negative when it is stale (section 2.4). */
+    /** The remaining freshness lifetime, in whole seconds; negative if the response is stale (section 2.4). */
     public CacheStatus withTtl(Duration ttl) {
         return new CacheStatus(value + "; ttl=" + ttl.toSeconds());
     }
 
-    /** The answer was stored (section 2.5). */
+    /** The response was stored (section 2.5). */
     public CacheStatus withStored() {
         return new CacheStatus(value + "; stored");
     }
 
-    /** The request shared another's fetch (section 2.6). */
+    /** The request shared the fetch of another request (section 2.6). */
     public CacheStatus withCollapsed() {
         return new CacheStatus(value + "; collapsed");
     }
 
-    /** A word for those who look for a fault (section 2.8). */
+    /** Diagnostic detail (section 2.8). */
     public CacheStatus withDetail(String detail) {
         return new CacheStatus(value + "; detail="
                 + (isStructuredToken(detail) ? detail : FieldSyntax.quote(replaceNonPrintable(detail))));
     }
 
-    /** A token of RFC 9651: no quotes needed. */
+    /** Whether the text is a token of RFC 9651, which needs no quotes. */
     private static boolean isStructuredToken(String text) {
         return FieldSyntax.isToken(text) && Character.isLetter(text.charAt(0));
     }
@@ -87,7 +86,7 @@ public record CacheStatus(String value) {
         return text.replaceAll("[^ -~]", "?");
     }
 
-    /** The fields with this as the last, the client's nearest, member of the list (section 2). */
+    /** The fields with this member appended. The last member belongs to the cache nearest to the client (section 2). */
     public HeaderFields appendTo(HeaderFields fields) {
         return fields.plus("Cache-Status", value);
     }

@@ -4,39 +4,40 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 
-/** The conditions a cache answers itself (RFC 9110 section 13, RFC 9111 section 4.3.2). */
+/** Evaluates the request conditions that a cache handles itself (RFC 9110 section 13, RFC 9111 section 4.3.2). */
 public final class ConditionalRequests {
 
     private ConditionalRequests() {}
 
     /**
-     * Whether the client has this answer already: 304. {@code If-None-Match} counts before {@code If-Modified-Since}
-     * (section 13.2.2).
+     * Whether the client already has this response, so that 304 is sufficient. {@code If-None-Match} takes precedence over
+     * {@code If-Modified-Since} (section 13.2.2).
      *
-     * @param received when the answer was received
+     * @param received when the response was received
      */
-    public static boolean isNotModified(RequestHead asked, ResponseHead head, Instant received) {
-        List<String> tags = asked.fields().values("If-None-Match");
-        if (!tags.isEmpty()) {
-            Optional<String> ours = EntityTag.of(head);
-            return EntityTag.parseList(tags)
+    public static boolean isNotModified(RequestHead request, ResponseHead head, Instant received) {
+        List<String> requestTags = request.fields().values("If-None-Match");
+        if (!requestTags.isEmpty()) {
+            Optional<String> currentTag = EntityTag.of(head);
+            return EntityTag.parseList(requestTags)
                     .stream()
-                    .anyMatch(tag -> tag.equals("*") || (ours.isPresent() && EntityTag.matchesWeakly(tag, ours.get())));
+                    .anyMatch(tag -> tag.equals("*")
+                            || (currentTag.isPresent() && EntityTag.matchesWeakly(tag, currentTag.get())));
         }
-        List<String> since = asked.fields().values("If-Modified-Since");
-        if (since.size() != 1) {
+        List<String> modifiedSince = request.fields().values("If-Modified-Since");
+        if (modifiedSince.size() != 1) {
             return false;
         }
-        // Section 4.3.2: without Last-Modified the Date counts, and without that the time it was received.
+        // RFC 9111 section 4.3.2: without Last-Modified the Date applies, and without Date the time of receipt.
         Instant modified = parseDateField(head, "Last-Modified", received)
                 .or(() -> parseDateField(head, "Date", received))
                 .orElse(received);
-        return HttpDate.parse(since.getFirst(), received).filter(moment -> !modified.isAfter(moment)).isPresent();
+        return HttpDate.parse(modifiedSince.getFirst(), received).filter(date -> !modified.isAfter(date)).isPresent();
     }
 
-    /** Whether {@code If-Range} lets a part be sent: it is absent, or names exactly this answer (section 13.1.5). */
-    public static boolean matchesIfRange(RequestHead asked, ResponseHead head, Instant received) {
-        List<String> lines = asked.fields().values("If-Range");
+    /** Whether {@code If-Range} permits a partial response: it is absent or matches this response strongly (section 13.1.5). */
+    public static boolean matchesIfRange(RequestHead request, ResponseHead head, Instant received) {
+        List<String> lines = request.fields().values("If-Range");
         if (lines.isEmpty()) {
             return true;
         }
@@ -48,9 +49,9 @@ public final class ConditionalRequests {
             return EntityTag.of(head).filter(tag -> EntityTag.matchesStrongly(tag, validator)).isPresent();
         }
         Optional<Instant> modified = parseDateField(head, "Last-Modified", received);
-        Optional<Instant> dated = parseDateField(head, "Date", received);
-        // Section 8.8.2.2: a date is a strong validator only if it was a second old when the answer was made.
-        return modified.isPresent() && dated.isPresent() && !modified.get().plusSeconds(1).isAfter(dated.get())
+        Optional<Instant> date = parseDateField(head, "Date", received);
+        // Section 8.8.2.2: a date is a strong validator only if it is at least one second older than the response.
+        return modified.isPresent() && date.isPresent() && !modified.get().plusSeconds(1).isAfter(date.get())
                 && HttpDate.parse(validator, received).equals(modified);
     }
 

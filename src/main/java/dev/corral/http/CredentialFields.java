@@ -3,14 +3,13 @@ package dev.corral.http;
 import java.util.List;
 
 /**
- * Request fields by which an origin knows a user. {@code Authorization} is not among them: RFC 9111 section 3.5 has a rule of its
- * own for it.
+ * Request header fields by which an origin can identify a user. {@code Authorization} is excluded: RFC 9111 section 3.5 has a
+ * separate rule for it.
  *
- * <p>
- * No RFC lists the others. They are recognized by the words in their names, because each framework, gateway and authenticating
- * proxy has names of its own: {@code X-Api-Key}, {@code X-Auth-Token}, {@code X-Forwarded-User},
- * {@code Cf-Access-Jwt-Assertion}, {@code X-Forwarded-Client-Cert}. A field that is taken for one of them by mistake costs only
- * the coalescing of responses that state no freshness.
+ * <p>No RFC lists these fields. Each framework, gateway and authenticating proxy uses different names ({@code X-Api-Key},
+ * {@code X-Auth-Token}, {@code X-Forwarded-User}, {@code Cf-Access-Jwt-Assertion}, {@code X-Forwarded-Client-Cert}), so they are
+ * recognized by words in their names. A false positive only means that responses without explicit freshness are not shared with
+ * that request.
  */
 final class CredentialFields {
 
@@ -21,10 +20,10 @@ final class CredentialFields {
 
     private CredentialFields() {}
 
-    /** Whether a field of that name tells who the client is, in whatever spelling ({@link RequestHeaderPolicy#canonicalName}). */
+    /** Whether the field identifies the client. The name is compared in canonical form ({@link RequestHeaderPolicy#canonicalName}). */
     static boolean isCredential(String field) {
         String name = RequestHeaderPolicy.canonicalName(field);
-        // What a browser sends of itself in Sec-* and User-Agent is about no user.
+        // Browsers send Sec-* and User-Agent to every origin; they identify no user.
         if (name.startsWith("sec-") || name.endsWith("user-agent") || name.equals("authorization")) {
             return false;
         }

@@ -4,48 +4,49 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
-/** Entity tags (RFC 9110 section 8.8.3), kept as their text. One without quotes is taken as it stands, and as strong. */
+/** Entity tags (RFC 9110 section 8.8.3) as text. A tag without quotes is used unchanged and counts as strong. */
 public final class EntityTag {
 
     private EntityTag() {}
 
-    /** The answer's entity tag. */
+    /** The response's entity tag; empty if the field is absent or blank. */
     public static Optional<String> of(ResponseHead head) {
         return head.fields().firstValue("ETag").map(FieldSyntax::trim).filter(tag -> !tag.isEmpty());
     }
 
+    /** Whether the tag is weak: {@code W/"..."}. */
     public static boolean isWeak(String tag) {
         return tag.startsWith("W/");
     }
 
-    /** Section 8.8.3.2: the same opaque text, weak or not. */
-    public static boolean matchesWeakly(String one, String other) {
-        return opaqueTag(one).equals(opaqueTag(other));
+    /** Weak comparison (section 8.8.3.2): the opaque texts are equal. */
+    public static boolean matchesWeakly(String first, String second) {
+        return opaqueTag(first).equals(opaqueTag(second));
     }
 
-    /** Section 8.8.3.2: the same opaque text, and neither is weak. */
-    static boolean matchesStrongly(String one, String other) {
-        return !isWeak(one) && !isWeak(other) && one.equals(other);
+    /** Strong comparison (section 8.8.3.2): the opaque texts are equal and neither tag is weak. */
+    static boolean matchesStrongly(String first, String second) {
+        return !isWeak(first) && !isWeak(second) && first.equals(second);
     }
 
-    /** The tags of {@code If-None-Match}; an opaque text may hold commas and backslashes. */
+    /** The tags of {@code If-None-Match}. An opaque text may contain commas and backslashes. */
     static List<String> parseList(List<String> lines) {
         var tags = new ArrayList<String>();
         for (String line : lines) {
-            int at = 0;
-            while (at < line.length()) {
-                int end = endOfMember(line, at);
-                String tag = FieldSyntax.trim(line.substring(at, end));
+            int start = 0;
+            while (start < line.length()) {
+                int end = endOfMember(line, start);
+                String tag = FieldSyntax.trim(line.substring(start, end));
                 if (!tag.isEmpty()) {
                     tags.add(tag);
                 }
-                at = end + 1;
+                start = end + 1;
             }
         }
         return tags;
     }
 
-    /** Where the member that starts at {@code start} ends: at the next comma that is not inside of its quotes. */
+    /** The end index of the member that starts at {@code start}: the next comma outside its quotes, or the end of the line. */
     private static int endOfMember(String line, int start) {
         int comma = line.indexOf(',', start);
         int quote = line.indexOf('"', start);

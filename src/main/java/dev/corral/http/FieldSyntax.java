@@ -3,7 +3,7 @@ package dev.corral.http;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The lexical rules all fields share (RFC 9110 section 5.6). */
+/** Lexical rules common to all header fields (RFC 9110 section 5.6). */
 public final class FieldSyntax {
 
     private FieldSyntax() {}
@@ -14,6 +14,7 @@ public final class FieldSyntax {
                 || "!#$%&'*+-.^_`|~".indexOf(c) >= 0;
     }
 
+    /** Whether the text is a non-empty token (section 5.6.2). */
     public static boolean isToken(String text) {
         for (int i = 0; i < text.length(); i++) {
             if (!isTokenCharacter(text.charAt(i))) {
@@ -23,12 +24,12 @@ public final class FieldSyntax {
         return !text.isEmpty();
     }
 
-    /** Optional white space: a blank or a tab (section 5.6.3). */
+    /** Whether the character is optional whitespace: a space or a tab (section 5.6.3). */
     public static boolean isWhitespace(char c) {
         return c == ' ' || c == '\t';
     }
 
-    /** Without blanks and tabs at both ends. */
+    /** The text without leading and trailing spaces and tabs. */
     public static String trim(String text) {
         int start = 0;
         int end = text.length();
@@ -41,7 +42,7 @@ public final class FieldSyntax {
         return text.substring(start, end);
     }
 
-    /** Where the quoted-string that opens at {@code start} is over (exclusive); -1 when it never closes (section 5.6.4). */
+    /** The exclusive end index of the quoted-string that opens at {@code start}; -1 if it is never closed (section 5.6.4). */
     public static int endOfQuotedString(String text, int start) {
         for (int i = start + 1; i < text.length(); i++) {
             char c = text.charAt(i);
@@ -55,14 +56,14 @@ public final class FieldSyntax {
         return -1;
     }
 
-    /** What the quoted-string from {@code start} to {@code end} (quotes included) says. */
+    /** The value of the quoted-string from {@code start} to {@code end} (exclusive), both quotes included. */
     static String unquote(String text, int start, int end) {
-        var said = new StringBuilder(end - start);
+        var unquoted = new StringBuilder(end - start);
         for (int i = start + 1; i < end - 1; i++) {
             char c = text.charAt(i);
-            said.append(c == '\\' && i + 1 < end - 1 ? text.charAt(++i) : c);
+            unquoted.append(c == '\\' && i + 1 < end - 1 ? text.charAt(++i) : c);
         }
-        return said.toString();
+        return unquoted.toString();
     }
 
     /** The text as a quoted-string. */
@@ -78,7 +79,7 @@ public final class FieldSyntax {
         return quoted.append('"').toString();
     }
 
-    /** The members of a list field (section 5.6.1), trimmed, empty ones left out; a comma in quotes does not part. */
+    /** The trimmed, non-empty members of a list field (section 5.6.1). A comma inside quotes is no separator. */
     public static List<String> listMembers(List<String> lines) {
         var members = new ArrayList<String>();
         for (String line : lines) {

@@ -7,12 +7,12 @@ import java.util.Optional;
 import java.util.function.Predicate;
 
 /**
- * The header fields of one message, one element a field line, in the order received. Names keep their case and are compared
- * without it (RFC 9110 section 5.1). Immutable.
+ * The header fields of one message, one element for each field line, in the order received. Names keep their case and are
+ * compared without regard to case (RFC 9110 section 5.1). Immutable.
  */
 public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
 
-    /** No field at all. */
+    /** No fields. */
     public static final HeaderFields EMPTY = new HeaderFields(List.of());
 
     /** One field line. */
@@ -30,9 +30,9 @@ public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
     }
 
     /**
-     * The fields of name and value in turn, for literals.
+     * Fields from alternating names and values, for literals.
      *
-     * @throws IllegalArgumentException when a value is missing
+     * @throws IllegalArgumentException if the last value is missing
      */
     public static HeaderFields of(String... namesAndValues) {
         if (namesAndValues.length % 2 != 0) {
@@ -46,7 +46,7 @@ public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
         return of(lines);
     }
 
-    /** The first line's value; empty when the field is absent. */
+    /** The value of the first line with this name; empty if the field is absent. */
     public Optional<String> firstValue(String name) {
         for (FieldLine line : lines) {
             if (line.name.equalsIgnoreCase(name)) {
@@ -56,7 +56,7 @@ public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
         return Optional.empty();
     }
 
-    /** The values of all lines of that name, in order; empty when the field is absent. */
+    /** The values of all lines with this name, in order; empty if the field is absent. */
     public List<String> values(String name) {
         var values = new ArrayList<String>();
         for (FieldLine line : lines) {
@@ -67,13 +67,13 @@ public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
         return values;
     }
 
-    /** The combined value (RFC 9110 section 5.2): all lines joined by a comma; empty when the field is absent. */
+    /** The combined value (RFC 9110 section 5.2): all lines joined by {@code ", "}; empty if the field is absent. */
     public Optional<String> combinedValue(String name) {
         List<String> values = values(name);
         return values.isEmpty() ? Optional.empty() : Optional.of(String.join(", ", values));
     }
 
-    /** Whether there is a line of that name. */
+    /** Whether there is a line with this name. */
     public boolean has(String name) {
         for (FieldLine line : lines) {
             if (line.name.equalsIgnoreCase(name)) {
@@ -101,30 +101,30 @@ public final class HeaderFields implements Iterable<HeaderFields.FieldLine> {
         return of(kept);
     }
 
-    /** These fields without that one. */
+    /** These fields without the lines of this name. */
     public HeaderFields without(String name) {
         return without(name::equalsIgnoreCase);
     }
 
-    /** These fields with one more line at the end. */
+    /** These fields with one line appended. */
     public HeaderFields plus(String name, String value) {
-        var more = new ArrayList<>(lines);
-        more.add(new FieldLine(name, value));
-        return of(more);
+        var extended = new ArrayList<>(lines);
+        extended.add(new FieldLine(name, value));
+        return of(extended);
     }
 
-    /** These fields, and then those. */
+    /** These fields followed by the others. */
     public HeaderFields plus(HeaderFields others) {
         if (lines.isEmpty() || others.lines.isEmpty()) {
             return lines.isEmpty() ? others : this;
         }
-        var more = new ArrayList<FieldLine>(lines.size() + others.lines.size());
-        more.addAll(lines);
-        more.addAll(others.lines);
-        return of(more);
+        var extended = new ArrayList<FieldLine>(lines.size() + others.lines.size());
+        extended.addAll(lines);
+        extended.addAll(others.lines);
+        return of(extended);
     }
 
-    /** These fields with exactly one line of that name, at the end. */
+    /** These fields with exactly one line of this name, at the end. */
     public HeaderFields withReplaced(String name, String value) {
         return without(name).plus(name, value);
     }

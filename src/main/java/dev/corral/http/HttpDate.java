@@ -10,8 +10,9 @@ import java.util.Locale;
 import java.util.Optional;
 
 /**
- * The date of HTTP fields (RFC 9110 section 5.6.7): three forms are read, one is written. Strict, as RFC 9111 section 4.2 wants
- * of a cache (GMT only, exact digits and separators), except that case is ignored and a weekday need not fit its date.
+ * Dates in HTTP fields (RFC 9110 section 5.6.7): parses all three formats, writes IMF-fixdate. Parsing is strict, as RFC 9111
+ * section 4.2 requires of a cache: GMT only, exact digits and separators. Two exceptions: case is ignored, and the weekday need
+ * not match the date.
  */
 public final class HttpDate {
 
@@ -30,9 +31,9 @@ public final class HttpDate {
     private HttpDate() {}
 
     /**
-     * The moment the text names; empty when it is in none of the three forms.
+     * The instant of the date; empty if the text is in none of the three formats.
      *
-     * @param now to tell the century of a two-digit year: not more than 50 years ahead
+     * @param now determines the century of a two-digit year, which is at most 50 years ahead
      */
     public static Optional<Instant> parse(String text, Instant now) {
         String date = FieldSyntax.trim(text).toLowerCase(Locale.ROOT);
@@ -60,21 +61,23 @@ public final class HttpDate {
         return Optional.empty();
     }
 
-    /** The preferred form. What its four digits cannot say becomes the nearest they can. */
-    public static String format(Instant moment) {
-        Instant held = moment.isBefore(MIN_INSTANT) ? MIN_INSTANT : moment.isAfter(MAX_INSTANT) ? MAX_INSTANT : moment;
-        return IMF_FIXDATE.format(LocalDateTime.ofInstant(held, ZoneOffset.UTC));
+    /** The date as IMF-fixdate. An instant outside the years 1 to 9999 becomes the nearest one inside. */
+    public static String format(Instant instant) {
+        Instant clamped = instant.isBefore(MIN_INSTANT)
+                ? MIN_INSTANT
+                : instant.isAfter(MAX_INSTANT) ? MAX_INSTANT : instant;
+        return IMF_FIXDATE.format(LocalDateTime.ofInstant(clamped, ZoneOffset.UTC));
     }
 
-    /** Whether the text from {@code start} to its end has the pattern's shape: 0 a digit, a anything, else itself. */
+    /** Whether the rest of the text from {@code start} matches the pattern: {@code 0} is a digit, {@code a} any character. */
     private static boolean matchesShape(String text, String pattern, int start) {
         if (text.length() - start != pattern.length()) {
             return false;
         }
         for (int i = 0; i < pattern.length(); i++) {
-            char wanted = pattern.charAt(i);
+            char expected = pattern.charAt(i);
             char found = text.charAt(start + i);
-            if (wanted == '0' ? (found < '0' || found > '9') : (wanted != 'a' && wanted != found)) {
+            if (expected == '0' ? (found < '0' || found > '9') : (expected != 'a' && expected != found)) {
                 return false;
             }
         }
@@ -88,7 +91,7 @@ public final class HttpDate {
     private static int fullYear(int year, Instant now) {
         int current = LocalDateTime.ofInstant(now, ZoneOffset.UTC).getYear();
         int candidate = current - current % 100 + year;
-        // Section 5.6.7: more than 50 years in the future is the past.
+        // Section 5.6.7: a year more than 50 years in the future is in the past.
         return candidate > current + 50 ? candidate - 100 : candidate <= current - 50 ? candidate + 100 : candidate;
     }
 
@@ -97,7 +100,7 @@ public final class HttpDate {
         int hour = parseNumber(text, time, 2);
         int minute = parseNumber(text, time + 3, 2);
         int second = parseNumber(text, time + 6, 2);
-        // A leap second, 60, is the second after 59.
+        // Second 60 is a leap second and means the second after 59.
         if (month == 0 || day == 0 || hour > 23 || minute > 59 || second > 60
                 || day > YearMonth.of(year, month).lengthOfMonth()) {
             return Optional.empty();

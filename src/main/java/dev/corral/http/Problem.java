@@ -4,18 +4,21 @@ import java.time.Duration;
 import java.util.Optional;
 
 /**
- * An error of our own, told to the client as problem+json (RFC 9457). Says which limit or step, and nothing of the inside.
+ * An error that Corral itself reports to the client as problem+json (RFC 9457). It names the limit or step that failed and reveals
+ * no internals.
  *
+ * @param status     the HTTP status
+ * @param title      the reason phrase
  * @param reason     a stable token for programs, also the {@code detail} of Cache-Status
- * @param detail     one sentence for people
- * @param retryAfter when to come back; empty when nobody knows
+ * @param detail     one sentence for humans
+ * @param retryAfter the value of {@code Retry-After}; empty if unknown
  */
 public record Problem(int status, String title, String reason, String detail, Optional<Duration> retryAfter) {
 
-    /** The reason of an error that the origin itself answered with. */
+    /** The reason if the origin itself responded with an error. */
     public static final String ORIGIN_FAILED_REASON = "origin-failed";
 
-    /** When to come back after a limit was hit: by then a flight of the usual length has landed. */
+    /** {@code Retry-After} for an exceeded limit: a flight of usual duration has completed by then. */
     private static final Optional<Duration> DEFAULT_RETRY_AFTER = Optional.of(Duration.ofSeconds(1));
 
     public static final Problem NO_ROUTE = new Problem(404, "Not Found", "no-route",
@@ -23,75 +26,78 @@ public record Problem(int status, String title, String reason, String detail, Op
             Optional.empty());
 
     public static final Problem TARGET_TOO_LONG = new Problem(414, "URI Too Long", "target-too-long",
-            "The request line is longer than this cache takes.", Optional.empty());
+            "The request line exceeds the limit of this cache.", Optional.empty());
 
     public static final Problem FIELDS_TOO_LARGE = new Problem(431, "Request Header Fields Too Large",
             "fields-too-large",
-            "The request's header fields are larger than this cache takes.", Optional.empty());
+            "The request header fields exceed the limit of this cache.", Optional.empty());
 
     public static final Problem AMBIGUOUS_PATH = new Problem(400, "Bad Request", "ambiguous-path",
-            "The path's dot segments or encoded slashes could mean another path to the origin.", Optional.empty());
+            "The origin could interpret the dot segments or encoded slashes of the path as another path.",
+            Optional.empty());
 
     public static final Problem TOO_MANY_WAITERS = new Problem(503, "Service Unavailable", "too-many-waiters",
-            "Too many requests already wait for an answer of the origin.", DEFAULT_RETRY_AFTER);
+            "Too many requests are already waiting for a response from the origin.", DEFAULT_RETRY_AFTER);
 
     public static final Problem CONCURRENCY_LIMIT = new Problem(503, "Service Unavailable", "origin-concurrency",
-            "The limit of simultaneous requests to the origin is reached.", DEFAULT_RETRY_AFTER);
+            "The limit of concurrent requests to the origin is reached.", DEFAULT_RETRY_AFTER);
 
     public static final Problem MEMORY_FULL = new Problem(503, "Service Unavailable", "memory-full",
-            "This cache has no memory left for a response of that size.", DEFAULT_RETRY_AFTER);
+            "This cache does not have enough free memory for a response of that size.", DEFAULT_RETRY_AFTER);
 
     public static final Problem CIRCUIT_OPEN = new Problem(503, "Service Unavailable", "circuit-open",
-            "The origin has failed too often and is left alone for a while.", DEFAULT_RETRY_AFTER);
+            "The circuit breaker for this origin is open.", DEFAULT_RETRY_AFTER);
 
     public static final Problem ORIGIN_UNREACHABLE = new Problem(502, "Bad Gateway", "origin-unreachable",
             "The origin could not be reached.", Optional.empty());
 
     public static final Problem ORIGIN_TIMED_OUT = new Problem(504, "Gateway Timeout", "origin-timed-out",
-            "The origin did not answer in time.", Optional.empty());
+            "The origin did not respond in time.", Optional.empty());
 
     public static final Problem ORIGIN_TRUNCATED = new Problem(502, "Bad Gateway", "origin-cut-short",
-            "The origin's answer ended before it was complete.", Optional.empty());
+            "The response from the origin ended before it was complete.", Optional.empty());
 
     public static final Problem ORIGIN_MALFORMED = new Problem(502, "Bad Gateway", "origin-malformed",
-            "The origin's answer was not a valid HTTP response to the request.", Optional.empty());
+            "The origin did not send a valid HTTP response to the request.", Optional.empty());
 
     public static final Problem NO_USABLE_RESPONSE = new Problem(504, "Gateway Timeout", "only-if-cached",
-            "The request wants a stored answer only, and none is usable (RFC 9111 section 5.2.1.7).", Optional.empty());
+            "The request accepts a stored response only, and none is usable (RFC 9111 section 5.2.1.7).",
+            Optional.empty());
 
     public static final Problem METHOD_NOT_SUPPORTED = new Problem(501, "Not Implemented", "method-refused",
-            "This cache does not take requests of this method.", Optional.empty());
+            "This cache does not support the request method.", Optional.empty());
 
     public static final Problem UPGRADE_NOT_SUPPORTED = new Problem(501, "Not Implemented", "upgrade-refused",
-            "This cache speaks HTTP only, and does not change to another protocol.", Optional.empty());
+            "This cache does not support protocol upgrades.", Optional.empty());
 
     public static final Problem REQUEST_BODY_TIMEOUT = new Problem(408, "Request Timeout", "request-body-timeout",
-            "The request's body did not come in time.", Optional.empty());
+            "The request body did not arrive in time.", Optional.empty());
 
     public static final Problem REQUEST_BODY_MISMATCH = new Problem(400, "Bad Request", "request-body-mismatch",
-            "The request's body is not what its head says.", Optional.empty());
+            "The request body does not match the request header fields.", Optional.empty());
 
     public static final Problem INTERNAL_ERROR = new Problem(500, "Internal Server Error", "internal",
-            "The cache failed; its log says how.", Optional.empty());
+            "The cache failed. See its log for the cause.", Optional.empty());
 
-    /** The same, with the time that is known to be worth waiting. */
-    public Problem withRetryAfter(Optional<Duration> known) {
-        return known.isEmpty() ? this : new Problem(status, title, reason, detail, known);
+    /** A copy with this {@code Retry-After}; unchanged if it is empty. */
+    public Problem withRetryAfter(Optional<Duration> delay) {
+        return delay.isEmpty() ? this : new Problem(status, title, reason, detail, delay);
     }
 
     /**
-     * A request that is no proper HTTP, or that two servers could read differently.
+     * The problem of a request that is not valid HTTP, or that two servers could interpret differently.
      *
-     * @param what what it has, as a noun
+     * @param fault the fault as a noun phrase
      */
-    public static Problem badRequest(String what) {
-        return new Problem(400, "Bad Request", "bad-request", "The request has " + what + ".", Optional.empty());
+    public static Problem badRequest(String fault) {
+        return new Problem(400, "Bad Request", "bad-request", "The request has " + fault + ".", Optional.empty());
     }
 
     /**
-     * The problem of a failed fetch, which may have been another replica's.
+     * The problem of a failed fetch. The fetch may have run on another replica, possibly of another release: an unknown reason
+     * becomes {@link #INTERNAL_ERROR}.
      *
-     * @param status of the response, where the origin sent one
+     * @param status of the origin's response, used for {@link #ORIGIN_FAILED_REASON} only
      */
     public static Problem ofReason(String reason, int status) {
         return switch (reason) {
@@ -103,7 +109,7 @@ public record Problem(int status, String title, String reason, String detail, Op
             case "origin-cut-short" -> ORIGIN_TRUNCATED;
             case "origin-malformed" -> ORIGIN_MALFORMED;
             case ORIGIN_FAILED_REASON -> new Problem(status, "Origin Error", ORIGIN_FAILED_REASON,
-                    "The origin answered with status " + status + ".", Optional.empty());
+                    "The origin responded with status " + status + ".", Optional.empty());
             default -> INTERNAL_ERROR;
         };
     }

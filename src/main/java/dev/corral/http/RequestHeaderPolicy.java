@@ -6,50 +6,50 @@ import java.util.Locale;
 import java.util.Set;
 
 /**
- * Which of a client's request header fields a shared fetch carries. Its response is given to others, so a field that the origin
- * obeys or reflects without saying so in {@code Vary} would let one client decide what all of them get.
+ * Decides which request header fields of a client a shared fetch sends. The response is given to other clients, so a field that
+ * the origin obeys or reflects without naming it in {@code Vary} would let one client decide what all of them get (cache poisoning).
  *
- * <p>Names are compared as origins do that make variables of them (RFC 3875 section 4.1.18): without case, and with every
- * character that is neither letter nor digit read as a hyphen. {@code X_Forwarded_Host} is {@code X-Forwarded-Host}.
+ * <p>Names are compared like those origins do that turn them into variables (RFC 3875 section 4.1.18): without regard to case, and
+ * with every character that is neither letter nor digit as a hyphen. {@code X_Forwarded_Host} equals {@code X-Forwarded-Host}.
  *
  * <p>Immutable.
  *
- * @param mode          what happens to fields that are not known
- * @param keyFields     fields that are part of the cache key; always carried
- * @param keptFields    fields that the operator lets through, although they are withheld otherwise
- * @param removedFields fields that are withheld besides the known ones
+ * @param mode          treatment of fields that no list names
+ * @param keyFields     fields that are part of the cache key; always sent
+ * @param keptFields    fields that the operator allows although they would be withheld
+ * @param removedFields fields that are withheld in addition to the built-in ones
  */
 public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> keptFields, Set<String> removedFields) {
 
-    /** What a shared fetch carries besides what is named. */
+    /** The treatment of fields that no list names. */
     public enum Mode {
-        /** Every field but those known to steer origins or to be reflected. */
+        /** Sends every field except those known to steer origins or to be reflected. */
         FORWARD,
-        /** Only the standard fields, what the response's {@code Vary} names, and what is keyed or kept. */
+        /** Sends only standard fields, fields named by the response's {@code Vary}, and key or kept fields. */
         STRICT
     }
 
-    /** The known fields are withheld, all others are carried. */
+    /** Withholds the built-in fields and sends all others. */
     public static final RequestHeaderPolicy DEFAULT = new RequestHeaderPolicy(Mode.FORWARD, Set.of(), Set.of(),
             Set.of());
 
-    /** Families, by the beginnings of their names: what proxies say to origins, and what frameworks take as orders. */
+    /** Name prefixes of fields by which proxies inform origins, or which frameworks obey. */
     private static final List<String> WITHHELD_PREFIXES = List.of(
-            // Where the request came from or was to go, as one proxy tells the next.
+            // Source or destination of the request, reported by one proxy to the next.
             "x-forwarded", "x-forward-", "x-original-", "x-originating-", "x-rewrite-", "x-host", "x-backend-",
             "x-proxy", "x-client-", "x-remote-", "x-real-ip", "x-cluster-", "x-envoy-", "x-scheme", "x-url", "x-uri",
             "x-path", "x-override-", "x-ssl", "x-arr-", "x-azure-", "x-vercel-", "x-appengine-", "x-akamai-", "cf-",
             "cloudfront-", "fastly-", "akamai-", "true-client-", "client-ip", "front-end-",
-            // Another method, host, path or status than that of the request.
+            // Override method, host, path or status of the request.
             "x-http-", "x-method", "x-sendfile", "x-accel-",
-            // Inner messages of frameworks.
+            // Internal messages of frameworks.
             "x-middleware-", "x-invoke-", "x-now-", "x-nextjs-", "x-matched-path", "x-prerender-", "x-nuxt-",
             "x-react-router-", "x-remix-", "x-sveltekit-", "x-astro-");
 
     /**
-     * Of those families, what authenticating proxies say of the user. The origin must see it to answer {@code private}, as it must
-     * see {@code Authorization}. By their whole names: {@link CredentialFields} goes by words, and would take {@code X-Forwarded-Authority}
-     * for one.
+     * Fields with such a prefix by which authenticating proxies identify the user. They are sent: the origin needs them, like
+     * {@code Authorization}, to respond with {@code private}. Listed by full name because the words of {@link CredentialFields} would
+     * also match {@code X-Forwarded-Authority}.
      */
     private static final Set<String> IDENTITY_FIELDS = Set.of("x-forwarded-user", "x-forwarded-email",
             "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",
@@ -57,7 +57,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
             "x-ssl-client-cert", "x-ssl-client-verify", "x-arr-clientcert", "cf-access-jwt-assertion",
             "cf-access-authenticated-user-email", "cf-access-client-id", "cf-access-client-secret");
 
-    /** Single fields of the same kind, and those of one request: a trace is not that of all who wait. */
+    /** Single fields of the same kind, and identifiers of one request: a trace does not belong to the other waiters. */
     private static final Set<String> WITHHELD_FIELDS = Set.of("forwarded", "via", "x-wap-profile", "base-url",
             "destination",
             "proxy", "max-forwards", "request-uri", "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid",
@@ -65,7 +65,7 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
             "x-cloud-trace-context", "x-request-id", "x-correlation-id");
 
     /**
-     * Request fields that browsers and other clients send by standards, on which responses depend by {@code Vary},
+     * Standard request fields of browsers and other clients. Responses that depend on them say so by {@code Vary},
      * {@code private} or {@code no-store}.
      */
     private static final Set<String> STANDARD_FIELDS = Set.of("accept", "accept-charset", "accept-encoding",
@@ -73,10 +73,10 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
             "origin", "pragma", "prefer", "priority", "referer", "save-data", "upgrade-insecure-requests",
             "user-agent");
 
-    /** Families of such: client hints, fetch metadata, Global Privacy Control. */
+    /** Name prefixes of standard fields: client hints, fetch metadata, Global Privacy Control. */
     private static final List<String> STANDARD_PREFIXES = List.of("sec-ch-", "sec-fetch-", "sec-gpc");
 
-    /** Lower-cases the names; those to remove are compared as the known ones are. */
+    /** Converts names to lower case, and those to remove to canonical form, as they are compared. */
     public RequestHeaderPolicy {
         keyFields = toLowerCase(keyFields);
         keptFields = toLowerCase(keptFields);
@@ -91,25 +91,26 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
         return Set.copyOf(lower);
     }
 
-    /** The name as it is compared: in lower case, with a hyphen for whatever is neither letter nor digit. */
+    /** The name in the form in which it is compared: lower case, with a hyphen for every character but letters and digits. */
     static String canonicalName(String name) {
-        int odd = 0;
-        while (odd < name.length() && (isLowerAlphanumeric(name.charAt(odd)) || name.charAt(odd) == '-')) {
-            odd++;
+        int firstChanged = 0;
+        while (firstChanged < name.length()
+                && (isLowerAlphanumeric(name.charAt(firstChanged)) || name.charAt(firstChanged) == '-')) {
+            firstChanged++;
         }
-        if (odd == name.length()) {
+        if (firstChanged == name.length()) {
             return name;
         }
-        var comparable = new StringBuilder(name.length()).append(name, 0, odd);
-        for (int i = odd; i < name.length(); i++) {
+        var canonical = new StringBuilder(name.length()).append(name, 0, firstChanged);
+        for (int i = firstChanged; i < name.length(); i++) {
             char c = name.charAt(i);
-            char low = c >= 'A' && c <= 'Z' ? (char) (c + 32) : c;
-            comparable.append(isLowerAlphanumeric(low) ? low : '-');
+            char lower = c >= 'A' && c <= 'Z' ? (char) (c + 32) : c;
+            canonical.append(isLowerAlphanumeric(lower) ? lower : '-');
         }
-        return comparable.toString();
+        return canonical.toString();
     }
 
-    /** Whether two names can be one to an origin although they differ: it has other characters than letters, digits, hyphens. */
+    /** Whether an origin may confuse the name with another one: it has characters other than letters, digits and hyphens. */
     static boolean isAmbiguousName(String name) {
         for (int i = 0; i < name.length(); i++) {
             char c = name.charAt(i);
@@ -124,36 +125,36 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
     }
 
-    /** Whether that field is part of the cache key, in just this spelling. */
+    /** Whether the field is part of the cache key, in exactly this spelling apart from case. */
     boolean isKeyField(String name) {
         return !keyFields.isEmpty() && keyFields.contains(name.toLowerCase(Locale.ROOT));
     }
 
-    /** Whether the operator lets that field through, in just this spelling. */
+    /** Whether the operator allows the field, in exactly this spelling apart from case. */
     boolean isKeptField(String name) {
         return !keptFields.isEmpty() && keptFields.contains(name.toLowerCase(Locale.ROOT));
     }
 
-    /** Whether no shared fetch carries that field, whatever the mode. */
-    public boolean isWithheld(String name) {
+    /** Whether shared fetches omit the field in every mode. */
+    boolean isWithheld(String name) {
         if (isKeyField(name) || isKeptField(name)) {
             return false;
         }
-        String comparable = canonicalName(name);
-        return isAmbiguousName(name) || WITHHELD_FIELDS.contains(comparable) || removedFields.contains(comparable)
-                || (startsWithAny(comparable, WITHHELD_PREFIXES) && !IDENTITY_FIELDS.contains(comparable));
+        String canonical = canonicalName(name);
+        return isAmbiguousName(name) || WITHHELD_FIELDS.contains(canonical) || removedFields.contains(canonical)
+                || (startsWithAny(canonical, WITHHELD_PREFIXES) && !IDENTITY_FIELDS.contains(canonical));
     }
 
     /**
-     * Whether a shared fetch carries that field.
+     * Whether a shared fetch sends the field.
      *
-     * @param varied the names that the resource's responses are known to vary by, in lower case
+     * @param varied lower-case names of the fields that the resource's responses are known to vary by
      */
     public boolean isForwarded(String name, List<String> varied) {
         return !isWithheld(name) && isAllowed(name, varied);
     }
 
-    /** Whether {@link Mode#STRICT} lets that field through; all are allowed otherwise. */
+    /** Whether {@link Mode#STRICT} allows the field. {@link Mode#FORWARD} allows all. */
     boolean isAllowed(String name, List<String> varied) {
         if (mode == Mode.FORWARD || isKeyField(name) || isKeptField(name)) {
             return true;
@@ -162,9 +163,9 @@ public record RequestHeaderPolicy(Mode mode, Set<String> keyFields, Set<String> 
         return STANDARD_FIELDS.contains(lower) || varied.contains(lower) || startsWithAny(lower, STANDARD_PREFIXES);
     }
 
-    private static boolean startsWithAny(String name, List<String> beginnings) {
-        for (String beginning : beginnings) {
-            if (name.startsWith(beginning)) {
+    private static boolean startsWithAny(String name, List<String> prefixes) {
+        for (String prefix : prefixes) {
+            if (name.startsWith(prefix)) {
                 return true;
             }
         }

@@ -7,22 +7,24 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * The target of a request in origin form (RFC 9112 section 3.2.1), one character for each byte as received. Parsed once: what
- * chooses the route, what is keyed and what the origin gets are this. Wider than the RFC, because browsers are: of the WHATWG URL
- * Standard's parser come {@code |}, {@code ^}, brackets, braces, backslashes, lone percent signs and raw bytes of UTF-8.
+ * The target of a request in origin form (RFC 9112 section 3.2.1), one character for each byte as received. Parsed once; route
+ * selection, cache key and the request to the origin all use this value.
  *
- * @param path  with the slash it begins with
- * @param query without its question mark; empty when there is none
+ * <p>Accepts more than the RFC because browsers send more: the parser of the WHATWG URL Standard leaves {@code |}, {@code ^},
+ * brackets, braces, backslashes, lone percent signs and raw UTF-8 bytes unencoded.
+ *
+ * @param path  the path, with its leading slash
+ * @param query the query without its question mark; empty if there is no question mark
  */
 public record RequestTarget(String path, Optional<String> query) {
 
     private static final String URI_PATH_CHARACTERS = "-._~!$&'()*+,;=:@/";
 
     /**
-     * Reads a target.
+     * Parses a target.
      *
-     * @return empty when it is none: it does not begin with a slash, or has a blank, a control character or a fragment, which no
-     *         two servers read alike
+     * @return empty if the text does not begin with a slash, or contains a space, a control character or a fragment, which servers
+     *         interpret differently
      */
     public static Optional<RequestTarget> parse(String target) {
         if (!target.startsWith("/")) {
@@ -43,38 +45,38 @@ public record RequestTarget(String path, Optional<String> query) {
                 : new RequestTarget(target.substring(0, mark), Optional.of(target.substring(mark + 1))));
     }
 
-    /** Whether a target may have it: a byte that is neither a control character nor a blank nor the sign of a fragment. */
+    /** Whether a target may contain the character: a byte that is neither a control character, a space nor {@code #}. */
     public static boolean isTargetCharacter(char c) {
         return c > ' ' && c != 0x7f && c != '#' && c <= 0xff;
     }
 
-    /** As it was received. */
+    /** The target as received. */
     public String raw() {
         return query.map(text -> path + "?" + text).orElse(path);
     }
 
-    /** The target with everything percent-encoded that RFC 3986 does not allow, for readers that take nothing else. */
+    /** The target as a valid RFC 3986 URI reference: illegal characters are percent-encoded. */
     public String encoded() {
         return query.map(text -> percentEncode(path, "") + "?" + percentEncode(text, "?"))
                 .orElseGet(() -> percentEncode(path, ""));
     }
 
     private static String percentEncode(String text, String allowed) {
-        int odd = 0;
-        while (odd < text.length() && (isPathCharacter(text.charAt(odd)) || allowed.indexOf(text.charAt(odd)) >= 0)) {
-            odd++;
+        int firstIllegal = 0;
+        while (firstIllegal < text.length()
+                && (isPathCharacter(text.charAt(firstIllegal)) || allowed.indexOf(text.charAt(firstIllegal)) >= 0)) {
+            firstIllegal++;
         }
-        if (odd == text.length()) {
-            // As nearly all are.
+        if (firstIllegal == text.length()) {
             return text;
         }
         var encoded = new StringBuilder(text.length() + 16);
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
-            boolean plain = c == '%'
+            boolean keep = c == '%'
                     ? UriSyntax.decodeOctet(text, i) >= 0
                     : isPathCharacter(c) || allowed.indexOf(c) >= 0;
-            if (plain) {
+            if (keep) {
                 encoded.append(c);
             } else {
                 UriSyntax.appendEncoded(encoded, c);
@@ -89,29 +91,30 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     /**
-     * Whether the path's dot segments could lead elsewhere at the origin than here: above the root, where the origin may have more
-     * than its base; or by an encoding, a path parameter, a backslash or an empty segment, of which servers make different paths
-     * ({@code ..%2f}, {@code ..;/}, {@code ..\}, {@code //..}).
+     * Whether the path's dot segments could lead the origin to another resource than the one that Corral routes and keys. This is the
+     * case if they leave the root, because the origin's base path may not be its root, and if they are combined with an encoding, a
+     * path parameter, a backslash or an empty segment, which servers resolve differently ({@code ..%2f}, {@code ..;/}, {@code ..\},
+     * {@code //..}).
      */
     public boolean isAmbiguous() {
         if (path.indexOf('.') < 0 && path.indexOf('%') < 0) {
             return false;
         }
         boolean wellEncoded = UriSyntax.isWellEncoded(path);
-        Deque<Boolean> above = new ArrayDeque<>();
+        Deque<Boolean> parentIsEmpty = new ArrayDeque<>();
         for (String segment : path.substring(1).split("/", -1)) {
-            // As UriSyntax has it: of what could be a dot, these encodings are one by RFC 3986 section 6.2.2.2.
-            String plain = segment.replace("%2e", ".").replace("%2E", ".");
-            boolean up = plain.equals("..");
-            if (up || plain.equals(".")) {
-                // The empty one that would be left may be none to the origin, which then goes up one more.
-                if (!wellEncoded || (up && (above.isEmpty() || above.pop()))) {
+            // As in UriSyntax: only these two encodings equal a dot (RFC 3986 section 6.2.2.2).
+            String decoded = segment.replace("%2e", ".").replace("%2E", ".");
+            boolean up = decoded.equals("..");
+            if (up || decoded.equals(".")) {
+                // An origin that ignores the empty segment would go up one level more.
+                if (!wellEncoded || (up && (parentIsEmpty.isEmpty() || parentIsEmpty.pop()))) {
                     return true;
                 }
             } else if (hasHiddenDotSegment(percentDecode(segment))) {
                 return true;
             } else {
-                above.push(segment.isEmpty());
+                parentIsEmpty.push(segment.isEmpty());
             }
         }
         return false;
@@ -128,7 +131,7 @@ public record RequestTarget(String path, Optional<String> query) {
         return false;
     }
 
-    /** Without the control characters at its end: to some the text ends there. */
+    /** The name without trailing control characters, where some servers end the text. */
     private static String trimTrailingControls(String name) {
         int end = name.length();
         while (end > 0 && (name.charAt(end - 1) <= ' ' || name.charAt(end - 1) == 0x7f)) {
@@ -137,7 +140,7 @@ public record RequestTarget(String path, Optional<String> query) {
         return name.substring(0, end);
     }
 
-    /** All encodings undone, those of dots and slashes that are too long for UTF-8 too. */
+    /** The segment fully decoded, including overlong UTF-8 encodings of dots and slashes. */
     private static String percentDecode(String segment) {
         return UriSyntax.percentDecode(segment)
                 .replace("\u00c0\u00ae", ".")
@@ -146,9 +149,9 @@ public record RequestTarget(String path, Optional<String> query) {
     }
 
     /**
-     * The paths that servers may take this one for, encoded as {@link #encoded()} and without dot segments: as RFC 3986 has it;
-     * with path parameters as part of the name; with encoded slashes and backslashes as slashes, of which several are one. The
-     * first is always there, others where they differ.
+     * The paths that servers may understand this path as, encoded like {@link #encoded()} and without dot segments: first the normal
+     * form of RFC 3986; then, where they differ, with path parameters as part of the name, and with encoded slashes and backslashes
+     * as slashes and repeated slashes as one.
      */
     public List<String> interpretations() {
         String normal = percentEncode(UriSyntax.normalizePath(path), "");

@@ -1,7 +1,7 @@
 package dev.corral.http;
 
 /**
- * A response without its body: the final status and the fields.
+ * A response without its body: final status and header fields.
  *
  * @param status 200 to 999, as received
  */

@@ -2,51 +2,52 @@ package dev.corral.http;
 
 import java.util.ArrayList;
 
-/** Percent-encoding and normal forms of URIs (RFC 3986). A character stands for one octet. */
+/** Percent-encoding and normal forms of URIs (RFC 3986). Each character represents one octet. */
 public final class UriSyntax {
 
     private UriSyntax() {}
 
-    /** The path in normal form (RFC 3986 section 6.2.2), without dot segments. Routes are matched by it, too. */
+    /** The path in normal form (RFC 3986 section 6.2.2), without dot segments. Routes are matched against this form. */
     public static String normalizePath(String rawPath) {
         String path = normalize(rawPath.isEmpty() ? "/" : rawPath);
         while (path.contains("/.")) {
-            // A segment that goes may have been what kept the others' encodings, and those may hide more dots.
-            String shorter = normalize(removeDotSegments(path));
-            if (shorter.equals(path)) {
+            // A removed segment may have been the only malformed one. The others are then normalized, which may reveal more dots.
+            String reduced = normalize(removeDotSegments(path));
+            if (reduced.equals(path)) {
                 return path;
             }
-            path = shorter;
+            path = reduced;
         }
         return path;
     }
 
     /**
-     * Percent-encodings in upper case, those of unreserved characters undone, blanks and controls encoded. A text with a percent
-     * sign that encodes nothing keeps all of them: undoing one could complete another ({@code %4%41}).
+     * The text with upper-case percent-encodings, unreserved characters decoded, and spaces and control characters encoded. If any
+     * percent sign encodes nothing, all encodings stay: decoding one could complete another ({@code %4%41}).
      */
     public static String normalize(String text) {
-        int odd = 0;
-        while (odd < text.length() && text.charAt(odd) != '%' && !isControlOrSpace(text.charAt(odd))) {
-            odd++;
+        int firstChanged = 0;
+        while (firstChanged < text.length() && text.charAt(firstChanged) != '%'
+                && !isControlOrSpace(text.charAt(firstChanged))) {
+            firstChanged++;
         }
-        if (odd == text.length()) {
+        if (firstChanged == text.length()) {
             return text;
         }
-        boolean encoded = isWellEncoded(text);
-        var normal = new StringBuilder(text.length() + 8).append(text, 0, odd);
-        for (int i = odd; i < text.length(); i++) {
+        boolean wellEncoded = isWellEncoded(text);
+        var normalized = new StringBuilder(text.length() + 8).append(text, 0, firstChanged);
+        for (int i = firstChanged; i < text.length(); i++) {
             char c = text.charAt(i);
-            if (c == '%' && encoded) {
-                appendNormalized(normal, decodeOctet(text, i));
+            if (c == '%' && wellEncoded) {
+                appendNormalized(normalized, decodeOctet(text, i));
                 i += 2;
             } else if (isControlOrSpace(c)) {
-                appendEncoded(normal, c);
+                appendEncoded(normalized, c);
             } else {
-                normal.append(c);
+                normalized.append(c);
             }
         }
-        return normal.toString();
+        return normalized.toString();
     }
 
     /** Whether every percent sign encodes an octet. */
@@ -83,7 +84,7 @@ public final class UriSyntax {
                 || c == '_' || c == '~';
     }
 
-    /** The octet that the percent sign at {@code start} encodes; -1 when it encodes none. */
+    /** The octet that the percent sign at {@code start} encodes; -1 if it encodes none. */
     public static int decodeOctet(String text, int start) {
         if (start + 2 >= text.length()) {
             return -1;
@@ -97,7 +98,7 @@ public final class UriSyntax {
         return c < 0x80 ? Character.digit(c, 16) : -1;
     }
 
-    /** The text with every percent-encoding undone, one character an octet. A percent sign that encodes nothing stays. */
+    /** The text with every percent-encoding decoded, one character for each octet. A percent sign that encodes nothing stays. */
     public static String percentDecode(String text) {
         if (text.indexOf('%') < 0) {
             return text;
@@ -111,7 +112,7 @@ public final class UriSyntax {
         return decoded.toString();
     }
 
-    /** RFC 3986 section 5.2.4. Only whole segments count, and an empty segment is one. */
+    /** Removes dot segments (RFC 3986 section 5.2.4). An empty segment is a segment. */
     private static String removeDotSegments(String path) {
         var kept = new ArrayList<String>();
         String[] segments = path.split("/", -1);

@@ -1,5 +1,6 @@
 /**
- * HTTP messages (RFC 9110, 9112, 9211, 9213): parsed values and pure functions over them. Time is an argument. Knows the JDK only.
+ * HTTP messages (RFC 9110, 9112, 9211, 9213): parsed values and pure functions over them. Time is an argument. Depends on the JDK
+ * and the structured-fields parser only.
  */
 @NullMarked
 package dev.corral.http;

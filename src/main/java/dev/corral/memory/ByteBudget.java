@@ -7,12 +7,13 @@ import reactor.core.publisher.Mono;
 import reactor.core.publisher.MonoSink;
 
 /**
- * Bytes that may be in use for one purpose at a time. What is larger than all of them together is admitted alone, so that it is
- * slow instead of impossible. Thread-safe.
+ * Limits the bytes that are in use for one purpose at a time. A reservation larger than the whole budget is granted when nothing
+ * else is in use, so that a large response is slow instead of impossible. Waiting reservations are granted in order; a later one that
+ * would fit does not overtake. Thread-safe: {@code synchronized} guards the counters, and signals are emitted outside the lock.
  */
 public final class ByteBudget {
 
-    /** The right to some bytes. May be given back by any thread; only the first time counts. */
+    /** A granted number of bytes. Any thread may close it; only the first call has an effect. */
     public final class Reservation implements AutoCloseable {
 
         private final long bytes;
@@ -30,7 +31,7 @@ public final class ByteBudget {
         }
     }
 
-    /** Settled once: by the grant, or by its caller's leaving before it. */
+    /** A reservation that is settled once: by the grant, or by a cancellation before the grant. */
     private record PendingReservation(Reservation reservation, MonoSink<Reservation> sink, AtomicBoolean settled) {
 
         boolean trySettle() {
@@ -40,19 +41,14 @@ public final class ByteBudget {
 
     private final long limitBytes;
     private final Deque<PendingReservation> pending = new ArrayDeque<>();
-    private long usedBytes; // with the queue guarded by this
+    private long usedBytes; // guarded by this, like the queue
 
-    /** @param limit in bytes */
-    public ByteBudget(long limit) {
-        this.limitBytes = limit;
+    /** @param limitBytes the size of the budget */
+    public ByteBudget(long limitBytes) {
+        this.limitBytes = limitBytes;
     }
 
-    /** A budget that never ends. */
-    public static ByteBudget unlimited() {
-        return new ByteBudget(Long.MAX_VALUE);
-    }
-
-    /** Whether these bytes could be had at once; then they must be given back by {@link #release}. */
+    /** Reserves the bytes if they are available at once. If true, the caller must return them by {@link #release}. */
     public synchronized boolean tryReserve(long bytes) {
         if (!pending.isEmpty() || !hasRoomFor(bytes)) {
             return false;
@@ -61,7 +57,7 @@ public final class ByteBudget {
         return true;
     }
 
-    /** Gives back what {@link #tryReserve} gave. */
+    /** Returns bytes that {@link #tryReserve} granted, and grants waiting reservations. */
     public void release(long bytes) {
         var granted = new ArrayDeque<PendingReservation>();
         synchronized (this) {
@@ -78,32 +74,35 @@ public final class ByteBudget {
         granted.forEach(next -> next.sink().success(next.reservation()));
     }
 
-    /** Emits the permit as soon as there is room, in the order of the subscriptions. Cancelled before, it takes nothing. */
+    /**
+     * Emits the reservation as soon as the bytes are available, in the order of subscription. A subscription that is cancelled
+     * before takes no bytes.
+     */
     public Mono<Reservation> reserve(long bytes) {
         return Mono.create(sink -> {
             var waiting = new PendingReservation(new Reservation(bytes), sink, new AtomicBoolean());
             sink.onCancel(() -> {
                 if (!waiting.trySettle()) {
-                    // Granted, and on its way to nobody.
+                    // Granted, but the subscriber is gone: nobody else would close it.
                     waiting.reservation().close();
                 }
             });
-            boolean now;
+            boolean granted;
             synchronized (this) {
-                now = pending.isEmpty() && hasRoomFor(bytes) && waiting.trySettle();
-                if (now) {
+                granted = pending.isEmpty() && hasRoomFor(bytes) && waiting.trySettle();
+                if (granted) {
                     usedBytes += bytes;
                 } else {
                     pending.add(waiting);
                 }
             }
-            if (now) {
+            if (granted) {
                 sink.success(waiting.reservation());
             }
         });
     }
 
-    /** Bytes in use now. */
+    /** The bytes currently in use. */
     public synchronized long usedBytes() {
         return usedBytes;
     }

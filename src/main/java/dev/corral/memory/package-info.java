@@ -1,4 +1,4 @@
-/** Budgets in bytes. Knows no other package. */
+/** Memory budgets in bytes. Depends on no other package of Corral. */
 @NullMarked
 package dev.corral.memory;
 

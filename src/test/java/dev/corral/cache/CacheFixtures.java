@@ -6,14 +6,16 @@ import dev.corral.http.HeaderFields;
 import dev.corral.http.HttpDate;
 import dev.corral.http.RequestHead;
 import dev.corral.http.ResponseHead;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.regex.Pattern;
 
-/** Requests and answers in one line of text, at a fixed time. */
+/** Requests and responses from one line of text, at a fixed time. */
 public final class CacheFixtures {
 
     public static final Instant NOW = Instant.parse("2026-11-23T12:00:00Z");
@@ -38,7 +40,7 @@ public final class CacheFixtures {
 
     private static String withDates(String value) {
         return DATE.matcher(value)
-                .replaceAll(found -> HttpDate.format(NOW.plusSeconds(Long.parseLong(found.group(1)))));
+                .replaceAll(match -> HttpDate.format(NOW.plusSeconds(Long.parseLong(match.group(1)))));
     }
 
     public static RequestHead getRequest(String fields) {
@@ -49,27 +51,33 @@ public final class CacheFixtures {
         return new ResponseHead(200, headerFields(fields));
     }
 
-    /** What becomes of an answer that took no time. */
-    static Storability storability(RequestHead asked, ResponseHead head, CachePolicy policy) {
-        return Storability.decide(asked, head, policy, NOW, NOW);
+    /** The storability of a response that took no time. */
+    static Storability storability(RequestHead request, ResponseHead head, CachePolicy policy) {
+        return Storability.decide(request, head, policy, NOW, NOW);
     }
 
-    static StoredResponse storedResponse(String answer) {
-        return storedResponse("", answer, CachePolicy.DEFAULT, "0123456789");
+    static StoredResponse storedResponse(String response) {
+        return storedResponse("", response, CachePolicy.DEFAULT, "0123456789");
     }
 
-    /** The stored form of a 200 to a GET, which must be shareable. */
-    static StoredResponse storedResponse(String request, String answer, CachePolicy policy, String body) {
-        RequestHead asked = getRequest(request);
-        if (storability(asked, okResponse(answer), policy) instanceof Storability.Store share) {
-            return StoredResponse.of(KEY, asked, share, policy, 7,
+    /** The stored form of a 200 to a GET; fails if the response is not shareable. */
+    static StoredResponse storedResponse(String request, String response, CachePolicy policy, String body) {
+        RequestHead requestHead = getRequest(request);
+        if (storability(requestHead, okResponse(response), policy) instanceof Storability.Store decision) {
+            return StoredResponse.of(KEY, requestHead, decision, policy, 7,
                     Body.of(body.getBytes(StandardCharsets.UTF_8)));
         }
-        throw new AssertionError(answer + " is not shared: " + storability(asked, okResponse(answer), policy));
+        throw new AssertionError(
+                response + " is not shareable: " + storability(requestHead, okResponse(response), policy));
     }
 
-    static Freshness freshness(String answer) {
-        return storedResponse(answer).freshness();
+    /** Decodes an entry from the whole array. */
+    static Optional<Entry> decode(byte[] bytes) {
+        return EntryCodec.decode(ByteBuffer.wrap(bytes));
+    }
+
+    static Freshness freshness(String response) {
+        return storedResponse(response).freshness();
     }
 
     static Instant secondsLater(long seconds) {
@@ -80,16 +88,16 @@ public final class CacheFixtures {
         return Duration.ofSeconds(seconds);
     }
 
-    static String bodyText(ClientResponse reply) {
+    static String bodyText(ClientResponse response) {
         var text = new StringBuilder();
-        for (BodySlice slice : reply.body()) {
+        for (BodySlice slice : response.body()) {
             text.append(new String(slice.body().bytes(), slice.offset(), slice.length(),
                     StandardCharsets.ISO_8859_1));
         }
         return text.toString();
     }
 
-    static List<String> fieldValues(ClientResponse reply, String field) {
-        return reply.fields().values(field);
+    static List<String> fieldValues(ClientResponse response, String field) {
+        return response.fields().values(field);
     }
 }

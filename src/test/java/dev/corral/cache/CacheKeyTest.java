@@ -34,7 +34,7 @@ class CacheKeyTest {
 
     @ParameterizedTest(name = "{0} is {1} ({2})")
     @CsvSource(delimiter = '|', value = {
-            "/a                | /a              | as it is",
+            "/a                | /a              | unchanged",
             "/%41%2d%7e        | /A-~            | 3986 6.2.2.2: unreserved",
             "/%2fx%3A          | /%2Fx%3A        | 3986 6.2.2.1: case of hex digits",
             "/a/./b            | /a/b            | 3986 6.2.2.3",
@@ -43,15 +43,15 @@ class CacheKeyTest {
             "/../../b          | /b              | 3986 5.2.4: not above the root",
             "/a/..             | /               | 3986 5.2.4",
             "/a/b/.            | /a/b/           | 3986 5.2.4",
-            "/a//../b          | /a/b            | 3986 5.2.4: an empty segment is one",
+            "/a//../b          | /a/b            | 3986 5.2.4: an empty segment counts",
             "/a/..b/.c/...     | /a/..b/.c/...   | no dot segments",
             "/a?b=2&a=1        | /a?a=1&b=2      | order of parameters",
-            "/a?b=2&a=1&b=1    | /a?a=1&b=2&b=1  | the order of one's values stays",
+            "/a?b=2&a=1&b=1    | /a?a=1&b=2&b=1  | the order of values is kept",
             "/a?%62=%7e        | /a?b=~          | 3986 6.2.2.2",
-            "/a?               | /a?             | an empty query is one",
-            "/a?b&b=           | /a?b&b=         | without and with an empty value",
-            "/%zz%4            | /%zz%4          | no encoding: as it stands",
-            "/a b              | /a%20b          | a blank cannot be in a URI",
+            "/a?               | /a?             | an empty query is kept",
+            "/a?b&b=           | /a?b&b=         | without value and with empty value",
+            "/%zz%4            | /%zz%4          | not an encoding: unchanged",
+            "/a b              | /a%20b          | a URI contains no space",
     })
     void equivalentTargetsHaveTheSameKey(String target, String normal, String section) {
         assertThat(key(target)).isEqualTo("http://shop.example" + normal);
@@ -75,8 +75,8 @@ class CacheKeyTest {
             "/a%00       | /a",
             "/%E4        | /%C3%A4",
     })
-    void differentTargetsHaveDifferentKeys(String one, String other) {
-        assertThat(key(one)).isNotEqualTo(key(other));
+    void differentTargetsHaveDifferentKeys(String first, String second) {
+        assertThat(key(first)).isNotEqualTo(key(second));
     }
 
     @Test
@@ -97,9 +97,10 @@ class CacheKeyTest {
 
     @Test
     void routeKeyPartsCannotBeMistakenForAUri() {
-        String plain = CacheKey.of("http", "a", "/", Optional.empty(), QueryRule.ALL_PARAMETERS, List.of("x\ny", "z"));
+        String keyWithParts = CacheKey.of("http", "a", "/", Optional.empty(), QueryRule.ALL_PARAMETERS,
+                List.of("x\ny", "z"));
 
-        assertThat(plain).isEqualTo("http://a/\nx%0Ay\nz");
+        assertThat(keyWithParts).isEqualTo("http://a/\nx%0Ay\nz");
         assertThat(CacheKey.of("http", "a", "/", Optional.empty(), QueryRule.ALL_PARAMETERS, List.of("%41")))
                 .isEqualTo("http://a/\n%2541");
         assertThat(keyOfAuthority("http", "a", "/\nx")).doesNotContain("\n");
@@ -145,7 +146,7 @@ class CacheKeyTest {
                 .map(parts -> "/" + String.join("", parts));
     }
 
-    /** RFC 3986 section 6.2.2: what is left when the odd segment has gone is as if it had never been there. */
+    /** RFC 3986 section 6.2.2: after the malformed segment is removed, the result is the same as without it. */
     @ParameterizedTest
     @CsvSource({"/%/..///%2e, ///", "'/%#  A/../%2f&%26 ', /%2F&%26%20", "/%/../%41, /A", "/a/%/../%2e%2e/b, /b",
             "/%/%41, /%/%41"})
@@ -157,17 +158,17 @@ class CacheKeyTest {
     void keyIsInNormalFormAndItsFetchTargetHasTheSameKey(@ForAll("target") String target) {
         String key = key(target);
         int query = target.indexOf('?');
-        String asked = CacheKey.sharedFetchTarget(query < 0 ? target : target.substring(0, query),
+        String fetchTarget = CacheKey.sharedFetchTarget(query < 0 ? target : target.substring(0, query),
                 query < 0 ? Optional.empty() : Optional.of(target.substring(query + 1)), QueryRule.ALL_PARAMETERS);
 
         assertThat(key(key.substring("http://shop.example".length()))).isEqualTo(key);
-        assertThat(key(asked)).isEqualTo(key);
+        assertThat(key(fetchTarget)).isEqualTo(key);
     }
 
     @Property(tries = 20_000, edgeCases = EdgeCasesMode.NONE)
-    void sameKeyImpliesEquivalentTargets(@ForAll("short") String one, @ForAll("short") String other) {
-        if (key(one).equals(key(other))) {
-            assertThat(referenceNormalForm(one)).isEqualTo(referenceNormalForm(other));
+    void sameKeyImpliesEquivalentTargets(@ForAll("short") String first, @ForAll("short") String second) {
+        if (key(first).equals(key(second))) {
+            assertThat(referenceNormalForm(first)).isEqualTo(referenceNormalForm(second));
         }
     }
 
@@ -181,7 +182,7 @@ class CacheKeyTest {
 
     private static final Pattern ESCAPE = Pattern.compile("%([0-9A-Fa-f]{2})");
 
-    /** Path and parameters as RFC 3986 compares them, by regular expressions; no dot segments here. */
+    /** Path and parameters as RFC 3986 compares them, computed by regular expressions. The inputs have no dot segments. */
     private static String referenceNormalForm(String target) {
         String[] parts = target.split("\\?", 2);
         String query = parts.length == 1

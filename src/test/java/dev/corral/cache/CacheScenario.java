@@ -4,6 +4,7 @@ import dev.corral.http.Body;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HeaderFields;
 import dev.corral.http.RequestHead;
+import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.http.ResponseHead;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -17,18 +18,21 @@ import java.util.function.Consumer;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * A few requests to the smallest cache that can be made of the rules, and what each must come to. The name is the id of a test
- * of the public suite http-tests/cache-tests that asks for the same behaviour; its text and code are not used.
+ * A sequence of requests to a minimal cache built from the rules, with the expected outcome of each. The id is that of a test with
+ * the same behavior in the public suite http-tests/cache-tests; its text and code are not used.
  */
 final class CacheScenario {
 
-    /** How a request came by its answer. */
+    /** How a request got its response. */
     enum Handling {
         HIT, FETCHED, VALIDATED, STALE, FAILED
     }
 
     private static final Forwarding.ClientConnection CLIENT_CONNECTION = new Forwarding.ClientConnection("192.0.2.7",
             "http", "shop.example", "1.1");
+
+    private static final Forwarding.ForwardingRules RULES = new Forwarding.ForwardingRules("corral", false, false,
+            RequestHeaderPolicy.DEFAULT);
 
     private final String id;
     private final String section;
@@ -70,25 +74,25 @@ final class CacheScenario {
         return addStep(scenario -> scenario.now = scenario.now.plusSeconds(seconds));
     }
 
-    /** A GET, and what the origin would say. */
-    CacheScenario get(String request, String answer) {
-        return request("GET", "/product/1", request, 200, answer);
+    /** A GET, and the response that the origin would send. */
+    CacheScenario get(String request, String response) {
+        return request("GET", "/product/1", request, 200, response);
     }
 
-    CacheScenario get(String answer) {
-        return get("", answer);
+    CacheScenario get(String response) {
+        return get("", response);
     }
 
-    CacheScenario getWithStatus(int status, String answer) {
-        return request("GET", "/product/1", "", status, answer);
+    CacheScenario getWithStatus(int status, String response) {
+        return request("GET", "/product/1", "", status, response);
     }
 
-    CacheScenario request(String method, String target, String request, int status, String answer) {
+    CacheScenario request(String method, String target, String request, int status, String response) {
         return addStep(scenario -> scenario.exchange(method, target, CacheFixtures.headerFields(request),
-                Optional.of(new ResponseHead(status, CacheFixtures.headerFields(answer)))));
+                Optional.of(new ResponseHead(status, CacheFixtures.headerFields(response)))));
     }
 
-    /** A GET while the origin breaks every connection. */
+    /** A GET while the origin closes every connection. */
     CacheScenario getWithOriginDown() {
         return addStep(scenario -> scenario.exchange("GET", "/product/1", HeaderFields.EMPTY, Optional.empty()));
     }
@@ -136,45 +140,45 @@ final class CacheScenario {
     }
 
     private void exchange(String method, String target, HeaderFields fields, Optional<ResponseHead> origin) {
-        RequestHead asked = RequestHead.parse(method, fields);
-        if (asked.bypassReason().isPresent()) {
-            pass(asked, target, origin.orElseThrow());
+        RequestHead request = RequestHead.parse(method, fields);
+        if (request.bypassReason().isPresent()) {
+            pass(request, target, origin.orElseThrow());
             return;
         }
         String key = key(target);
-        Optional<StoredResponse> found = lookUp(key, asked);
-        if (found.isEmpty()) {
-            fetch(key, asked, Optional.empty(), Reuse.StaleFallback.NONE, origin);
+        Optional<StoredResponse> candidate = lookUp(key, request);
+        if (candidate.isEmpty()) {
+            fetch(key, request, Optional.empty(), Reuse.StaleFallback.NONE, origin);
             return;
         }
-        StoredResponse stored = found.get();
-        switch (Reuse.decide(asked, stored, policy, now)) {
-            case Reuse.Serve serve -> serve(Handling.HIT, asked, stored);
-            case Reuse.ServeAndRefresh refresh -> serve(Handling.HIT, asked, stored);
-            case Reuse.Validate validate -> fetch(key, asked, found, validate.fallback(), origin);
-            case Reuse.Unsatisfiable refuse -> fail();
+        StoredResponse stored = candidate.get();
+        switch (Reuse.decide(request, stored, policy, now)) {
+            case Reuse.Serve ignored -> serve(Handling.HIT, request, stored);
+            case Reuse.ServeAndRefresh ignored -> serve(Handling.HIT, request, stored);
+            case Reuse.Validate validate -> fetch(key, request, candidate, validate.fallback(), origin);
+            case Reuse.Unsatisfiable ignored -> fail();
         }
     }
 
-    private Optional<StoredResponse> lookUp(String key, RequestHead asked) {
+    private Optional<StoredResponse> lookUp(String key, RequestHead request) {
         Entry entry = tier.get(key);
-        if (entry instanceof VaryMarker varies) {
-            entry = tier.get(variantKey(key, Vary.selectingFields(varies.fieldNames(), asked.fields(), policy)));
+        if (entry instanceof VaryMarker marker) {
+            entry = tier.get(variantKey(key, Vary.selectingFields(marker.fieldNames(), request.fields(), policy)));
         }
-        return entry instanceof StoredResponse stored && Vary.matches(stored, asked, policy)
+        return entry instanceof StoredResponse stored && Vary.matches(stored, request, policy)
                 ? Optional.of(stored)
                 : Optional.empty();
     }
 
-    private void fetch(String key, RequestHead asked, Optional<StoredResponse> stored, Reuse.StaleFallback fallback,
+    private void fetch(String key, RequestHead request, Optional<StoredResponse> stored, Reuse.StaleFallback fallback,
             Optional<ResponseHead> origin) {
         HeaderFields conditions = stored.map(Revalidation::conditionalFields).orElse(HeaderFields.EMPTY);
         sentToOrigin = Forwarding
-                .sharedRequestFields(asked.fields(), CLIENT_CONNECTION, Forwarding.ForwardingRules.DEFAULT, List.of())
+                .sharedRequestFields(request.fields(), CLIENT_CONNECTION, RULES, List.of())
                 .plus(conditions);
         if (origin.isEmpty()) {
             if (fallback.allowedWhenUnreachable()) {
-                serve(Handling.STALE, asked, stored.orElseThrow());
+                serve(Handling.STALE, request, stored.orElseThrow());
             } else {
                 fail();
             }
@@ -182,33 +186,33 @@ final class CacheScenario {
         }
         ResponseHead head = origin.get();
         if (originSaysNotModified(head)) {
-            Optional<StoredResponse> fresh = Revalidation.freshen(stored.orElseThrow(),
-                    new ResponseHead(304, head.fields()), asked,
+            Optional<StoredResponse> freshened = Revalidation.freshen(stored.orElseThrow(),
+                    new ResponseHead(304, head.fields()), request,
                     policy, now, now, 8);
-            if (fresh.isPresent()) {
-                store(key, fresh.get());
-                serve(Handling.VALIDATED, asked, fresh.get());
+            if (freshened.isPresent()) {
+                store(key, freshened.get());
+                serve(Handling.VALIDATED, request, freshened.get());
                 return;
             }
         }
         if (Reuse.isStaleIfErrorStatus(head.status()) && fallback.allowedOnError()) {
-            serve(Handling.STALE, asked, stored.orElseThrow());
+            serve(Handling.STALE, request, stored.orElseThrow());
             return;
         }
         Body body = Body.of("01234567890".getBytes(StandardCharsets.US_ASCII));
         handling = Handling.FETCHED;
-        switch (Storability.decide(asked, head, policy, now, now)) {
-            case Storability.Store share -> {
-                StoredResponse kept = StoredResponse.of(key, asked, share, policy, 8, body);
-                store(key, kept);
-                response = ClientResponse.of(asked, kept, now, policy);
+        switch (Storability.decide(request, head, policy, now, now)) {
+            case Storability.Store decision -> {
+                StoredResponse newResponse = StoredResponse.of(key, request, decision, policy, 8, body);
+                store(key, newResponse);
+                response = ClientResponse.of(request, newResponse, now, policy);
             }
-            case Storability.DoNotStore withhold -> response = ClientResponse.of(asked, head, body, now, policy);
-            case Storability.FailFill failed -> response = ClientResponse.of(asked, head, body, now, policy);
+            case Storability.DoNotStore ignored -> response = ClientResponse.of(request, head, body, now, policy);
+            case Storability.FailFill ignored -> response = ClientResponse.of(request, head, body, now, policy);
         }
     }
 
-    /** Whether an origin that knows conditions would say 304 to what was sent. */
+    /** Whether an origin that supports conditions would respond to the sent request with 304. */
     private boolean originSaysNotModified(ResponseHead head) {
         Optional<String> tag = sentToOrigin.firstValue("If-None-Match");
         Optional<String> since = sentToOrigin.firstValue("If-Modified-Since");
@@ -225,22 +229,22 @@ final class CacheScenario {
         tier.put(names.isEmpty() ? key : variantKey(key, stored.selectingFields()), stored);
     }
 
-    private void pass(RequestHead asked, String target, ResponseHead head) {
+    private void pass(RequestHead request, String target, ResponseHead head) {
         handling = Handling.FETCHED;
-        for (String uri : Invalidation.targets(asked.method(), "http://shop.example" + target, head)) {
+        for (String uri : Invalidation.targets(request.method(), "http://shop.example" + target, head)) {
             String key = key(uri.substring(uri.indexOf('/', "http://".length())));
             tier.keySet().removeIf(stored -> stored.equals(key) || stored.startsWith(key + "\n"));
         }
-        if (Storability.decidePost(asked, "http://shop.example" + target, head, policy, now,
-                now) instanceof Storability.Store share) {
-            store(key(target), StoredResponse.of(key(target), asked, share, policy, 8, Body.EMPTY));
+        if (PostStorability.decide(request, "http://shop.example" + target, head, policy, now,
+                now) instanceof Storability.Store decision) {
+            store(key(target), StoredResponse.of(key(target), request, decision, policy, 8, Body.EMPTY));
         }
-        response = ClientResponse.of(asked, head, Body.EMPTY, now, policy);
+        response = ClientResponse.of(request, head, Body.EMPTY, now, policy);
     }
 
-    private void serve(Handling how, RequestHead asked, StoredResponse stored) {
-        this.handling = how;
-        response = ClientResponse.of(asked, stored, now, policy);
+    private void serve(Handling handling, RequestHead request, StoredResponse stored) {
+        this.handling = handling;
+        response = ClientResponse.of(request, stored, now, policy);
     }
 
     private void fail() {

@@ -18,9 +18,9 @@ class ClientResponseTest {
     private static final String ORIGIN_RESPONSE = "Cache-Control: max-age=60 | ETag: \"v1\" | Last-Modified: {-100} | Date: {0}"
             + " | Content-Type: text/plain | Vary: Accept | Content-Language: en | X-Any: 1";
 
-    private static ClientResponse response(String method, String request, String answer) {
+    private static ClientResponse response(String method, String request, String response) {
         return ClientResponse.of(RequestHead.parse(method, CacheFixtures.headerFields(request.replace("^", " | "))),
-                CacheFixtures.storedResponse(answer),
+                CacheFixtures.storedResponse(response),
                 CacheFixtures.secondsLater(5), CachePolicy.DEFAULT);
     }
 
@@ -32,31 +32,31 @@ class ClientResponseTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "Range: bytes=0-0                         | 206 | 0          | 9110 14.1.2",
             "Range: bytes=2-4                         | 206 | 234        | 9110 14.1.2",
-            "Range: BYTES = 2-4                       | 206 | 234        | a unit has no case",
+            "Range: BYTES = 2-4                       | 206 | 234        | units are case-insensitive",
             "Range: bytes=7-                          | 206 | 789        | 9110 14.1.2",
-            "Range: bytes=7-99                        | 206 | 789        | cut to the end",
+            "Range: bytes=7-99                        | 206 | 789        | clipped to the end",
             "Range: bytes=7-99999999999999999999      | 206 | 789        | no overflow",
-            "Range: bytes=-3                          | 206 | 789        | the last ones",
-            "Range: bytes=-99                         | 206 | 0123456789 | 9110 14.1.2: all of it",
-            "Range: bytes=0-,99-                      | 206 | 0123456789 | the one that can be had",
+            "Range: bytes=-3                          | 206 | 789        | suffix",
+            "Range: bytes=-99                         | 206 | 0123456789 | 9110 14.1.2: the full body",
+            "Range: bytes=0-,99-                      | 206 | 0123456789 | the satisfiable range",
             "Range: bytes=10-                         | 416 | ``         | 9110 15.5.17",
             "Range: bytes=-0                          | 416 | ``         | 9110 14.1.2",
-            "Range: bytes=99-,50-60                   | 416 | ``         | none can be had",
+            "Range: bytes=99-,50-60                   | 416 | ``         | none is satisfiable",
             "Range: bytes=4-2                         | 200 | 0123456789 | 9110 14.1.1: malformed",
             "Range: bytes=a-b                         | 200 | 0123456789 | malformed",
             "Range: bytes=--1                         | 200 | 0123456789 | malformed",
             "Range: bytes=-                           | 200 | 0123456789 | malformed",
             "Range: bytes=                            | 200 | 0123456789 | malformed",
-            "Range: bytes=1-2,x                       | 200 | 0123456789 | one malformed spoils all",
+            "Range: bytes=1-2,x                       | 200 | 0123456789 | one malformed range invalidates all",
             "Range: bytes 1-2                         | 200 | 0123456789 | malformed",
             "Range: lines=1-2                         | 200 | 0123456789 | unknown unit",
-            "Range: bytes=1-2^Range: bytes=3-4        | 200 | 0123456789 | 9110 5.3: not twice",
-            "Range: bytes=0-7,1-8                     | 200 | 0123456789 | 9110 14.2: overlapping, more than there is",
+            "Range: bytes=1-2^Range: bytes=3-4        | 200 | 0123456789 | 9110 5.3: repeated field",
+            "Range: bytes=0-7,1-8                     | 200 | 0123456789 | 9110 14.2: overlapping, more than the body",
             "Range: bytes=2-4^If-Range: \"v1\"        | 206 | 234        | 9110 13.1.5",
             "Range: bytes=2-4^If-Range: \"v2\"        | 200 | 0123456789 | 9110 13.1.5",
             "Range: bytes=2-4^If-Range: W/\"v1\"      | 200 | 0123456789 | 9110 13.1.5: strong only",
             "Range: bytes=2-4^If-Range: {-100}        | 206 | 234        | 9110 13.1.5",
-            "Range: bytes=2-4^If-Range: {-99}         | 200 | 0123456789 | 9110 13.1.5: exactly",
+            "Range: bytes=2-4^If-Range: {-99}         | 200 | 0123456789 | 9110 13.1.5: exact match only",
             "Range: bytes=2-4^If-Range: soon          | 200 | 0123456789 | 9110 13.1.5",
             "If-None-Match: \"v1\"^Range: bytes=2-4   | 304 | ``         | 9110 13.2.2: conditions first",
             "If-None-Match: \"v2\"^Range: bytes=2-4   | 206 | 234        | 9110 13.2.2",
@@ -64,23 +64,23 @@ class ClientResponseTest {
             "If-None-Match: W/\"v1\"                  | 304 | ``         | 9110 8.8.3.2: weak comparison",
             "If-None-Match: \"a,b\", \"v1\"           | 304 | ``         | a comma in a tag",
             "If-None-Match: \"a\\\", \"v1\"           | 304 | ``         | a backslash in a tag",
-            "If-None-Match: \"v1                      | 200 | 0123456789 | not that tag",
-            "If-None-Match: v1                        | 200 | 0123456789 | not that tag",
+            "If-None-Match: \"v1                      | 200 | 0123456789 | another tag",
+            "If-None-Match: v1                        | 200 | 0123456789 | another tag",
             "If-None-Match: \"x\"^If-None-Match: \"v1\" | 304 | ``       | two lines",
             "If-None-Match: \"x\"^If-Modified-Since: {0} | 200 | 0123456789 | 9110 13.2.2",
             "If-Modified-Since: {-100}                | 304 | ``         | 9110 13.1.3",
             "If-Modified-Since: {-101}                | 200 | 0123456789 | 9110 13.1.3",
             "If-Modified-Since: yesterday             | 200 | 0123456789 | 9110 13.1.3: ignored",
-            "If-Modified-Since: {0}^If-Modified-Since: {0} | 200 | 0123456789 | 9110 13.1.3: no list",
-            "If-Unmodified-Since: {-500}              | 200 | 0123456789 | 9111 4.3.2: not a cache's",
+            "If-Modified-Since: {0}^If-Modified-Since: {0} | 200 | 0123456789 | 9110 13.1.3: not a list",
+            "If-Unmodified-Since: {-500}              | 200 | 0123456789 | 9111 4.3.2: for the origin only",
     })
     void storedResponseHonorsConditionsAndRanges(String request, int status, String body, String section) {
-        ClientResponse reply = get(request);
+        ClientResponse response = get(request);
 
-        assertThat(reply.status()).isEqualTo(status);
-        assertThat(CacheFixtures.bodyText(reply)).isEqualTo(body);
+        assertThat(response.status()).isEqualTo(status);
+        assertThat(CacheFixtures.bodyText(response)).isEqualTo(body);
         if (status != 304) {
-            assertThat(CacheFixtures.fieldValues(reply, "Content-Length"))
+            assertThat(CacheFixtures.fieldValues(response, "Content-Length"))
                     .containsExactly(Integer.toString(body.length()));
         }
     }
@@ -89,14 +89,14 @@ class ClientResponseTest {
     void rangeResponseIsASliceOfTheStoredBody() {
         StoredResponse stored = CacheFixtures.storedResponse(ORIGIN_RESPONSE);
 
-        ClientResponse reply = ClientResponse.of(CacheFixtures.getRequest("Range: bytes=2-4"), stored,
+        ClientResponse response = ClientResponse.of(CacheFixtures.getRequest("Range: bytes=2-4"), stored,
                 CacheFixtures.NOW, CachePolicy.DEFAULT);
 
-        assertThat(reply.body()).singleElement().satisfies(slice -> {
+        assertThat(response.body()).singleElement().satisfies(slice -> {
             assertThat(slice.body()).isSameAs(stored.body());
             assertThat(slice.offset()).isEqualTo(2);
         });
-        assertThat(CacheFixtures.fieldValues(reply, "Content-Range")).containsExactly("bytes 2-4/10");
+        assertThat(CacheFixtures.fieldValues(response, "Content-Range")).containsExactly("bytes 2-4/10");
     }
 
     @Test
@@ -136,19 +136,20 @@ class ClientResponseTest {
     @Test
     void multipleRangesAreOneMultipartBody() {
         StoredResponse stored = CacheFixtures.storedResponse(ORIGIN_RESPONSE);
-        ClientResponse reply = ClientResponse.of(CacheFixtures.getRequest("Range: bytes=0-1, -2"), stored,
+        ClientResponse response = ClientResponse.of(CacheFixtures.getRequest("Range: bytes=0-1, -2"), stored,
                 CacheFixtures.NOW, CachePolicy.DEFAULT);
-        String type = CacheFixtures.fieldValues(reply, "Content-Type").getFirst();
+        String type = CacheFixtures.fieldValues(response, "Content-Type").getFirst();
         String boundary = type.substring("multipart/byteranges; boundary=".length());
 
         String text = "--" + boundary + "\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--"
                 + boundary + "\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n--" + boundary
                 + "--\r\n";
-        assertThat(reply.status()).isEqualTo(206);
-        assertThat(CacheFixtures.bodyText(reply)).isEqualTo(text);
-        assertThat(CacheFixtures.fieldValues(reply, "Content-Length")).containsExactly(Integer.toString(text.length()));
-        assertThat(reply.fields().has("Content-Range")).isFalse();
-        assertThat(reply.body().get(1).body()).isSameAs(stored.body());
+        assertThat(response.status()).isEqualTo(206);
+        assertThat(CacheFixtures.bodyText(response)).isEqualTo(text);
+        assertThat(CacheFixtures.fieldValues(response, "Content-Length"))
+                .containsExactly(Integer.toString(text.length()));
+        assertThat(response.fields().has("Content-Range")).isFalse();
+        assertThat(response.body().get(1).body()).isSameAs(stored.body());
         assertThat(boundary).matches("[0-9a-z-]{1,70}");
     }
 
@@ -165,9 +166,9 @@ class ClientResponseTest {
 
     @Test
     void conditionsAndRangesApplyToStatus200Only() {
-        var storing = (Storability.Store) CacheFixtures.storability(CacheFixtures.getRequest(""),
+        var decision = (Storability.Store) CacheFixtures.storability(CacheFixtures.getRequest(""),
                 new ResponseHead(404, CacheFixtures.headerFields(ORIGIN_RESPONSE)), CachePolicy.DEFAULT);
-        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, CacheFixtures.getRequest(""), storing,
+        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, CacheFixtures.getRequest(""), decision,
                 CachePolicy.DEFAULT, 1, Body.of(new byte[5]));
 
         for (String request : List.of("If-None-Match: \"v1\"", "If-None-Match: *", "Range: bytes=0-1")) {
@@ -180,11 +181,11 @@ class ClientResponseTest {
 
     @Test
     void noContentResponseHasNoContentLength() {
-        ClientResponse reply = ClientResponse.of(CacheFixtures.getRequest(""),
+        ClientResponse response = ClientResponse.of(CacheFixtures.getRequest(""),
                 new ResponseHead(204, HeaderFields.of("Content-Length", "0")), Body.EMPTY, CacheFixtures.NOW,
                 CachePolicy.DEFAULT);
 
-        assertThat(reply).isEqualTo(new ClientResponse(204, HeaderFields.EMPTY, List.of()));
+        assertThat(response).isEqualTo(new ClientResponse(204, HeaderFields.EMPTY, List.of()));
     }
 
     @Test
@@ -194,10 +195,10 @@ class ClientResponseTest {
                         + " | Content-Length: 99");
         Body body = Body.of(new byte[]{'a', 'b', 'c'});
 
-        ClientResponse whole = ClientResponse.of(CacheFixtures.getRequest(""), head, body, CacheFixtures.NOW,
+        ClientResponse fullResponse = ClientResponse.of(CacheFixtures.getRequest(""), head, body, CacheFixtures.NOW,
                 CachePolicy.DEFAULT);
 
-        assertThat(whole.fields())
+        assertThat(fullResponse.fields())
                 .isEqualTo(CacheFixtures.headerFields("Cache-Control: private | ETag: \"v1\" | Content-Length: 3"));
         assertThat(
                 ClientResponse

@@ -13,20 +13,21 @@ import org.junit.jupiter.params.provider.MethodSource;
 import static java.util.stream.Collectors.toSet;
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The behaviours of the public conformance suite that are decided here, played on the rules alone. */
+/** The behaviors of the public conformance suite that the caching rules decide, run on the rules alone. */
 class ConformanceTest {
 
-    /** Left out, and why. */
+    /** Tests of the suite without a scenario, with the reasons. */
     private static final Set<String> EXCLUDED_IDS = Set.of(
-            // Relaying 1xx is the server's matter; that none is stored is interim-not-cached.
+            // Relaying 1xx is done by the server; interim-not-cached checks that none is stored.
             "interim-102", "interim-103", "interim-no-header-reuse",
-            // A shared fetch asks for the whole; parts are cut from it. What the suite's origin sends is no valid part anyway.
+            // A shared fetch requests the full response, and ranges are cut from it. The partial responses of the suite's origin
+            // are invalid anyway.
             "partial-store-partial-reuse-partial", "partial-store-partial-reuse-partial-byterange",
             "partial-store-partial-reuse-partial-absent", "partial-store-partial-reuse-partial-suffix",
             "partial-store-partial-complete",
-            // Not by default: a leaked session costs more than a miss.
+            // Off by default: a leaked session is worse than a miss.
             "other-set-cookie",
-            // Needs a search among variants; ours are found by the hash of what selects them.
+            // Requires a search among variants; Corral finds a variant by the hash of its selecting fields.
             "vary-normalise-lang-select");
 
     static Stream<CacheScenario> scenarios() {
@@ -41,13 +42,13 @@ class ConformanceTest {
 
     @Test
     void everyRequiredAndOptimalSuiteTestHasAScenario() throws IOException {
-        Set<String> played = scenarios().map(CacheScenario::id).collect(toSet());
+        Set<String> scenarioIds = scenarios().map(CacheScenario::id).collect(toSet());
 
         List<String> required = suiteIds("required");
         List<String> optimal = suiteIds("optimal");
 
-        assertThat(required).hasSize(160).allMatch(played::contains);
-        assertThat(optimal).hasSize(105).allMatch(id -> played.contains(id) ^ EXCLUDED_IDS.contains(id));
+        assertThat(required).hasSize(160).allMatch(scenarioIds::contains);
+        assertThat(optimal).hasSize(105).allMatch(id -> scenarioIds.contains(id) ^ EXCLUDED_IDS.contains(id));
     }
 
     private static List<String> suiteIds(String kind) throws IOException {

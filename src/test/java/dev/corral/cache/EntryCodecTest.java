@@ -3,6 +3,7 @@ package dev.corral.cache;
 import dev.corral.http.Body;
 import dev.corral.http.HeaderFields;
 import dev.corral.http.ResponseHead;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -29,10 +30,11 @@ class EntryCodecTest {
     static Stream<Entry> entries() {
         StoredResponse stored = CacheFixtures.storedResponse("Cache-Control: max-age=60, stale-while-revalidate=5")
                 .withEarlierVaryNames(List.of("origin"));
-        var words = new FailedFill.OriginErrorResponse(new ResponseHead(503, HeaderFields.of("Retry-After", "5")),
+        var errorResponse = new FailedFill.OriginErrorResponse(
+                new ResponseHead(503, HeaderFields.of("Retry-After", "5")),
                 HeaderFields.of("accept", "*/*"),
                 Body.of(new byte[]{1, 2, 3}));
-        var failure = new FailedFill(CacheFixtures.KEY, "origin-failed", 503, Optional.of(words),
+        var failure = new FailedFill(CacheFixtures.KEY, "origin-failed", 503, Optional.of(errorResponse),
                 Optional.of(Duration.ofMillis(1_500)), 9);
         Instant now = Instant.parse("2026-12-01T10:00:00.000000007Z");
         return Stream.<Entry>of(stored, StaleOnError.afterFailure(stored, 3, failure, true, now),
@@ -45,13 +47,13 @@ class EntryCodecTest {
     @ParameterizedTest
     @MethodSource("entries")
     void fieldsOfANewerReleaseAreSkipped(Entry entry) {
-        assertThat(EntryCodec.decode(OtherReleaseEncoding.asNewerRelease(EntryCodec.encode(entry)))).contains(entry);
+        assertThat(CacheFixtures.decode(OtherReleaseEncoding.asNewerRelease(EntryCodec.encode(entry)))).contains(entry);
     }
 
     @ParameterizedTest
     @MethodSource("entries")
     void fieldsMissingFromAnOlderReleaseHaveDefaults(Entry entry) {
-        Optional<Entry> read = EntryCodec.decode(OtherReleaseEncoding.asOlderRelease(EntryCodec.encode(entry)));
+        Optional<Entry> read = CacheFixtures.decode(OtherReleaseEncoding.asOlderRelease(EntryCodec.encode(entry)));
 
         assertThat(read).isPresent();
         assertThat(read.get().traceparent()).isEmpty();
@@ -70,9 +72,9 @@ class EntryCodecTest {
     void responseWithoutARequiredFieldIsAbsent() {
         byte[] bytes = EntryCodec.encode(CacheFixtures.storedResponse("Cache-Control: max-age=60"));
 
-        for (int needed : List.of(EntryWriter.KEY, EntryWriter.KIND, EntryWriter.STATUS, EntryWriter.TERMS)) {
-            assertThat(EntryCodec.decode(OtherReleaseEncoding.withoutFields(bytes, Set.of(needed))))
-                    .as("field " + needed)
+        for (int required : List.of(EntryWriter.KEY, EntryWriter.KIND, EntryWriter.STATUS, EntryWriter.TERMS)) {
+            assertThat(CacheFixtures.decode(OtherReleaseEncoding.withoutFields(bytes, Set.of(required))))
+                    .as("without field " + required)
                     .isEmpty();
         }
     }
@@ -81,8 +83,17 @@ class EntryCodecTest {
     void entryWithoutPurgePositionIsOlderThanAnyPurge() {
         byte[] bytes = EntryCodec.encode(new HitForMiss("k", "private", 7));
 
-        assertThat(EntryCodec.decode(OtherReleaseEncoding.withoutFields(bytes, Set.of(EntryWriter.POSITION))))
+        assertThat(CacheFixtures.decode(OtherReleaseEncoding.withoutFields(bytes, Set.of(EntryWriter.POSITION))))
                 .contains(new HitForMiss("k", "private", 0));
+    }
+
+    @Test
+    void entryIsDecodedFromAnOffsetOfABuffer() {
+        byte[] bytes = EntryCodec.encode(CacheFixtures.storedResponse("Cache-Control: max-age=60"));
+        var buffer = ByteBuffer.allocateDirect(bytes.length + 7).position(3).put(bytes).flip().position(3);
+
+        assertThat(EntryCodec.decode(buffer)).contains(CacheFixtures.storedResponse("Cache-Control: max-age=60"));
+        assertThat(buffer.position()).isEqualTo(3);
     }
 
     @Test
@@ -91,13 +102,13 @@ class EntryCodecTest {
         assertThat(HexFormat.of().formatHex(EntryCodec.encode(new VaryMarker("k", List.of("a"), -3))))
                 .startsWith("04" + "12016b" + "1805" + "0802" + "5a0161")
                 .hasSize(2 * (1 + 3 + 2 + 2 + 3 + 4));
-        byte[] another = EntryCodec.encode(new HitForMiss("k", "private", 1));
-        another[0]++;
-        assertThat(EntryCodec.decode(another)).isEmpty();
-        assertThat(EntryCodec.decode(new byte[0])).isEmpty();
+        byte[] otherVersion = EntryCodec.encode(new HitForMiss("k", "private", 1));
+        otherVersion[0]++;
+        assertThat(CacheFixtures.decode(otherVersion)).isEmpty();
+        assertThat(CacheFixtures.decode(new byte[0])).isEmpty();
     }
 
-    /** docs/entry.proto is what an engineer reads, or gives to protoc. */
+    /** {@code docs/entry.proto} is the documentation of the format and the input for protoc. */
     @Test
     void protoDescriptionMatchesTheFieldNumbers() throws Exception {
         var described = new TreeMap<String, Integer>();

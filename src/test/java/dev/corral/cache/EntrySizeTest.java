@@ -10,7 +10,7 @@ import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** What an entry is counted as in memory. */
+/** The estimated memory of an entry. */
 class EntrySizeTest {
 
     @Test
@@ -24,8 +24,8 @@ class EntrySizeTest {
     @Test
     void failureFieldsAndBodyCountTowardEntrySize() {
         var head = new ResponseHead(500, HeaderFields.of("X-Long", "v".repeat(10_000)));
-        var said = new FailedFill.OriginErrorResponse(head, HeaderFields.EMPTY, Body.of(new byte[50_000]));
-        var failure = new FailedFill("GET http://a/", "origin-failed", 500, Optional.of(said), Optional.empty(), 1);
+        var response = new FailedFill.OriginErrorResponse(head, HeaderFields.EMPTY, Body.of(new byte[50_000]));
+        var failure = new FailedFill("GET http://a/", "origin-failed", 500, Optional.of(response), Optional.empty(), 1);
 
         assertThat(EntrySize.of(failure)).isBetween(60_500, 61_500);
     }

@@ -3,21 +3,22 @@ package dev.corral.cache;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** What is fresh, and for how long: cc-freshness, cc-parse, age-parse, expires, cdn-cache-control, heuristic, status. */
+/** Scenarios of freshness: cc-freshness, cc-parse, age-parse, expires, cdn-cache-control, heuristic, status. */
 final class FreshnessScenarios {
 
     private FreshnessScenarios() {}
 
     static Stream<CacheScenario> all() {
-        return Stream.of(cacheControl(), age(), expires(), targeted(), heuristics(), statuses()).flatMap(each -> each);
+        return Stream.of(cacheControl(), age(), expires(), targeted(), heuristics(), statuses())
+                .flatMap(scenarios -> scenarios);
     }
 
-    private static CacheScenario fresh(String id, String section, String answer) {
-        return CacheScenario.of(id, section).get(answer).fetched().after(3).get("").hit();
+    private static CacheScenario fresh(String id, String section, String response) {
+        return CacheScenario.of(id, section).get(response).fetched().after(3).get("").hit();
     }
 
-    private static CacheScenario stale(String id, String section, String answer) {
-        return CacheScenario.of(id, section).get(answer).fetched().after(3).get("").fetched();
+    private static CacheScenario stale(String id, String section, String response) {
+        return CacheScenario.of(id, section).get(response).fetched().after(3).get("").fetched();
     }
 
     private static Stream<CacheScenario> cacheControl() {
@@ -65,7 +66,7 @@ final class FreshnessScenarios {
                         "Cache-Control: max-age=1, extension=\"max-age=3600\""),
                 fresh("freshness-max-age-leading-zero", "9111 1.2.2", "Cache-Control: max-age=003600"),
                 stale("freshness-max-age-single-quoted", "9111 4.2.1", "Cache-Control: max-age='3600'"),
-                // Not required: what we chose.
+                // Not required by the suite; the choices of Corral.
                 stale("freshness-none", "9111 4.2.1", ""),
                 stale("freshness-max-age-two-fresh-stale-sameline", "9111 4.2.1",
                         "Cache-Control: max-age=1800, max-age=1"),
@@ -130,7 +131,7 @@ final class FreshnessScenarios {
     }
 
     private static Stream<CacheScenario> expires() {
-        Stream<CacheScenario> valid = Stream.of(
+        Stream<CacheScenario> validDates = Stream.of(
                 fresh("freshness-expires-future", "9111 5.3", "Expires: {2592000} | Date: {0}"),
                 fresh("freshness-expires-invalid-date", "9110 6.6.1", "Date: foo | Expires: {10}"),
                 fresh("freshness-expires-32bit", "9111 5.3", "Expires: Tue, 19 Jan 2038 14:14:08 GMT | Date: {0}"),
@@ -145,14 +146,14 @@ final class FreshnessScenarios {
                         "Expires: Thu, 18 AUG 2050 02:01:18 GMT | Date: {0}"),
                 fresh("freshness-expires-wrong-case-tz", "9110 5.6.7",
                         "Expires: Thu, 18 Aug 2050 02:01:18 gMT | Date: {0}"));
-        Stream<CacheScenario> past = Stream.of(
+        Stream<CacheScenario> pastDates = Stream.of(
                 stale("freshness-expires-past", "9111 5.3", "Expires: {-2592000} | Date: {0}"),
                 stale("freshness-expires-present", "9111 4.2", "Expires: {0} | Date: {0}"),
                 stale("freshness-expires-old-date", "9111 4.2.1", "Expires: {300} | Date: {400}"),
                 stale("freshness-expires-invalid", "9111 5.3", "Expires: 0 | Date: {0}"),
                 stale("freshness-expires-age-slow-date", "9111 4.2.3", "Date: {-10} | Expires: {10} | Age: 25"),
                 stale("freshness-expires-age-fast-date", "9111 4.2.3", "Date: {10} | Expires: {20} | Age: 15"));
-        Stream<CacheScenario> malformed = Stream.of(
+        Stream<CacheScenario> malformedDates = Stream.of(
                 "utc: Thu, 18 Aug 2050 02:01:18 UTC", "aest: Thu, 18 Aug 2050 02:01:18 AEST",
                 "2-digit-year: Thu, 18 Aug 50 02:01:18 GMT", "no-comma: Thu 18 Aug 2050 02:01:18 GMT",
                 "multiple-spaces: Thu, 18  Aug  2050 02:01:18 GMT", "date-dashes: Thu, 18-Aug-2050 02:01:18 GMT",
@@ -161,7 +162,7 @@ final class FreshnessScenarios {
                 .map(row -> row.split(": ", 2))
                 .map(row -> stale("freshness-expires-invalid-" + row[0], "9111 5.3",
                         "Expires: " + row[1] + " | Date: {0}"));
-        return Stream.of(valid, past, malformed).flatMap(each -> each);
+        return Stream.of(validDates, pastDates, malformedDates).flatMap(scenarios -> scenarios);
     }
 
     private static Stream<CacheScenario> targeted() {
@@ -211,17 +212,17 @@ final class FreshnessScenarios {
 
     private static Stream<CacheScenario> heuristics() {
         String lastDay = "Last-Modified: {-86400} | Date: {0}";
-        Stream<CacheScenario> assumed = Stream.of(200, 203, 204, 404, 405, 410, 414, 501)
+        Stream<CacheScenario> heuristicallyFresh = Stream.of(200, 203, 204, 404, 405, 410, 414, 501)
                 .map(status -> CacheScenario.of("heuristic-" + status + "-cached", "9111 4.2.2")
                         .getWithStatus(status, lastDay)
                         .get("")
                         .hit());
-        Stream<CacheScenario> not = Stream.of(201, 202, 403, 502, 503, 504, 599)
+        Stream<CacheScenario> notFresh = Stream.of(201, 202, 403, 502, 503, 504, 599)
                 .map(status -> CacheScenario.of("heuristic-" + status + "-not_cached", "9111 4.2.2")
                         .getWithStatus(status, lastDay)
                         .get("")
                         .fetched());
-        return Stream.concat(Stream.concat(assumed, not), Stream.of(
+        return Stream.concat(Stream.concat(heuristicallyFresh, notFresh), Stream.of(
                 CacheScenario.of("heuristic-599-cached", "9111 5.2.2.9")
                         .getWithStatus(599, lastDay + " | Cache-Control: public")
                         .get("")

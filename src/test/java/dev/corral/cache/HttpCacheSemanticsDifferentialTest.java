@@ -21,8 +21,8 @@ import org.junit.jupiter.api.Test;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * Storable, fresh and age of 2,000 random answers, against what the npm package http-cache-semantics 4.3.0 says of them. Each
- * difference has its reason in a list; none of the reasons is idle.
+ * Compares storability, freshness and age of 2,000 random responses with the results of the npm package http-cache-semantics 4.3.0.
+ * Every difference has a reason in a list, and every reason applies at least once.
  */
 class HttpCacheSemanticsDifferentialTest {
 
@@ -48,9 +48,10 @@ class HttpCacheSemanticsDifferentialTest {
         }
 
         Optional<Freshness> freshness() {
-            return CacheFixtures.storability(request, response, CachePolicy.DEFAULT) instanceof Storability.Store share
-                    ? Optional.of(share.freshness())
-                    : Optional.empty();
+            return CacheFixtures.storability(request, response,
+                    CachePolicy.DEFAULT) instanceof Storability.Store decision
+                            ? Optional.of(decision.freshness())
+                            : Optional.empty();
         }
 
         boolean corralStores() {
@@ -58,11 +59,11 @@ class HttpCacheSemanticsDifferentialTest {
         }
 
         boolean corralServes() {
-            return freshness().filter(terms -> !terms.noCache() && terms.isFresh(now)).isPresent();
+            return freshness().filter(freshness -> !freshness.noCache() && freshness.isFresh(now)).isPresent();
         }
 
         double corralAge() {
-            return freshness().map(terms -> terms.age(now).toMillis() / 1000.0).orElse(age);
+            return freshness().map(freshness -> freshness.age(now).toMillis() / 1000.0).orElse(age);
         }
 
         String cacheControl() {
@@ -82,11 +83,11 @@ class HttpCacheSemanticsDifferentialTest {
         }
 
         boolean hasNoExplicitFreshness() {
-            CacheControl said = CacheControl.of(response.fields());
-            return said.maxAge().isEmpty() && said.sharedMaxAge().isEmpty() && !has("Expires");
+            CacheControl cacheControl = CacheControl.of(response.fields());
+            return cacheControl.maxAge().isEmpty() && cacheControl.sharedMaxAge().isEmpty() && !has("Expires");
         }
 
-        /** Seconds that the answer's Date is behind the time it was received. */
+        /** Seconds by which the response's Date precedes its receipt. */
         long dateLagSeconds() {
             return HttpDate.parse(value("Date"), CacheFixtures.NOW)
                     .map(date -> Duration.between(date, CacheFixtures.NOW).toSeconds())
@@ -94,81 +95,85 @@ class HttpCacheSemanticsDifferentialTest {
         }
     }
 
-    /** Why we say otherwise about storing, about serving, about the age. */
+    /** Why Corral differs. */
     private record AcceptedDifference(String reason, Predicate<Comparison> appliesTo) {}
 
     private static final List<AcceptedDifference> STORAGE_DIFFERENCES = List.of(
-            new AcceptedDifference("Set-Cookie is not shared", row -> !row.corralStores() && row.has("Set-Cookie")),
-            new AcceptedDifference("a star anywhere in Vary",
+            new AcceptedDifference("a response with Set-Cookie is not stored",
+                    row -> !row.corralStores() && row.has("Set-Cookie")),
+            new AcceptedDifference("Vary contains * anywhere",
                     row -> !row.corralStores() && row.value("Vary").contains("*")),
-            new AcceptedDifference("directives have no case",
+            new AcceptedDifference("directives are case-insensitive",
                     row -> row.cacheControlContains(row.corralStores() ? "Max-Age" : "No-Store|PRIVATE")),
-            new AcceptedDifference("an error is stored only while it is fresh",
+            new AcceptedDifference("an error is stored only with a freshness lifetime",
                     row -> !row.corralStores() && row.response.status() == 501),
-            new AcceptedDifference("an s-maxage of nothing opens nothing",
+            new AcceptedDifference("s-maxage that is zero or invalid does not permit sharing",
                     row -> !row.corralStores() && row.request.hasAuthorization()
                             && row.cacheControlContains("s-maxage=\"?(0|-1|abc|1\\.5|10a|'|60, )")),
-            new AcceptedDifference("any final status with stated freshness", row -> row.corralStores() && Set
-                    .of(299, 400, 403, 500, 502, 503, 504, 599)
-                    .contains(row.response.status())),
-            new AcceptedDifference("must-understand overrules no-store",
+            new AcceptedDifference("any final status is stored with explicit freshness",
+                    row -> row.corralStores() && Set
+                            .of(299, 400, 403, 500, 502, 503, 504, 599)
+                            .contains(row.response.status())),
+            new AcceptedDifference("must-understand overrides no-store",
                     row -> row.corralStores() && row.cacheControlContains("must-understand")
                             && row.cacheControlContains("[Nn]o-[Ss]tore")),
             new AcceptedDifference("a quoted string is one value",
                     row -> row.cacheControlContains("\"[^\"]*,[^\"]*\"")));
 
     private static final List<AcceptedDifference> REUSE_DIFFERENCES = List.of(
-            new AcceptedDifference("of two lifetimes the shorter counts", row -> !row.corralServes()
+            new AcceptedDifference("the shorter of two lifetimes applies", row -> !row.corralServes()
                     && row.cacheControlContains("(?i)((?<!s-)max-age.*(?<!s-)max-age|s-maxage.*s-maxage)")),
-            new AcceptedDifference("a lifetime that is no number is zero", row -> !row.corralServes()
+            new AcceptedDifference("an invalid lifetime is zero", row -> !row.corralServes()
                     && row.cacheControlContains(
                             "(?i)max-?age(=\"?(-1|1\\.5|abc|10a|'60'|60, 120|)\"?\\s*(,|$)|\\s*(,|$))")),
-            new AcceptedDifference("immutable gives no lifetime",
+            new AcceptedDifference("immutable states no lifetime",
                     row -> !row.corralServes() && row.cacheControlContains("immutable")),
-            new AcceptedDifference("a time zone is GMT",
+            new AcceptedDifference("the only time zone is GMT",
                     row -> !row.corralServes() && row.value("Expires").endsWith("UTC")),
-            new AcceptedDifference("the form with dashes has a year of two digits",
+            new AcceptedDifference("the format with dashes has a two-digit year",
                     row -> row.corralServes() && row.value("Expires").contains("-Aug-50 ")),
-            new AcceptedDifference("no assumption over a day",
+            new AcceptedDifference("heuristic freshness is at most one day",
                     row -> !row.corralServes() && row.hasNoExplicitFreshness() && row.has("Last-Modified")),
-            new AcceptedDifference("numbers end at 2^31",
+            new AcceptedDifference("delta-seconds saturate at 2^31",
                     row -> !row.corralServes() && row.cacheControlContains("99999999999")
                             && row.value("Age").equals("2147483648")),
-            new AcceptedDifference("proxy-revalidate is about stale",
+            new AcceptedDifference("proxy-revalidate applies to stale responses only",
                     row -> row.corralServes() && row.cacheControlContains("proxy-revalidate")),
-            new AcceptedDifference("Pragma is for requests", row -> row.corralServes() && row.has("Pragma")),
-            new AcceptedDifference("directives have no case",
+            new AcceptedDifference("Pragma applies to requests only", row -> row.corralServes() && row.has("Pragma")),
+            new AcceptedDifference("directives are case-insensitive",
                     row -> row.corralServes() != row.fresh && row.cacheControlContains("Max-Age=60")));
 
     private static final List<AcceptedDifference> AGE_DIFFERENCES = List.of(
-            new AcceptedDifference("a Date in the past is age",
+            new AcceptedDifference("a Date in the past increases the age",
                     row -> row.corralAge() > row.age && row.dateLagSeconds() > 0),
-            new AcceptedDifference("a negative Age is none",
+            new AcceptedDifference("a negative Age is ignored",
                     row -> row.corralAge() > row.age && row.value("Age").equals("-5")),
-            new AcceptedDifference("a fraction is no Age",
+            new AcceptedDifference("a fractional Age is ignored",
                     row -> row.corralAge() < row.age && row.value("Age").equals("1.5")));
 
     @Test
     void everyDifferenceFromHttpCacheSemanticsHasAReason() throws IOException {
-        Set<AcceptedDifference> used = new HashSet<>();
+        Set<AcceptedDifference> usedReasons = new HashSet<>();
         var unexplained = new ArrayList<String>();
         List<Comparison> rows = rows();
 
         for (Comparison row : rows) {
-            List<AcceptedDifference> list = candidateReasons(row);
-            List<AcceptedDifference> reasons = list.stream().filter(each -> each.appliesTo.test(row)).toList();
-            used.addAll(reasons);
-            if (!list.isEmpty() && reasons.isEmpty()) {
+            List<AcceptedDifference> candidates = candidateReasons(row);
+            List<AcceptedDifference> reasons = candidates.stream()
+                    .filter(difference -> difference.appliesTo.test(row))
+                    .toList();
+            usedReasons.addAll(reasons);
+            if (!candidates.isEmpty() && reasons.isEmpty()) {
                 unexplained.add(row.toString());
             }
         }
 
         assertThat(rows).hasSize(2_000);
         assertThat(unexplained).isEmpty();
-        assertThat(used).hasSize(STORAGE_DIFFERENCES.size() + REUSE_DIFFERENCES.size() + AGE_DIFFERENCES.size());
+        assertThat(usedReasons).hasSize(STORAGE_DIFFERENCES.size() + REUSE_DIFFERENCES.size() + AGE_DIFFERENCES.size());
     }
 
-    /** The reasons there could be; none when we say the same. */
+    /** The reasons that could apply; empty if the results are equal. */
     private static List<AcceptedDifference> candidateReasons(Comparison row) {
         if (row.corralStores() != row.storable) {
             return STORAGE_DIFFERENCES;
@@ -183,9 +188,9 @@ class HttpCacheSemanticsDifferentialTest {
     }
 
     private static List<Comparison> rows() throws IOException {
-        try (InputStream answers = HttpCacheSemanticsDifferentialTest.class
+        try (InputStream rows = HttpCacheSemanticsDifferentialTest.class
                 .getResourceAsStream("http-cache-semantics.tsv")) {
-            return new String(answers.readAllBytes(), StandardCharsets.UTF_8).lines()
+            return new String(rows.readAllBytes(), StandardCharsets.UTF_8).lines()
                     .filter(line -> !line.startsWith("#"))
                     .map(Comparison::of)
                     .toList();

@@ -10,34 +10,34 @@ import java.nio.ByteBuffer;
 import java.util.Set;
 import java.util.zip.CRC32C;
 
-/** The bytes of entries as another release writes them: with fields this one does not know, or without some that it writes. */
+/** Encodes entries like another release: with fields unknown to this release, or without some of its fields. */
 public final class OtherReleaseEncoding {
 
     private static final int UNKNOWN_FIELD = 900;
 
     private OtherReleaseEncoding() {}
 
-    /** With unknown fields of every wire type, at the start, in the terms and at the end. */
+    /** The entry with unknown fields of every wire type at the start, in the terms and at the end. */
     public static byte[] asNewerRelease(byte[] entry) {
         return rewrite(entry, Set.of(), true);
     }
 
-    /** Without the fields of these numbers. */
+    /** The entry without the fields of these numbers. */
     public static byte[] withoutFields(byte[] entry, Set<Integer> numbers) {
         return rewrite(entry, numbers, false);
     }
 
-    /** Without anything that came to the format after its first release, or may be absent. */
+    /** The entry without optional fields and fields that were added after the first release of the format. */
     public static byte[] asOlderRelease(byte[] entry) {
         return withoutFields(entry, Set.of(EntryWriter.TRACE, EntryWriter.EARLIER_VARY, EntryWriter.RETRY_AFTER));
     }
 
-    private static byte[] rewrite(byte[] entry, Set<Integer> left, boolean unknown) {
+    private static byte[] rewrite(byte[] entry, Set<Integer> omitted, boolean addUnknown) {
         try {
             var message = new ByteArrayOutputStream();
             message.write(entry[0]);
             var out = CodedOutputStream.newInstance(message);
-            copyFields(CodedInputStream.newInstance(entry, 1, entry.length - 5), out, left, unknown);
+            copyFields(CodedInputStream.newInstance(entry, 1, entry.length - 5), out, omitted, addUnknown);
             out.flush();
             var checksum = new CRC32C();
             checksum.update(message.toByteArray());
@@ -50,19 +50,19 @@ public final class OtherReleaseEncoding {
         }
     }
 
-    private static void copyFields(CodedInputStream in, CodedOutputStream out, Set<Integer> left, boolean unknown)
+    private static void copyFields(CodedInputStream in, CodedOutputStream out, Set<Integer> omitted, boolean addUnknown)
             throws IOException {
-        if (unknown) {
+        if (addUnknown) {
             writeUnknownFields(out);
         }
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
             int number = WireFormat.getTagFieldNumber(tag);
-            if (left.contains(number)) {
+            if (omitted.contains(number)) {
                 in.skipField(tag);
-            } else if (unknown && number == EntryWriter.TERMS) {
+            } else if (addUnknown && number == EntryWriter.TERMS) {
                 var nested = new ByteArrayOutputStream();
                 var terms = CodedOutputStream.newInstance(nested);
-                copyFields(CodedInputStream.newInstance(in.readByteArray()), terms, left, true);
+                copyFields(CodedInputStream.newInstance(in.readByteArray()), terms, omitted, true);
                 terms.flush();
                 out.writeByteArray(number, nested.toByteArray());
             } else if (WireFormat.getTagWireType(tag) == WireFormat.WIRETYPE_VARINT) {
@@ -71,7 +71,7 @@ public final class OtherReleaseEncoding {
                 out.writeByteArray(number, in.readByteArray());
             }
         }
-        if (unknown) {
+        if (addUnknown) {
             writeUnknownFields(out);
         }
     }

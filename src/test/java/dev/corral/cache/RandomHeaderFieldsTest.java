@@ -26,7 +26,7 @@ import net.jqwik.api.Provide;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** No soup of fields, however odd, breaks the promises. */
+/** Random, mostly malformed header fields never violate the guarantees of the rules. */
 @PropertyDefaults(edgeCases = EdgeCasesMode.NONE)
 class RandomHeaderFieldsTest {
 
@@ -37,14 +37,14 @@ class RandomHeaderFieldsTest {
             .staleWhileRevalidate(Duration.ofDays(1))
             .build();
 
-    /** Without the fields that may overrule what Cache-Control forbids. */
+    /** Ignores the fields that may override the restrictions of Cache-Control. */
     private static final CachePolicy CACHE_CONTROL_ONLY = CachePolicy.builder().targetedFields(List.of()).build();
 
     private static final Forwarding.ClientConnection CLIENT_CONNECTION = new Forwarding.ClientConnection("2001:db8::1",
             "https", "shop.example", "2");
 
     @Provide
-    Arbitrary<HeaderFields> soup() {
+    Arbitrary<HeaderFields> randomFields() {
         return fields("Cache-Control", "CDN-Cache-Control", "Surrogate-Control", "Expires", "Date", "Age",
                 "Last-Modified", "ETag", "Vary", "Set-Cookie", "Cache-Tag", "Surrogate-Key", "Connection", "Location",
                 "Content-Location", "Content-Type", "Content-Length", "cache-control", "X-A", "");
@@ -57,10 +57,10 @@ class RandomHeaderFieldsTest {
                 "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Content-Length", "Via");
     }
 
-    /** Soup in which nothing may permit what is forbidden elsewhere: no must-understand. */
+    /** Random fields without must-understand, which may override a restriction. */
     @Provide
-    Arbitrary<HeaderFields> plainSoup() {
-        return soup().filter(fields -> fields.lines()
+    Arbitrary<HeaderFields> randomFieldsWithoutMustUnderstand() {
+        return randomFields().filter(fields -> fields.lines()
                 .stream()
                 .noneMatch(line -> line.value().toLowerCase(Locale.ROOT).contains("must-understand")));
     }
@@ -89,61 +89,67 @@ class RandomHeaderFieldsTest {
     }
 
     @Property(tries = 3_000)
-    void randomFieldsNeverCauseAnException(@ForAll("request") HeaderFields request, @ForAll("soup") HeaderFields answer,
-            @ForAll("time") Instant then,
+    void randomFieldsNeverCauseAnException(@ForAll("request") HeaderFields requestFields,
+            @ForAll("randomFields") HeaderFields responseFields,
+            @ForAll("time") Instant requestTime,
             @ForAll("time") Instant now, @ForAll int status) {
-        RequestHead asked = RequestHead.parse("GET", request);
-        var head = new ResponseHead(Math.floorMod(status, 1000), answer);
+        RequestHead request = RequestHead.parse("GET", requestFields);
+        var head = new ResponseHead(Math.floorMod(status, 1000), responseFields);
         Body body = Body.of(new byte[37]);
 
-        if (Storability.decide(asked, head, ALL_OPTIONS_POLICY, then, now) instanceof Storability.Store share) {
-            StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, asked, share, ALL_OPTIONS_POLICY, 1, body);
-            ClientResponse.of(asked, stored, now, ALL_OPTIONS_POLICY);
-            Reuse.decide(asked, stored, ALL_OPTIONS_POLICY, now, 0.01);
-            Reuse.maySatisfyWaiter(asked, stored, ALL_OPTIONS_POLICY, then, now);
+        if (Storability.decide(request, head, ALL_OPTIONS_POLICY, requestTime,
+                now) instanceof Storability.Store decision) {
+            StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, request, decision, ALL_OPTIONS_POLICY, 1,
+                    body);
+            ClientResponse.of(request, stored, now, ALL_OPTIONS_POLICY);
+            Reuse.decide(request, stored, ALL_OPTIONS_POLICY, now, 0.01);
+            Reuse.maySatisfyWaiter(request, stored, ALL_OPTIONS_POLICY, requestTime, now);
             Revalidation.conditionalFields(stored);
-            Revalidation.freshen(stored, new ResponseHead(304, answer), asked, ALL_OPTIONS_POLICY, then, now, 2);
-            assertThat(Vary.matches(stored, asked, ALL_OPTIONS_POLICY)).isTrue();
-            assertThat(EntryCodec.decode(EntryCodec.encode(stored))).contains(stored);
+            Revalidation.freshen(stored, new ResponseHead(304, responseFields), request, ALL_OPTIONS_POLICY,
+                    requestTime, now, 2);
+            assertThat(Vary.matches(stored, request, ALL_OPTIONS_POLICY)).isTrue();
+            assertThat(CacheFixtures.decode(EntryCodec.encode(stored))).contains(stored);
         }
-        ClientResponse.of(asked, head, body, now, ALL_OPTIONS_POLICY);
-        Storability.decidePost(RequestHead.parse("POST", request), CacheFixtures.KEY, head, ALL_OPTIONS_POLICY, then,
+        ClientResponse.of(request, head, body, now, ALL_OPTIONS_POLICY);
+        PostStorability.decide(RequestHead.parse("POST", requestFields), CacheFixtures.KEY, head, ALL_OPTIONS_POLICY,
+                requestTime,
                 now);
         Invalidation.targets("POST", CacheFixtures.KEY, head);
         for (boolean trusted : List.of(true, false)) {
             var rules = new Forwarding.ForwardingRules("corral", trusted, trusted, RequestHeaderPolicy.DEFAULT);
-            Forwarding.ClientConnection seen = Forwarding.effectiveClient(request, CLIENT_CONNECTION, rules);
-            Forwarding.passRequestFields(request, seen, rules);
-            Forwarding.sharedRequestFields(request, seen, rules, List.of("x-a"));
+            Forwarding.ClientConnection client = Forwarding.effectiveClient(requestFields, CLIENT_CONNECTION, rules);
+            Forwarding.passRequestFields(requestFields, client, rules);
+            Forwarding.sharedRequestFields(requestFields, client, rules, List.of("x-a"));
         }
         SurrogateTags.of(head, ALL_OPTIONS_POLICY);
     }
 
     @Property(tries = 3_000)
-    void forbiddenResponseIsNeverStored(@ForAll("request") HeaderFields request,
-            @ForAll("plainSoup") HeaderFields answer,
-            @ForAll("forbidding") HeaderFields.FieldLine forbidding, @ForAll int where, @ForAll int status) {
-        List<HeaderFields.FieldLine> lines = new ArrayList<>(answer.lines());
-        lines.add(Math.floorMod(where, lines.size() + 1), forbidding);
+    void forbiddenResponseIsNeverStored(@ForAll("request") HeaderFields requestFields,
+            @ForAll("randomFieldsWithoutMustUnderstand") HeaderFields responseFields,
+            @ForAll("forbidding") HeaderFields.FieldLine forbidding, @ForAll int index, @ForAll int status) {
+        List<HeaderFields.FieldLine> lines = new ArrayList<>(responseFields.lines());
+        lines.add(Math.floorMod(index, lines.size() + 1), forbidding);
         var head = new ResponseHead(200 + Math.floorMod(status, 400), HeaderFields.of(lines));
 
-        Storability storing = Storability.decide(RequestHead.parse("GET", request), head, CACHE_CONTROL_ONLY,
+        Storability storability = Storability.decide(RequestHead.parse("GET", requestFields), head, CACHE_CONTROL_ONLY,
                 CacheFixtures.NOW, CacheFixtures.NOW);
 
-        assertThat(storing).isNotInstanceOf(Storability.Store.class);
-        if (storing instanceof Storability.FailFill fail) {
-            assertThat(fail.shareable()).isFalse();
+        assertThat(storability).isNotInstanceOf(Storability.Store.class);
+        if (storability instanceof Storability.FailFill failure) {
+            assertThat(failure.shareable()).isFalse();
         }
     }
 
     @Provide
     Arbitrary<HeaderFields.FieldLine> forbidding() {
-        Arbitrary<String> around = Arbitraries.of("", "max-age=60", "public", "s-maxage=60", "ext=\"a, b\"", "x=1, y");
+        Arbitrary<String> otherDirective = Arbitraries.of("", "max-age=60", "public", "s-maxage=60", "ext=\"a, b\"",
+                "x=1, y");
         Arbitrary<String> word = Arbitraries.of("private", "no-store", "private=\"x-a\"", "PRIVATE", "No-Store",
                 "private =", "no-store=1", "private;");
-        Arbitrary<HeaderFields.FieldLine> directive = Combinators.combine(around, word, around)
-                .as((before, it, after) -> new HeaderFields.FieldLine("Cache-Control",
-                        before + " ,\t" + it + "," + after));
+        Arbitrary<HeaderFields.FieldLine> directive = Combinators.combine(otherDirective, word, otherDirective)
+                .as((prefix, restriction, suffix) -> new HeaderFields.FieldLine("Cache-Control",
+                        prefix + " ,\t" + restriction + "," + suffix));
         return Arbitraries.oneOf(directive,
                 Arbitraries.of(new HeaderFields.FieldLine("set-cookie", ""),
                         new HeaderFields.FieldLine("SET-COOKIE", "session=1"),
@@ -151,41 +157,43 @@ class RandomHeaderFieldsTest {
     }
 
     @Property(tries = 2_000)
-    void authorizationResponseIsNotStoredWithoutPermission(@ForAll("soup") HeaderFields answer) {
-        HeaderFields silent = answer.without(name -> name.toLowerCase(Locale.ROOT).endsWith("control"));
+    void authorizationResponseIsNotStoredWithoutPermission(@ForAll("randomFields") HeaderFields responseFields) {
+        HeaderFields withoutCacheControl = responseFields
+                .without(name -> name.toLowerCase(Locale.ROOT).endsWith("control"));
 
-        Storability storing = CacheFixtures.storability(CacheFixtures.getRequest("Authorization: Basic Zm9v"),
+        Storability storability = CacheFixtures.storability(CacheFixtures.getRequest("Authorization: Basic Zm9v"),
                 new ResponseHead(200,
-                        silent.plus("Cache-Control", "max-age=60")),
+                        withoutCacheControl.plus("Cache-Control", "max-age=60")),
                 CachePolicy.DEFAULT);
 
-        assertThat(storing).isInstanceOf(Storability.DoNotStore.class);
+        assertThat(storability).isInstanceOf(Storability.DoNotStore.class);
     }
 
     @Property(tries = 2_000)
-    void ageIsNeverNegativeAndNeverDecreases(@ForAll("soup") HeaderFields answer, @ForAll("time") Instant requested,
-            @ForAll("time") Instant received, @ForAll("time") Instant now) {
-        if (Storability.decide(CacheFixtures.getRequest(""), new ResponseHead(200, answer), ALL_OPTIONS_POLICY,
-                requested,
-                received) instanceof Storability.Store share) {
-            Freshness terms = share.freshness();
+    void ageIsNeverNegativeAndNeverDecreases(@ForAll("randomFields") HeaderFields responseFields,
+            @ForAll("time") Instant requestTime,
+            @ForAll("time") Instant responseTime, @ForAll("time") Instant now) {
+        if (Storability.decide(CacheFixtures.getRequest(""), new ResponseHead(200, responseFields), ALL_OPTIONS_POLICY,
+                requestTime,
+                responseTime) instanceof Storability.Store decision) {
+            Freshness freshness = decision.freshness();
 
-            assertThat(terms.age(now)).isGreaterThanOrEqualTo(Duration.ZERO);
-            assertThat(terms.age(now.plusSeconds(1))).isGreaterThanOrEqualTo(terms.age(now));
-            assertThat(terms.retention()).isBetween(Duration.ofSeconds(3), ALL_OPTIONS_POLICY.maxTtl());
-            assertThat(terms.staleAsOf(now).ttl(now)).isLessThanOrEqualTo(Duration.ZERO);
+            assertThat(freshness.age(now)).isGreaterThanOrEqualTo(Duration.ZERO);
+            assertThat(freshness.age(now.plusSeconds(1))).isGreaterThanOrEqualTo(freshness.age(now));
+            assertThat(freshness.retention()).isBetween(Duration.ofSeconds(3), ALL_OPTIONS_POLICY.maxTtl());
+            assertThat(freshness.staleAsOf(now).ttl(now)).isLessThanOrEqualTo(Duration.ZERO);
         }
     }
 
     @Property(tries = 2_000)
-    void everyEntrySurvivesAnEncodingRoundTrip(@ForAll("soup") HeaderFields fields, @ForAll String key,
+    void everyEntrySurvivesAnEncodingRoundTrip(@ForAll("randomFields") HeaderFields fields, @ForAll String key,
             @ForAll long position,
             @ForAll byte[] bytes) {
-        Freshness terms = CacheFixtures.freshness("Cache-Control: max-age=60, stale-while-revalidate=5");
+        Freshness freshness = CacheFixtures.freshness("Cache-Control: max-age=60, stale-while-revalidate=5");
         var head = new ResponseHead(299, fields);
         Body body = Body.of(bytes);
         List<Entry> entries = List.of(
-                new StoredResponse(key, head, fields, terms, position, List.of(key, "a"), body),
+                new StoredResponse(key, head, fields, freshness, position, List.of(key, "a"), body),
                 new VaryMarker(key, List.of("a", key), position), new HitForMiss(key, "private", position),
                 new FailedFill(key, "unreachable", 502, Optional.empty(), Optional.of(Duration.ofMillis(1_500)),
                         position),
@@ -194,31 +202,31 @@ class RandomHeaderFieldsTest {
                         Optional.empty(), position));
 
         for (Entry entry : entries) {
-            assertThat(EntryCodec.decode(EntryCodec.encode(entry))).contains(entry);
+            assertThat(CacheFixtures.decode(EntryCodec.encode(entry))).contains(entry);
             Entry traced = entry.withTraceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-            assertThat(EntryCodec.decode(EntryCodec.encode(traced))).contains(traced);
+            assertThat(CacheFixtures.decode(EntryCodec.encode(traced))).contains(traced);
         }
     }
 
     @Property(tries = 1_000)
-    void damagedEntryIsNotDecoded(@ForAll("soup") HeaderFields fields, @ForAll int where, @ForAll byte flip) {
+    void damagedEntryIsNotDecoded(@ForAll("randomFields") HeaderFields fields, @ForAll int index, @ForAll byte mask) {
         byte[] bytes = EntryCodec.encode(new StoredResponse(CacheFixtures.KEY, new ResponseHead(200, fields), fields,
                 CacheFixtures.freshness("Cache-Control: max-age=60"), 3, List.of(), Body.EMPTY));
-        int at = Math.floorMod(where, bytes.length);
+        int position = Math.floorMod(index, bytes.length);
 
-        assertThat(EntryCodec.decode(Arrays.copyOf(bytes, at))).isEmpty();
-        bytes[at] ^= flip == 0 ? 1 : flip;
-        assertThat(EntryCodec.decode(bytes)).isEmpty();
+        assertThat(CacheFixtures.decode(Arrays.copyOf(bytes, position))).isEmpty();
+        bytes[position] ^= mask == 0 ? 1 : mask;
+        assertThat(CacheFixtures.decode(bytes)).isEmpty();
     }
 
     @Property(tries = 1_000)
     void randomBytesNeverMakeDecodingThrow(@ForAll byte[] bytes) {
-        assertThat(EntryCodec.decode(bytes)).isEmpty();
-        assertThat(EntryCodec.decode(withValidChecksum(bytes))).satisfiesAnyOf(entry -> assertThat(entry).isEmpty(),
-                entry -> assertThat(EntryCodec.decode(EntryCodec.encode(entry.orElseThrow()))).isEqualTo(entry));
+        assertThat(CacheFixtures.decode(bytes)).isEmpty();
+        assertThat(CacheFixtures.decode(withValidChecksum(bytes))).satisfiesAnyOf(entry -> assertThat(entry).isEmpty(),
+                entry -> assertThat(CacheFixtures.decode(EntryCodec.encode(entry.orElseThrow()))).isEqualTo(entry));
     }
 
-    /** With a version, a key, a kind and a checksum that fit, as from a writer gone wrong. */
+    /** The bytes after a valid version, key and kind, with a valid checksum, as from a faulty writer. */
     private static byte[] withValidChecksum(byte[] bytes) {
         byte kind = (byte) (1 + Math.floorMod(bytes.length, 5));
         byte[] start = {EntryWriter.VERSION, EntryWriter.KEY << 3 | 2, 1, 'k', EntryWriter.KIND << 3, kind,

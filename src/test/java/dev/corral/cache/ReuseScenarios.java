@@ -2,7 +2,7 @@ package dev.corral.cache;
 
 import java.util.stream.Stream;
 
-/** How what is stored is used: directives, stale, vary, conditions, fields, 304s, invalidation, ranges, keys. */
+/** Scenarios of reuse: directives, stale use, Vary, conditions, response fields, 304, invalidation, ranges and keys. */
 final class ReuseScenarios {
 
     private static final String HOUR = "Cache-Control: max-age=3600";
@@ -14,11 +14,11 @@ final class ReuseScenarios {
                 .of(directives(), stale(), requests(), vary(), varyStar(), conditionalRequests(), responseFields(),
                         notModified(),
                         invalidation(), otherRules())
-                .flatMap(each -> each);
+                .flatMap(scenarios -> scenarios);
     }
 
-    private static CacheScenario neverStored(String id, String section, String answer) {
-        return CacheScenario.of(id, section).get(answer).fetched().get(HOUR).fetched();
+    private static CacheScenario neverStored(String id, String section, String response) {
+        return CacheScenario.of(id, section).get(response).fetched().get(HOUR).fetched();
     }
 
     private static Stream<CacheScenario> directives() {
@@ -85,11 +85,11 @@ final class ReuseScenarios {
                         .get("")
                         .hit(),
                 CacheScenario.of("other-cookie", "9111 4").get(HOUR).get("Cookie: a=b", "").hit(),
-                CacheScenario.of("other-set-cookie: by default not", "6265 3")
+                CacheScenario.of("other-set-cookie: not stored by default", "6265 3")
                         .get(HOUR + " | Set-Cookie: a=b")
                         .get("")
                         .fetched(),
-                CacheScenario.of("other-set-cookie: a route may", "9111 7.3")
+                CacheScenario.of("other-set-cookie: stored if the route allows it", "9111 7.3")
                         .withPolicy(CachePolicy.builder().storeSetCookie(true).build())
                         .get(HOUR + " | Set-Cookie: a=b")
                         .get("")
@@ -134,7 +134,7 @@ final class ReuseScenarios {
                         .after(3)
                         .getWithOriginDown()
                         .isHandled(CacheScenario.Handling.FAILED),
-                CacheScenario.of("stale-503: not without being asked", "9111 4.2.4")
+                CacheScenario.of("stale-503: only with stale-if-error", "9111 4.2.4")
                         .get("Cache-Control: max-age=2")
                         .after(3)
                         .getWithStatus(503, "")
@@ -236,7 +236,7 @@ final class ReuseScenarios {
 
     private static Stream<CacheScenario> vary() {
         String varies = "Cache-Control: max-age=5000 | Last-Modified: {-3000} | Date: {0} | Vary: ";
-        String three = "Foo: 1 | Bar: abc | Baz: 789";
+        String threeFields = "Foo: 1 | Bar: abc | Baz: 789";
         return Stream.of(
                 CacheScenario.of("vary-match", "9111 4.1").get("Foo: 1", varies + "Foo").get("Foo: 1", "").hit(),
                 CacheScenario.of("vary-no-match", "9111 4.1").get("Foo: 1", varies + "Foo").get("Foo: 2", "").fetched(),
@@ -265,13 +265,16 @@ final class ReuseScenarios {
                         .get("Foo: 1 | Bar: abc", varies + "Foo, Bar")
                         .get("")
                         .fetched(),
-                CacheScenario.of("vary-3-match", "9111 4.1").get(three, varies + "Foo, Bar, Baz").get(three, "").hit(),
+                CacheScenario.of("vary-3-match", "9111 4.1")
+                        .get(threeFields, varies + "Foo, Bar, Baz")
+                        .get(threeFields, "")
+                        .hit(),
                 CacheScenario.of("vary-3-no-match", "9111 4.1")
-                        .get(three, varies + "Foo, Bar, Baz")
+                        .get(threeFields, varies + "Foo, Bar, Baz")
                         .get("Foo: 2 | Bar: abc | Baz: 789", "")
                         .fetched(),
                 CacheScenario.of("vary-3-order", "9111 4.1")
-                        .get(three, varies + "Foo, Bar, Baz")
+                        .get(threeFields, varies + "Foo, Bar, Baz")
                         .get("Foo: 1 | Baz: 789 | Bar: abcde", "")
                         .fetched(),
                 CacheScenario.of("vary-3-omit", "9111 4.1")
@@ -394,7 +397,7 @@ final class ReuseScenarios {
     }
 
     private static Stream<CacheScenario> responseFields() {
-        Stream<CacheScenario> kept = Stream
+        Stream<CacheScenario> stored = Stream
                 .of("Test-Header: 1", "X-Test-Header: 1", "Content-Foo: 1", "X-Content-Foo: 1",
                         "Content-Encoding: 1", "Content-Length: 11", "Content-Location: /bar",
                         "Content-MD5: N7UdGUp1E+RbVvZSTy1R8g==", "Content-Range: 1",
@@ -417,14 +420,14 @@ final class ReuseScenarios {
                         .get("")
                         .hit()
                         .lacksField(name));
-        return Stream.of(kept, dropped, Stream.of(
+        return Stream.of(stored, dropped, Stream.of(
                 CacheScenario.of("headers-store-Cache-Control", "9111 3.1")
                         .get("Date: {0} | Cache-Control: max-age=3600")
                         .after(3)
                         .get("")
                         .hit()
                         .hasField("Cache-Control", "max-age=3600"),
-                CacheScenario.of("headers-store-Set-Cookie", "9111 7.3: only where a route shares it")
+                CacheScenario.of("headers-store-Set-Cookie", "9111 7.3: only if the route allows it")
                         .withPolicy(CachePolicy.builder().storeSetCookie(true).build())
                         .get("Date: {0} | " + HOUR + " | Set-Cookie: a=c")
                         .get("")
@@ -437,7 +440,7 @@ final class ReuseScenarios {
                         .hasField("c", "3")
                         .lacksField("a")
                         .lacksField("b")))
-                .flatMap(each -> each);
+                .flatMap(scenarios -> scenarios);
     }
 
     private static Stream<CacheScenario> notModified() {

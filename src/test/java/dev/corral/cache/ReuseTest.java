@@ -12,24 +12,24 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 class ReuseTest {
 
-    private static String decide(String request, String answer, long after) {
-        return decide(request, answer, after, CachePolicy.DEFAULT);
+    private static String decide(String request, String response, long secondsAfter) {
+        return decide(request, response, secondsAfter, CachePolicy.DEFAULT);
     }
 
-    private static String decide(String request, String answer, long after, CachePolicy policy) {
-        StoredResponse stored = CacheFixtures.storedResponse("", "Cache-Control: " + answer, policy, "");
+    private static String decide(String request, String response, long secondsAfter, CachePolicy policy) {
+        StoredResponse stored = CacheFixtures.storedResponse("", "Cache-Control: " + response, policy, "");
         return switch (Reuse.decide(CacheFixtures.getRequest(request), stored, policy,
-                CacheFixtures.secondsLater(after))) {
+                CacheFixtures.secondsLater(secondsAfter))) {
             case Reuse.Serve(Duration age, boolean stale) -> stale ? "stale" : "serve";
             case Reuse.ServeAndRefresh(Duration age, boolean stale) -> stale ? "stale+refresh" : "refresh";
             case Reuse.Validate(Reuse.StaleFallback fallback) -> "validate"
                     + (fallback.allowedOnError() ? "+error" : "")
                     + (fallback.allowedWhenUnreachable() ? "+unreachable" : "");
-            case Reuse.Unsatisfiable refuse -> "refuse";
+            case Reuse.Unsatisfiable ignored -> "refuse";
         };
     }
 
-    @ParameterizedTest(name = "{1} after {2} s, asked {0}: {3} ({4})")
+    @ParameterizedTest(name = "{1} secondsAfter {2} s, request {0}: {3} ({4})")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             // The lifetime, and one second more.
             "``                                       | max-age=60                            | 59  | serve                      | 4.2",
@@ -50,7 +50,7 @@ class ReuseTest {
             "``                                       | max-age=60, stale-if-error=9          | 70  | validate+unreachable       | 5861 4",
             "``                                       | max-age=60, stale-if-error=900        | 960 | validate+error+unreachable | 5861 4",
             "``                                       | max-age=60, stale-if-error=900        | 961 | validate                   | 5861 4",
-            // What the client asks.
+            // Request directives.
             "Cache-Control: no-cache                  | max-age=60                            | 1   | validate+error+unreachable | 5.2.1.4",
             "Cache-Control: no-cache                  | max-age=60, immutable                 | 1   | validate+error+unreachable | 8246 2: a forced reload",
             "Cache-Control: no-cache                  | max-age=60, must-revalidate           | 1   | validate+error+unreachable | 5.2.1.4: still fresh",
@@ -62,7 +62,7 @@ class ReuseTest {
             "Cache-Control: max-age=10                | max-age=60                            | 11  | validate+error+unreachable | 5.2.1.1",
             "Cache-Control: max-age=0                 | max-age=60, immutable                 | 11  | serve                      | 8246 2",
             "Cache-Control: max-age=0                 | max-age=60, immutable                 | 60  | validate+unreachable       | 8246 2",
-            "Cache-Control: max-age=99                | max-age=60, stale-while-revalidate=9  | 61  | validate+unreachable       | 5.2.1.1: not stale",
+            "Cache-Control: max-age=99                | max-age=60, stale-while-revalidate=9  | 61  | validate+unreachable       | 5.2.1.1: no stale response",
             "Cache-Control: min-fresh=20              | max-age=60                            | 40  | serve                      | 5.2.1.3",
             "Cache-Control: min-fresh=20              | max-age=60                            | 41  | validate+error+unreachable | 5.2.1.3",
             "Cache-Control: max-stale=20              | max-age=60                            | 80  | stale                      | 5.2.1.2",
@@ -81,9 +81,9 @@ class ReuseTest {
             "Cache-Control: stale-if-error=9          | max-age=60                            | 70  | validate+unreachable       | 5861 4",
             "Cache-Control: stale-if-error=9          | max-age=60, must-revalidate           | 61  | validate                   | 5.2.2.2",
     })
-    void reuseFollowsResponseAndRequestDirectives(String request, String answer, long after, String decision,
+    void reuseFollowsResponseAndRequestDirectives(String request, String response, long secondsAfter, String decision,
             String section) {
-        assertThat(decide(request.replace("^", " | "), answer, after)).isEqualTo(decision);
+        assertThat(decide(request.replace("^", " | "), response, secondsAfter)).isEqualTo(decision);
     }
 
     @Test
@@ -100,28 +100,29 @@ class ReuseTest {
     @Test
     void earlyRefreshIsLikelierNearExpiryAndAfterSlowFetches() {
         CachePolicy policy = CachePolicy.builder().earlyRefreshBeta(1.0).build();
-        RequestHead asked = CacheFixtures.getRequest("");
-        var share = (Storability.Store) Storability.decide(asked, CacheFixtures.okResponse("Cache-Control: max-age=60"),
+        RequestHead get = CacheFixtures.getRequest("");
+        var decision = (Storability.Store) Storability.decide(get,
+                CacheFixtures.okResponse("Cache-Control: max-age=60"),
                 policy, CacheFixtures.secondsLater(-2),
                 CacheFixtures.NOW);
-        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, asked, share, policy, 1, Body.EMPTY);
+        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, get, decision, policy, 1, Body.EMPTY);
 
-        // The fetch took 2 s, which also is its age: it ends in 58 s. -2 * ln(r) >= ttl.
-        assertThat(Reuse.decide(asked, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.49)))
+        // The fetch took 2 s, which is also the initial age, so the response expires in 58 s. Refresh if -2 * ln(r) >= ttl.
+        assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.49)))
                 .isInstanceOf(Reuse.Serve.class);
-        assertThat(Reuse.decide(asked, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.51)))
+        assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.51)))
                 .isEqualTo(new Reuse.ServeAndRefresh(Duration.ofSeconds(59), false));
-        assertThat(Reuse.decide(asked, stored, policy, CacheFixtures.secondsLater(48), Math.exp(-0.51)))
+        assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(48), Math.exp(-0.51)))
                 .isInstanceOf(Reuse.Serve.class);
-        assertThat(Reuse.decide(asked, stored, policy, CacheFixtures.secondsLater(57))).isInstanceOf(Reuse.Serve.class);
-        assertThat(Reuse.decide(asked, stored, CachePolicy.DEFAULT, CacheFixtures.secondsLater(57), 1e-9))
+        assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57))).isInstanceOf(Reuse.Serve.class);
+        assertThat(Reuse.decide(get, stored, CachePolicy.DEFAULT, CacheFixtures.secondsLater(57), 1e-9))
                 .isInstanceOf(Reuse.Serve.class);
         assertThat(Reuse.decide(CacheFixtures.getRequest("Cache-Control: only-if-cached"), stored, policy,
                 CacheFixtures.secondsLater(57), 1e-9))
                 .isInstanceOf(Reuse.Serve.class);
     }
 
-    @ParameterizedTest(name = "{1} for one who waited with {0}: {2}")
+    @ParameterizedTest(name = "{1} for a waiter with {0}: {2}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "``                          | max-age=60          | true",
             "``                          | max-age=0           | true",
@@ -139,13 +140,13 @@ class ReuseTest {
             "Authorization: x            | s-maxage=0          | false",
             "Authorization: x            | max-age=0, public   | true",
     })
-    void waiterSharesResponseUnlessItIsForASession(String request, String answer, boolean shared) {
+    void waiterSharesResponseUnlessItIsForASession(String request, String response, boolean shared) {
         assertThat(Reuse.maySatisfyWaiter(CacheFixtures.getRequest(request),
-                CacheFixtures.storedResponse("Cache-Control: " + answer),
+                CacheFixtures.storedResponse("Cache-Control: " + response),
                 CachePolicy.DEFAULT, CacheFixtures.secondsLater(-1), CacheFixtures.secondsLater(1))).isEqualTo(shared);
     }
 
-    /** RFC 9111 section 4: it was there before they asked. */
+    /** RFC 9111 section 4: the response was received before the request. */
     @ParameterizedTest(name = "{0}, {1}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "``                       | max-age=0",
@@ -153,11 +154,11 @@ class ReuseTest {
             "``                       | max-age=0, public",
             "Cache-Control: no-cache  | max-age=60",
     })
-    void laterRequestDoesNotShareUnreusableResponse(String request, String answer) {
-        StoredResponse stored = CacheFixtures.storedResponse("Cache-Control: " + answer);
-        for (long late : new long[]{0, Reuse.MAX_CLOCK_DIFFERENCE.toMillis()}) {
+    void laterRequestDoesNotShareUnreusableResponse(String request, String response) {
+        StoredResponse stored = CacheFixtures.storedResponse("Cache-Control: " + response);
+        for (long delayMillis : new long[]{0, Reuse.MAX_CLOCK_DIFFERENCE.toMillis()}) {
             assertThat(Reuse.maySatisfyWaiter(CacheFixtures.getRequest(request), stored, CachePolicy.DEFAULT,
-                    CacheFixtures.NOW.plusMillis(late),
+                    CacheFixtures.NOW.plusMillis(delayMillis),
                     CacheFixtures.secondsLater(1))).isTrue();
         }
         assertThat(Reuse.maySatisfyWaiter(CacheFixtures.getRequest(request), stored, CachePolicy.DEFAULT,

@@ -18,8 +18,8 @@ class RevalidationTest {
     private static final String ORIGIN_RESPONSE = "Cache-Control: max-age=60 | ETag: \"v1\" | Last-Modified: {-100} | Date: {0}"
             + " | Content-Type: text/plain | Cache-Tag: a | X-Any: 1 | X-Old: 1";
 
-    private static Optional<StoredResponse> freshen(String answer, String request, String notModified) {
-        return Revalidation.freshen(CacheFixtures.storedResponse(answer),
+    private static Optional<StoredResponse> freshen(String response, String request, String notModified) {
+        return Revalidation.freshen(CacheFixtures.storedResponse(response),
                 new ResponseHead(304, CacheFixtures.headerFields(notModified.replace("^", " | "))),
                 CacheFixtures.getRequest(request), CachePolicy.DEFAULT, CacheFixtures.secondsLater(100),
                 CacheFixtures.secondsLater(101), 42);
@@ -39,9 +39,9 @@ class RevalidationTest {
 
     @Test
     void storedErrorIsNotRevalidated() {
-        var storing = (Storability.Store) CacheFixtures.storability(CacheFixtures.getRequest(""),
+        var decision = (Storability.Store) CacheFixtures.storability(CacheFixtures.getRequest(""),
                 new ResponseHead(404, CacheFixtures.headerFields(ORIGIN_RESPONSE)), CachePolicy.DEFAULT);
-        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, CacheFixtures.getRequest(""), storing,
+        StoredResponse stored = StoredResponse.of(CacheFixtures.KEY, CacheFixtures.getRequest(""), decision,
                 CachePolicy.DEFAULT, 1, Body.EMPTY);
 
         assertThat(Revalidation.isPossible(stored)).isFalse();
@@ -50,28 +50,29 @@ class RevalidationTest {
 
     @Test
     void notModifiedUpdatesFieldsButNotBodyMetadata() {
-        StoredResponse fresh = freshen(ORIGIN_RESPONSE, "",
+        StoredResponse freshened = freshen(ORIGIN_RESPONSE, "",
                 "ETag: \"v1\"^Cache-Control: max-age=90^X-Any: 2^X-Any: 3^X-New: 4^Age: 10"
                         + "^Content-Type: text/html^Content-Length: 0^Content-Encoding: gzip^Content-Range: bytes 0-1/2"
                         + "^Content-MD5: x^Connection: X-Hop^X-Hop: 1^Transfer-Encoding: chunked^Date: {101}")
                 .orElseThrow();
 
-        assertThat(fresh.head())
+        assertThat(freshened.head())
                 .isEqualTo(CacheFixtures.okResponse("Last-Modified: {-100} | Content-Type: text/plain | X-Old: 1"
                         + " | ETag: \"v1\" | Cache-Control: max-age=90 | X-Any: 2 | X-Any: 3 | X-New: 4 | Date: {101}"));
-        assertThat(fresh.body()).isEqualTo(CacheFixtures.storedResponse(ORIGIN_RESPONSE).body());
-        assertThat(fresh.purgePosition()).isEqualTo(42);
-        assertThat(fresh.tags()).containsExactly("a");
-        assertThat(fresh.freshness().responseTime()).isEqualTo(CacheFixtures.secondsLater(101));
-        assertThat(fresh.freshness().lifetime()).isEqualTo(Duration.ofSeconds(90));
-        assertThat(fresh.freshness().initialAge()).isEqualTo(Duration.ofSeconds(11));
+        assertThat(freshened.body()).isEqualTo(CacheFixtures.storedResponse(ORIGIN_RESPONSE).body());
+        assertThat(freshened.purgePosition()).isEqualTo(42);
+        assertThat(freshened.tags()).containsExactly("a");
+        assertThat(freshened.freshness().responseTime()).isEqualTo(CacheFixtures.secondsLater(101));
+        assertThat(freshened.freshness().lifetime()).isEqualTo(Duration.ofSeconds(90));
+        assertThat(freshened.freshness().initialAge()).isEqualTo(Duration.ofSeconds(11));
     }
 
     @Test
     void weakenedEntityTagStaysWeak() {
-        StoredResponse fresh = freshen("Cache-Control: max-age=60 | ETag: W/\"v1\"", "", "ETag: \"v1\"").orElseThrow();
+        StoredResponse freshened = freshen("Cache-Control: max-age=60 | ETag: W/\"v1\"", "", "ETag: \"v1\"")
+                .orElseThrow();
 
-        assertThat(fresh.head().fields().values("ETag")).containsExactly("W/\"v1\"");
+        assertThat(freshened.head().fields().values("ETag")).containsExactly("W/\"v1\"");
         assertThat(freshen("Cache-Control: max-age=60 | ETag: \"v1\"", "", "ETag: W/\"v1\"").orElseThrow()
                 .head()
                 .fields()
@@ -80,34 +81,35 @@ class RevalidationTest {
 
     @Test
     void notModifiedWithoutDateGetsTheCurrentDate() {
-        StoredResponse fresh = freshen(ORIGIN_RESPONSE, "", "").orElseThrow();
+        StoredResponse freshened = freshen(ORIGIN_RESPONSE, "", "").orElseThrow();
 
-        assertThat(fresh.head().fields().values("Date"))
+        assertThat(freshened.head().fields().values("Date"))
                 .containsExactly(HttpDate.format(CacheFixtures.secondsLater(101)));
-        assertThat(fresh.freshness().isFresh(CacheFixtures.secondsLater(159))).isTrue();
+        assertThat(freshened.freshness().isFresh(CacheFixtures.secondsLater(159))).isTrue();
     }
 
     @Test
     void notModifiedMayChangeTagsAndVary() {
-        StoredResponse fresh = freshen(ORIGIN_RESPONSE, "Accept: text/*", "Cache-Tag: b, c^Vary: Accept").orElseThrow();
+        StoredResponse freshened = freshen(ORIGIN_RESPONSE, "Accept: text/*", "Cache-Tag: b, c^Vary: Accept")
+                .orElseThrow();
 
-        assertThat(fresh.tags()).containsExactly("b", "c");
-        assertThat(fresh.selectingFields()).isEqualTo(HeaderFields.of("accept", "text/*"));
+        assertThat(freshened.tags()).containsExactly("b", "c");
+        assertThat(freshened.selectingFields()).isEqualTo(HeaderFields.of("accept", "text/*"));
     }
 
     @ParameterizedTest(name = "{0}: {1} ({2})")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "ETag: \"v1\"                          | true  | 9111 4.3.4",
             "ETag: W/\"v1\"                        | true  | 9111 4.3.4: weak comparison",
-            "ETag: \"v2\"                          | false | 9111 4.3.4: another answer",
+            "ETag: \"v2\"                          | false | 9111 4.3.4: another response",
             "Last-Modified: {-100}                 | true  | 9111 4.3.4",
-            "Last-Modified: {-50}                  | false | 9111 4.3.4: another answer",
-            "ETag: \"v1\"^Last-Modified: {-50}     | true  | 9110 8.8: the strong one decides",
-            "X: 1                                  | true  | it answers our conditions",
-            "Cache-Control: no-store               | false | no longer for others",
-            "Cache-Control: private                | false | no longer for others",
-            "Set-Cookie: a=b                       | false | no longer for others",
-            "Vary: *                               | false | no longer for others",
+            "Last-Modified: {-50}                  | false | 9111 4.3.4: another response",
+            "ETag: \"v1\"^Last-Modified: {-50}     | true  | 9110 8.8: the strong validator decides",
+            "X: 1                                  | true  | it responds to the conditions",
+            "Cache-Control: no-store               | false | no longer shareable",
+            "Cache-Control: private                | false | no longer shareable",
+            "Set-Cookie: a=b                       | false | no longer shareable",
+            "Vary: *                               | false | no longer shareable",
     })
     void mismatchedOrUnshareableNotModifiedFreshensNothing(String notModified, boolean freshened, String section) {
         assertThat(freshen(ORIGIN_RESPONSE, "", notModified).isPresent()).isEqualTo(freshened);
@@ -115,11 +117,12 @@ class RevalidationTest {
 
     @Test
     void notModifiedForAuthorizationNeedsExplicitPermission() {
-        String unstated = "ETag: \"v1\" | Cache-Control: no-cache";
+        String withoutFreshness = "ETag: \"v1\" | Cache-Control: no-cache";
 
-        assertThat(freshen(unstated, "Cookie: a=b", "ETag: \"v1\"")).isPresent();
-        assertThat(freshen(unstated, "Authorization: x", "ETag: \"v1\"")).isEmpty();
-        assertThat(freshen(unstated, "Authorization: x", "ETag: \"v1\"^Cache-Control: public, no-cache")).isPresent();
+        assertThat(freshen(withoutFreshness, "Cookie: a=b", "ETag: \"v1\"")).isPresent();
+        assertThat(freshen(withoutFreshness, "Authorization: x", "ETag: \"v1\"")).isEmpty();
+        assertThat(freshen(withoutFreshness, "Authorization: x", "ETag: \"v1\"^Cache-Control: public, no-cache"))
+                .isPresent();
     }
 
     @Test
@@ -131,14 +134,14 @@ class RevalidationTest {
 
     @Test
     void tagsAreSplitByTheSeparatorOfTheirField() {
-        CachePolicy shown = CachePolicy.builder()
+        CachePolicy policy = CachePolicy.builder()
                 .stripTags(false)
                 .tagFields(List.of("Cache-Tag", "Surrogate-Key", "xkey"))
                 .build();
         StoredResponse stored = CacheFixtures.storedResponse("",
                 "Cache-Control: max-age=1 | Cache-Tag: a b, c,,a b | Surrogate-Key: d  e\tc"
                         + " | XKEY: f",
-                shown, "");
+                policy, "");
 
         assertThat(stored.tags()).containsExactly("a b", "c", "d", "e", "f");
         assertThat(stored.head().fields().has("Cache-Tag")).isTrue();

@@ -16,14 +16,14 @@ class StorabilityTest {
 
     private static final CachePolicy DEFAULT = CachePolicy.DEFAULT;
 
-    private static Storability decide(String request, int status, String answer) {
+    private static Storability decide(String request, int status, String response) {
         return CacheFixtures.storability(CacheFixtures.getRequest(request),
-                new ResponseHead(status, CacheFixtures.headerFields(answer)), DEFAULT);
+                new ResponseHead(status, CacheFixtures.headerFields(response)), DEFAULT);
     }
 
     @ParameterizedTest(name = "{2} to {0}: {3} ({4})")
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
-            // request ^ status ^ answer ^ reason ^ section
+            // request | status | response | reason | section
             "``                          | 200 | Cache-Control: private, max-age=60             | private       | 9111 5.2.2.7",
             "``                          | 200 | Cache-Control: no-store                        | no-store      | 9111 5.2.2.5",
             "``                          | 200 | Cache-Control: max-age=60^Set-Cookie: a=b      | set-cookie    | 9111 7.3",
@@ -38,28 +38,28 @@ class StorabilityTest {
             "``                          | 428 | Cache-Control: max-age=60                      | status        | 6585 3",
             "``                          | 431 | Cache-Control: max-age=60                      | status        | 6585 5",
             "``                          | 299 | Cache-Control: max-age=60, must-understand     | not-understood| 9111 5.2.2.3",
-            "``                          | 200 | Content-Type: text/event-stream                | stream        | no end",
-            "``                          | 200 | Content-Type: Text/Event-Stream;x=1^Cache-Control: max-age=9 | stream | no end",
-            "``                          | 200 | Content-Type: application/grpc+proto           | stream        | no end",
-            "``                          | 200 | X-Accel-Buffering: NO^Cache-Control: max-age=9 | stream        | no end",
-            "Cookie: a=b                 | 200 | ETag: `1`                                      | cookie        | stated freshness only",
-            "Cookie: a=b                 | 200 | Cache-Control: no-cache                        | cookie        | stated freshness only",
-            "Cookie: a=b                 | 200 | Cache-Control: max-age=0                       | cookie        | stated freshness only",
-            "Cookie: a=b                 | 200 | Cache-Control: max-age=60^Age: 60              | cookie        | stated freshness only",
-            "Cookie: a=b                 | 200 | Last-Modified: {-86400}                        | cookie        | 4.2.2 is no permission",
-            "Cookie: a=b                 | 200 | Last-Modified: {-86400}^ETag: `1`              | cookie        | 4.2.2 is no permission",
-            "Cookie: a=b                 | 404 | Last-Modified: {-86400}                        | cookie        | 4.2.2 is no permission",
-            "Cookie: a=b                 | 301 | Last-Modified: {-86400}^Location: /joe         | cookie        | 4.2.2 is no permission",
-            "X-Api-Key: a                | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
-            "x_auth_token: a             | 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
-            "X-Forwarded-User: joe       | 200 | ETag: `1`                                      | cookie        | a credential too",
-            "Ocp-Apim-Subscription-Key: a| 200 | Last-Modified: {-86400}                        | cookie        | a credential too",
-            "X-Tenant-Id: a              | 200 | Last-Modified: {-86400}                        | cookie        | whose it is",
+            "``                          | 200 | Content-Type: text/event-stream                | stream        | may never end",
+            "``                          | 200 | Content-Type: Text/Event-Stream;x=1^Cache-Control: max-age=9 | stream | may never end",
+            "``                          | 200 | Content-Type: application/grpc+proto           | stream        | may never end",
+            "``                          | 200 | X-Accel-Buffering: NO^Cache-Control: max-age=9 | stream        | may never end",
+            "Cookie: a=b                 | 200 | ETag: `1`                                      | cookie        | explicit freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: no-cache                        | cookie        | explicit freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: max-age=0                       | cookie        | explicit freshness only",
+            "Cookie: a=b                 | 200 | Cache-Control: max-age=60^Age: 60              | cookie        | explicit freshness only",
+            "Cookie: a=b                 | 200 | Last-Modified: {-86400}                        | cookie        | heuristics permit nothing",
+            "Cookie: a=b                 | 200 | Last-Modified: {-86400}^ETag: `1`              | cookie        | heuristics permit nothing",
+            "Cookie: a=b                 | 404 | Last-Modified: {-86400}                        | cookie        | heuristics permit nothing",
+            "Cookie: a=b                 | 301 | Last-Modified: {-86400}^Location: /joe         | cookie        | heuristics permit nothing",
+            "X-Api-Key: a                | 200 | Last-Modified: {-86400}                        | cookie        | a credential",
+            "x_auth_token: a             | 200 | Last-Modified: {-86400}                        | cookie        | a credential",
+            "X-Forwarded-User: joe       | 200 | ETag: `1`                                      | cookie        | a credential",
+            "Ocp-Apim-Subscription-Key: a| 200 | Last-Modified: {-86400}                        | cookie        | a credential",
+            "X-Tenant-Id: a              | 200 | Last-Modified: {-86400}                        | cookie        | identifies a tenant",
             "Authorization: x            | 200 | Last-Modified: {-86400}                        | authorization | 9111 3.5",
     })
-    void unshareableResponseLeavesHitForMissMarker(String request, int status, String answer, String reason,
+    void unshareableResponseLeavesHitForMissMarker(String request, int status, String response, String reason,
             String section) {
-        assertThat(decide(request, status, answer.replace("^", " | ")))
+        assertThat(decide(request, status, response.replace("^", " | ")))
                 .isEqualTo(new Storability.DoNotStore(reason.trim(), true));
     }
 
@@ -71,9 +71,9 @@ class StorabilityTest {
             "Cache-Control: no-store     | 200 | Cache-Control: max-age=60      | request-no-store | 9111 5.2.1.5",
             "Content-Length: 3           | 200 | Cache-Control: max-age=60      | method           | 9110 9.3.1",
     })
-    void requestSpecificRestrictionLeavesNoMarker(String request, int status, String answer, String reason,
+    void requestSpecificRestrictionLeavesNoMarker(String request, int status, String response, String reason,
             String section) {
-        assertThat(decide(request, status, answer)).isEqualTo(new Storability.DoNotStore(reason, false));
+        assertThat(decide(request, status, response)).isEqualTo(new Storability.DoNotStore(reason, false));
     }
 
     @ParameterizedTest(name = "{0} {1}")
@@ -92,8 +92,8 @@ class StorabilityTest {
             "429 | Cache-Control: max-age=60                       | too-many-requests | false",
             "999 | ``                                              | server-error      | true",
     })
-    void errorResponseIsAFailureAndIsNotStored(int status, String answer, String reason, boolean shareable) {
-        assertThat(decide("", status, answer.replace("^", " | ")))
+    void errorResponseIsAFailureAndIsNotStored(int status, String response, String reason, boolean shareable) {
+        assertThat(decide("", status, response.replace("^", " | ")))
                 .isEqualTo(new Storability.FailFill(reason, shareable));
     }
 
@@ -108,22 +108,22 @@ class StorabilityTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
             "``               | 200 | ``                                                          | 0     | like max-age=0",
             "``               | 200 | Cache-Control: no-cache, max-age=60                         | 60    | 9111 5.2.2.4",
-            "``               | 200 | X-Accel-Buffering: yes^Content-Type: application/json       | 0     | no stream",
+            "``               | 200 | X-Accel-Buffering: yes^Content-Type: application/json       | 0     | not a stream",
             "``               | 404 | ``                                                          | 0     | 9110 15.1",
             "``               | 302 | Cache-Control: public                                       | 0     | 9111 3",
             "``               | 403 | Cache-Control: max-age=5                                    | 5     | 9111 3",
             "``               | 503 | Cache-Control: max-age=5                                    | 5     | 9111 3",
             "``               | 200 | Expires: {60}^Date: {0}                                     | 60    | 9111 5.3",
-            "``               | 200 | Expires: {60}                                               | 60    | 9110 6.6.1: no Date, then now",
-            "``               | 200 | Expires: {60}^Expires: {60}^Date: {0}                       | 60    | 9111 4.2.1: two alike",
+            "``               | 200 | Expires: {60}                                               | 60    | 9110 6.6.1: no Date means now",
+            "``               | 200 | Expires: {60}^Expires: {60}^Date: {0}                       | 60    | 9111 4.2.1: two equal values",
             "``               | 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
             "``               | 200 | Last-Modified: {-31536000}^Date: {0}                        | 86400 | 9111 4.2.2: capped",
             "``               | 200 | Last-Modified: {100}^Date: {0}                              | 0     | 9111 4.2.2: in the future",
-            "``               | 200 | Last-Modified: {-86400}^Cache-Control: max-age=0            | 0     | 9111 4.2.2: not if stated",
+            "``               | 200 | Last-Modified: {-86400}^Cache-Control: max-age=0            | 0     | 9111 4.2.2: only if not stated",
             "Cookie: a=b      | 200 | Cache-Control: max-age=60                                   | 60    | 9111 3",
             "Cookie: a=b      | 200 | Cache-Control: public^Last-Modified: {-86400}^Date: {0}     | 8640  | 9111 5.2.2.9",
-            "Cookie: a=b      | 200 | Expires: {60}^Date: {0}                                     | 60    | 9111 5.3: stated",
-            "Authorization: x | 200 | Cache-Control: must-revalidate^Last-Modified: {-86400}      | 0     | 9111 3.5, no guess",
+            "Cookie: a=b      | 200 | Expires: {60}^Date: {0}                                     | 60    | 9111 5.3: explicit",
+            "Authorization: x | 200 | Cache-Control: must-revalidate^Last-Modified: {-86400}      | 0     | 9111 3.5, no heuristics",
             "User-Agent: x    | 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
             "Sec-Fetch-User: x| 200 | Last-Modified: {-86400}^Date: {0}                           | 8640  | 9111 4.2.2",
             "Cookie: a=b      | 200 | Cache-Control: public, no-cache                             | 0     | 9111 5.2.2.9",
@@ -131,13 +131,14 @@ class StorabilityTest {
             "Authorization: x | 200 | Cache-Control: must-revalidate, max-age=60                  | 60    | 9111 3.5",
             "Authorization: x | 200 | Cache-Control: s-maxage=60                                  | 60    | 9111 3.5",
             "``               | 200 | Cache-Control: private^CDN-Cache-Control: max-age=60        | 60    | 9213 2.2",
-            "``               | 200 | CDN-Cache-Control: public^Expires: {60}                     | 0     | 9213 2.2: no Expires either",
+            "``               | 200 | CDN-Cache-Control: public^Expires: {60}                     | 0     | 9213 2.2: Expires is ignored",
             "``               | 200 | Surrogate-Control: max-age=60^Cache-Control: max-age=5      | 5     | off by default",
     })
-    void permittedResponseIsStoredWithItsLifetime(String request, int status, String answer, long lifetime,
+    void permittedResponseIsStoredWithItsLifetime(String request, int status, String response, long lifetime,
             String section) {
-        assertThat(decide(request, status, answer.replace("^", " | "))).isInstanceOfSatisfying(Storability.Store.class,
-                share -> assertThat(share.freshness().lifetime()).isEqualTo(Duration.ofSeconds(lifetime)));
+        assertThat(decide(request, status, response.replace("^", " | "))).isInstanceOfSatisfying(
+                Storability.Store.class,
+                decision -> assertThat(decision.freshness().lifetime()).isEqualTo(Duration.ofSeconds(lifetime)));
     }
 
     @Test
@@ -167,9 +168,9 @@ class StorabilityTest {
                 .isEqualTo(Duration.ofSeconds(5));
     }
 
-    private static Duration lifetime(String answer, CachePolicy policy) {
+    private static Duration lifetime(String response, CachePolicy policy) {
         return ((Storability.Store) CacheFixtures.storability(CacheFixtures.getRequest(""),
-                CacheFixtures.okResponse(answer), policy)).freshness().lifetime();
+                CacheFixtures.okResponse(response), policy)).freshness().lifetime();
     }
 
     @Test
@@ -183,7 +184,7 @@ class StorabilityTest {
                 CacheFixtures.okResponse("Last-Modified: {-86400}"),
                 CachePolicy.builder().heuristicFreshness(false).build()))
                 .isInstanceOfSatisfying(Storability.Store.class,
-                        share -> assertThat(share.freshness().lifetime()).isZero());
+                        decision -> assertThat(decision.freshness().lifetime()).isZero());
         assertThat(CacheFixtures.storability(CacheFixtures.getRequest("Cache-Control: no-store"),
                 CacheFixtures.okResponse("Cache-Control: max-age=60"),
                 CachePolicy.builder().honorClientDirectives(false).build())).isInstanceOf(Storability.Store.class);
@@ -203,13 +204,13 @@ class StorabilityTest {
 
     @Test
     void hopByHopAndTagFieldsAreNotStored() {
-        ResponseHead kept = ((Storability.Store) decide("", 200,
+        ResponseHead storedHead = ((Storability.Store) decide("", 200,
                 "Cache-Control: max-age=60 | Connection: X-Hop | X-Hop: 1"
                         + " | Keep-Alive: 5 | Transfer-Encoding: chunked | Age: 7 | Content-Length: 3 | Cache-Tag: a"
                         + " | Surrogate-Key: b | X-Any: 1 | CDN-Cache-Control: max-age=9"))
                 .head();
 
-        assertThat(kept).isEqualTo(
+        assertThat(storedHead).isEqualTo(
                 CacheFixtures.okResponse("Cache-Control: max-age=60 | X-Any: 1 | CDN-Cache-Control: max-age=9"
                         + " | Date: {0}"));
     }
@@ -217,22 +218,23 @@ class StorabilityTest {
     @Test
     void postResponseIsStoredOnlyWithFreshnessAndContentLocation() {
         RequestHead post = RequestHead.parse("POST", CacheFixtures.headerFields("Content-Length: 5"));
-        String said = "Cache-Control: max-age=60 | Content-Location: " + CacheFixtures.KEY;
+        String cacheable = "Cache-Control: max-age=60 | Content-Location: " + CacheFixtures.KEY;
 
-        assertThat(post(post, 200, said)).isInstanceOf(Storability.Store.class);
+        assertThat(post(post, 200, cacheable)).isInstanceOf(Storability.Store.class);
         assertThat(post(post, 200, "Cache-Control: max-age=60")).isEqualTo(new Storability.DoNotStore("method", false));
         assertThat(post(post, 200, "Content-Location: " + CacheFixtures.KEY))
                 .isEqualTo(new Storability.DoNotStore("method", false));
-        assertThat(post(post, 200, said + "0")).isEqualTo(new Storability.DoNotStore("method", false));
-        assertThat(post(post, 201, said)).isEqualTo(new Storability.DoNotStore("method", false));
-        assertThat(post(post, 200, said + " | Set-Cookie: a=b")).isEqualTo(new Storability.DoNotStore("method", false));
-        assertThat(post(RequestHead.parse("PUT", HeaderFields.EMPTY), 200, said))
+        assertThat(post(post, 200, cacheable + "0")).isEqualTo(new Storability.DoNotStore("method", false));
+        assertThat(post(post, 201, cacheable)).isEqualTo(new Storability.DoNotStore("method", false));
+        assertThat(post(post, 200, cacheable + " | Set-Cookie: a=b"))
+                .isEqualTo(new Storability.DoNotStore("method", false));
+        assertThat(post(RequestHead.parse("PUT", HeaderFields.EMPTY), 200, cacheable))
                 .isEqualTo(new Storability.DoNotStore("method", false));
     }
 
-    private static Storability post(RequestHead asked, int status, String answer) {
-        return Storability.decidePost(asked, CacheFixtures.KEY,
-                new ResponseHead(status, CacheFixtures.headerFields(answer)), DEFAULT, CacheFixtures.NOW,
+    private static Storability post(RequestHead request, int status, String response) {
+        return PostStorability.decide(request, CacheFixtures.KEY,
+                new ResponseHead(status, CacheFixtures.headerFields(response)), DEFAULT, CacheFixtures.NOW,
                 CacheFixtures.NOW);
     }
 }

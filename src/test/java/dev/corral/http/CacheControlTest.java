@@ -21,7 +21,7 @@ class CacheControlTest {
             "max-age=60                       | 60         | 9111 5.2.2.1",
             "MAX-AGE=60                       | 60         | 9111 5.2: any case",
             "max-age=\"60\"                   | 60         | 9111 5.2: token or quoted-string",
-            "max-age=\"6\\0\"                 | 60         | 9110 5.6.4: a quoted pair",
+            "max-age=\"6\\0\"                 | 60         | 9110 5.6.4: quoted pair",
             "max-age=0060                     | 60         | 9111 1.2.2",
             "max-age=2147483648               | 2147483648 | 9111 1.2.2",
             "max-age=99999999999999999999999  | 2147483648 | 9111 1.2.2: saturates, does not overflow",
@@ -33,11 +33,11 @@ class CacheControlTest {
             "max-age                          | 0          | 9111 5.2.2.1: needs an argument",
             "max-age=                         | 0          | 9111 5.2",
             "max-age=\"60                     | 0          | 9110 5.6.4: never closed",
-            "max-age =60                      | 0          | 9111 5.2: no blank before",
-            "max-age= 60                      | 0          | 9111 5.2: no blank after",
+            "max-age =60                      | 0          | 9111 5.2: no space before",
+            "max-age= 60                      | 0          | 9111 5.2: no space after",
             "max-age=60 60                    | 0          | 9111 5.2",
             "max-age=60;a=b                   | 0          | 9111 5.2",
-            "max-age=60, max-age=10           | 10         | 9111 4.2.1: two that differ",
+            "max-age=60, max-age=10           | 10         | 9111 4.2.1: two different values",
             "max-age=10, max-age=60           | 10         | 9111 4.2.1",
             "max-age=60, max-age=x            | 0          | 9111 4.2.1",
             ",, ,max-age=60,                  | 60         | 9110 5.6.1.2: empty members",
@@ -66,14 +66,14 @@ class CacheControlTest {
 
     @Test
     void malformedDirectivesRestrictButNeverPermit() {
-        CacheControl said = parse("public; max-age=60; immutable, s-maxage=5; x, must-understand no-cache");
+        CacheControl cacheControl = parse("public; max-age=60; immutable, s-maxage=5; x, must-understand no-cache");
 
-        assertThat(said.isPublic()).isFalse();
-        assertThat(said.immutable()).isFalse();
-        assertThat(said.mustUnderstand()).isFalse();
-        assertThat(said.noCache()).isTrue();
-        assertThat(said.maxAge()).contains(Duration.ZERO);
-        assertThat(said.sharedMaxAge()).contains(Duration.ZERO);
+        assertThat(cacheControl.isPublic()).isFalse();
+        assertThat(cacheControl.immutable()).isFalse();
+        assertThat(cacheControl.mustUnderstand()).isFalse();
+        assertThat(cacheControl.noCache()).isTrue();
+        assertThat(cacheControl.maxAge()).contains(Duration.ZERO);
+        assertThat(cacheControl.sharedMaxAge()).contains(Duration.ZERO);
         assertThat(parse("x y, max-age=60").maxAge()).contains(Duration.ofMinutes(1));
     }
 
@@ -96,29 +96,29 @@ class CacheControlTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', nullValues = "-", value = {
             "max-age=60                 | 60 | 9213 2.1",
             "max-age=60;x=1, no-cache   | 60 | 9213 2.1: parameters are ignored",
-            "max-age=60.0               | 0  | 9111 4.2.1: no integer",
-            "max-age=\"60\"             | 0  | 9111 4.2.1: a string is no number",
+            "max-age=60.0               | 0  | 9111 4.2.1: not an integer",
+            "max-age=\"60\"             | 0  | 9111 4.2.1: a string is not a number",
             "max-age=-60                | 0  | 9111 4.2.1",
             "max-age                    | 0  | 9111 4.2.1",
             "max-age=999999999999999    | 2147483648 | 9111 1.2.2",
-            "max-age=1, max-age=60      | 60 | 9651 3.2: the last one",
+            "max-age=1, max-age=60      | 60 | 9651 3.2: the last one wins",
             "MAX-AGE=60                 | -  | 9651 3.2: keys are lower-case, so the field is ignored",
             "max-age=60,                | -  | 9651 4.2.2: no trailing comma",
             "max-age=60 no-store        | -  | 9651 4.2.2",
             "max-age=60, &&&            | -  | 9651 4.2.2",
-            "`                         `| -  | 9213 2.1: empty is not there",
+            "`                         `| -  | 9213 2.1: an empty field is ignored",
     })
     void targetedFieldIsParsedAsDictionaryOrIgnored(String line, Long seconds, String section) {
         Optional<CacheControl> targeted = CacheControl.parseTargeted(List.of(line));
 
         assertThat(targeted.isPresent()).isEqualTo(seconds != null);
-        targeted.ifPresent(said -> assertThat(said.maxAge()).contains(Duration.ofSeconds(seconds)));
+        targeted.ifPresent(cacheControl -> assertThat(cacheControl.maxAge()).contains(Duration.ofSeconds(seconds)));
     }
 
     @Test
     void falseTargetedDirectiveIsNotSet() {
         assertThat(CacheControl.parseTargeted(List.of("no-store=?0, private")).orElseThrow())
-                .matches(said -> !said.noStore() && said.isPrivate());
+                .matches(cacheControl -> !cacheControl.noStore() && cacheControl.isPrivate());
         assertThat(CacheControl.parseTargeted(List.of())).isEmpty();
     }
 }

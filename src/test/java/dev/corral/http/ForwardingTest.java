@@ -19,6 +19,9 @@ class ForwardingTest {
     private static final ForwardingRules TRUSTING_RULES = new ForwardingRules("corral", true, true,
             RequestHeaderPolicy.DEFAULT);
 
+    private static final ForwardingRules DEFAULT_RULES = new ForwardingRules("corral", false, false,
+            RequestHeaderPolicy.DEFAULT);
+
     private static HeaderFields forwarded(String request, ForwardingRules rules, boolean shared) {
         return shared
                 ? Forwarding.sharedRequestFields(CacheFixtures.headerFields(request), CLIENT_CONNECTION, rules,
@@ -33,7 +36,7 @@ class ForwardingTest {
                         + " | Connection: close, X-Hop | X-Hop: 1 | Keep-Alive: 5 | TE: trailers | Trailer: x"
                         + " | Transfer-Encoding: chunked | Upgrade: h2c | HTTP2-Settings: x | Proxy-Connection: close"
                         + " | Proxy-Authorization: x | X-Original-URL: /y | Content-Type: text/plain",
-                ForwardingRules.DEFAULT, false);
+                DEFAULT_RULES, false);
 
         assertThat(sent)
                 .isEqualTo(CacheFixtures.headerFields("Accept: a | Cookie: b | Authorization: c | Range: bytes=0-1"
@@ -49,7 +52,7 @@ class ForwardingTest {
                         + " | If-Modified-Since: {0} | If-Unmodified-Since: {0} | Content-Type: a/b | Content-Length: 0"
                         + " | Expect: 100-continue | X-Forwarded-Host: evil | X-Forwarded-Proto: http | X-Forwarded-For: 1.2.3.4"
                         + " | Forwarded: host=evil",
-                ForwardingRules.DEFAULT, true);
+                DEFAULT_RULES, true);
 
         assertThat(sent).isEqualTo(CacheFixtures.headerFields("Accept: a | Via: 1.1 corral | X-Forwarded-Proto: https"
                 + " | Forwarded: proto=https"));
@@ -60,8 +63,8 @@ class ForwardingTest {
             "X-Method-Override", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme",
             "X-Host", "X-Original-Host", "Front-End-Https", "Proxy", "X-Middleware-Subrequest"})
     void sharedFetchOmitsFieldsThatOriginsReflectUnlessKept(String name) {
-        assertThat(forwarded(name + ": x", ForwardingRules.DEFAULT, true).has(name)).isFalse();
-        assertThat(forwarded(name + ": x", ForwardingRules.DEFAULT, false).has(name)).isTrue();
+        assertThat(forwarded(name + ": x", DEFAULT_RULES, true).has(name)).isFalse();
+        assertThat(forwarded(name + ": x", DEFAULT_RULES, false).has(name)).isTrue();
         assertThat(forwarded(name + ": x", rulesKeeping(name), true).has(name)).isTrue();
     }
 
@@ -104,14 +107,14 @@ class ForwardingTest {
     void ipv6ClientIsFormattedAsEachFieldRequires() {
         HeaderFields sent = Forwarding.passRequestFields(HeaderFields.EMPTY,
                 new ClientConnection("fe80::1%eth0", "http", "[::1]:8080", "2"),
-                ForwardingRules.DEFAULT);
+                DEFAULT_RULES);
 
         assertThat(sent.firstValue("X-Forwarded-For")).contains("fe80::1");
         assertThat(sent.firstValue("Forwarded")).contains("for=\"[fe80::1]\";host=\"[::1]:8080\";proto=http");
         assertThat(sent.firstValue("Via")).contains("2 corral");
         assertThat(Forwarding
                 .passRequestFields(HeaderFields.EMPTY, new ClientConnection("", "http", "", "1.0"),
-                        ForwardingRules.DEFAULT)
+                        DEFAULT_RULES)
                 .firstValue("Forwarded")).contains("for=unknown;proto=http");
     }
 
@@ -130,7 +133,7 @@ class ForwardingTest {
 
         assertThat(Forwarding.effectiveClient(fields, CLIENT_CONNECTION, TRUSTING_RULES))
                 .isEqualTo(new ClientConnection("192.0.2.7", scheme, host, "1.1"));
-        assertThat(Forwarding.effectiveClient(fields, CLIENT_CONNECTION, ForwardingRules.DEFAULT))
+        assertThat(Forwarding.effectiveClient(fields, CLIENT_CONNECTION, DEFAULT_RULES))
                 .isEqualTo(CLIENT_CONNECTION);
     }
 
@@ -142,7 +145,7 @@ class ForwardingTest {
                                 + " | X: 1")))
                 .isEqualTo(CacheFixtures.headerFields("Vary: A | Cache-Control: private"));
         assertThat(CacheFixtures.getRequest("Connection: Authorization, Cookie | Authorization: a | Cookie: b"))
-                .matches(asked -> asked.hasAuthorization() && asked.hasCookieOrCredential());
+                .matches(request -> request.hasAuthorization() && request.hasCookieOrCredential());
     }
 
     @Test

@@ -28,8 +28,8 @@ class HttpDateTest {
             "Wednesday, 18-Aug-77 02:01:18 GMT | 1977-08-18T02:01:18Z",
             "Friday, 18-Aug-00 02:01:18 GMT    | 2000-08-18T02:01:18Z",
     })
-    void allThreeDateFormatsAreParsed(String text, Instant moment) {
-        assertThat(HttpDate.parse(text, CacheFixtures.NOW)).contains(moment);
+    void allThreeDateFormatsAreParsed(String text, Instant instant) {
+        assertThat(HttpDate.parse(text, CacheFixtures.NOW)).contains(instant);
     }
 
     @ParameterizedTest

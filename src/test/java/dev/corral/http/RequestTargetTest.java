@@ -45,16 +45,16 @@ class RequestTargetTest {
         assertThat(URI.create("http://a" + encoded).getRawPath()).isNotEmpty();
     }
 
-    /** What Spring reads is legal to it, whatever came. */
+    /** Spring accepts the encoded form of every target. */
     @Property(tries = 5_000)
-    void everyEncodedTargetIsAUri(@ForAll @StringLength(max = 20) @CharRange(from = '!', to = '\u00ff') String rest) {
-        RequestTarget.parse("/" + rest).ifPresent(target -> {
+    void everyEncodedTargetIsAUri(@ForAll @StringLength(max = 20) @CharRange(from = '!', to = '\u00ff') String suffix) {
+        RequestTarget.parse("/" + suffix).ifPresent(target -> {
             URI uri = URI.create("http://a" + target.encoded());
 
-            assertThat(target.raw()).isEqualTo("/" + rest);
+            assertThat(target.raw()).isEqualTo("/" + suffix);
             assertThat(uri.getRawPath()).startsWith("/");
             assertThat(uri.getRawQuery() != null).isEqualTo(target.query().isPresent());
-            assertThat(target.interpretations()).allSatisfy(reading -> URI.create("http://a" + reading));
+            assertThat(target.interpretations()).allSatisfy(interpretation -> URI.create("http://a" + interpretation));
             target.isAmbiguous();
         });
     }
@@ -85,7 +85,7 @@ class RequestTargetTest {
     @CsvSource(delimiter = '|', value = {"/a/../b|/b", "/a;x/b|/a;x/b,/a%3Bx/b", "/a%2fb|/a%2Fb,/a/b",
             "/a\\b|/a%5Cb,/a/b",
             "//a|//a,/a", "/a%5cb;c|/a%5Cb;c,/a%5Cb%3Bc,/a/b;c", "/%61|/a", "/{a}|/%7Ba%7D"})
-    void readingsOfAPathCoverHowServersDecodeIt(String path, String readings) {
-        assertThat(target(path).interpretations()).containsExactly(readings.split(",", -1));
+    void readingsOfAPathCoverHowServersDecodeIt(String path, String interpretations) {
+        assertThat(target(path).interpretations()).containsExactly(interpretations.split(",", -1));
     }
 }

@@ -7,23 +7,23 @@ import reactor.core.Disposable;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Bytes are never promised twice, and never lost. */
+/** Bytes are never granted twice and never lost. */
 class ByteBudgetTest {
 
     private final ByteBudget budget = new ByteBudget(100);
     private final List<ByteBudget.Reservation> granted = new ArrayList<>();
 
-    private Disposable take(long bytes) {
+    private Disposable reserve(long bytes) {
         return budget.reserve(bytes).subscribe(granted::add);
     }
 
     @Test
     void fittingReservationIsGrantedAtOnceAndOthersInOrder() {
-        take(60);
-        take(50);
-        take(10);
-        assertThat(granted).as("the small one does not overtake").hasSize(1);
-        assertThat(budget.tryReserve(1)).as("nor does who does not wait").isFalse();
+        reserve(60);
+        reserve(50);
+        reserve(10);
+        assertThat(granted).as("a small reservation does not overtake").hasSize(1);
+        assertThat(budget.tryReserve(1)).as("an immediate reservation does not overtake either").isFalse();
 
         granted.getFirst().close();
 
@@ -36,10 +36,10 @@ class ByteBudgetTest {
 
     @Test
     void cancelledReservationTakesNothingAndBlocksNobody() {
-        take(100);
-        Disposable left = take(100);
-        take(30);
-        left.dispose();
+        reserve(100);
+        Disposable cancelled = reserve(100);
+        reserve(30);
+        cancelled.dispose();
 
         granted.getFirst().close();
 
@@ -52,8 +52,8 @@ class ByteBudgetTest {
         assertThat(budget.tryReserve(1_000)).isTrue();
         assertThat(budget.tryReserve(1)).isFalse();
         budget.release(1_000);
-        take(1);
-        take(1_000);
+        reserve(1);
+        reserve(1_000);
         assertThat(granted).hasSize(1);
         granted.getFirst().close();
         assertThat(granted).hasSize(2);

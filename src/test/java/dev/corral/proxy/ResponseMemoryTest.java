@@ -77,7 +77,7 @@ class ResponseMemoryTest {
     @Test
     void bodyIsCountedOnceForAllReaders() {
         var unread = new ByteBudget(1_000);
-        var memory = new ResponseMemory(ByteBudget.unlimited(), unread, new ByteBudget(30));
+        var memory = new ResponseMemory(new ByteBudget(Long.MAX_VALUE), unread, new ByteBudget(30));
         Body body = Body.of(new byte[600]);
 
         Runnable first = memory.tryReserveBody(body, 10).orElseThrow();
@@ -95,7 +95,7 @@ class ResponseMemoryTest {
     @Test
     void concurrentlyRejectedBodiesAreNotCounted() {
         var unread = new ByteBudget(1_000);
-        var memory = new ResponseMemory(ByteBudget.unlimited(), unread, ByteBudget.unlimited());
+        var memory = new ResponseMemory(new ByteBudget(Long.MAX_VALUE), unread, new ByteBudget(Long.MAX_VALUE));
         Runnable large = memory.tryReserveBody(Body.of(new byte[900]), 1).orElseThrow();
         Body body = Body.of(new byte[200]);
 

@@ -76,7 +76,7 @@ public final class RedisTierFixture implements AutoCloseable {
                 Clock.systemUTC());
         tier = new RedisTier<>(connections, circuitBreaker, textCodec(1), TIMING, purges::latestPosition, purges::sync,
                 id,
-                ByteBudget.unlimited());
+                new ByteBudget(Long.MAX_VALUE));
         probes.start();
         connections.start();
         purges.start();
