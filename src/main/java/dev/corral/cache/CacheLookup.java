@@ -7,13 +7,13 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What an entry means for a request that has not waited for it (RFC 9111 section 4). Decided once per entry, from values only; the
- * caller acts on it.
+ * The meaning of an entry for a request that did not wait for it (RFC 9111 section 4). Decided once per entry, from values only; the
+ * caller acts on the decision.
  */
 public sealed interface CacheLookup {
 
     /**
-     * The response is served without asking the origin.
+     * The response is served without contacting the origin.
      *
      * @param isStale        whether it is stale
      * @param startsRefresh  whether a background revalidation is due
@@ -23,20 +23,20 @@ public sealed interface CacheLookup {
             implements
                 CacheLookup {}
 
-    /** The resource varies by these request fields: the response is under the request's variant. */
+    /** The resource varies by these request fields. The response is stored under the key of the request's variant. */
     record OtherVariant(List<String> fieldNames) implements CacheLookup {}
 
-    /** The resource cannot be shared: the request goes to the origin without waiting for others. */
+    /** The resource is not shareable. The request is forwarded to the origin and not coalesced with others. */
     record Bypass(String reason) implements CacheLookup {}
 
     /**
-     * The origin has to be asked.
+     * The origin must be contacted.
      *
-     * @param reason empty when the entry says nothing about this request
+     * @param reason empty if the entry does not concern this request
      */
     record Miss(Optional<ForwardReason> reason) implements CacheLookup {
 
-        /** Nothing usable is there. */
+        /** The entry does not concern this request. */
         public static final Miss UNKNOWN = new Miss(Optional.empty());
 
         private static Miss because(ForwardReason reason) {
@@ -45,10 +45,10 @@ public sealed interface CacheLookup {
     }
 
     /**
-     * Decides. The caller has compared the cache key and applied the purges.
+     * The decision. The caller has compared the cache key and applied the purges.
      *
-     * @param withinIsolationLimit whether this replica hears of purges, or may serve the entry although it does not
-     * @param random               uniform in (0, 1], drawn for this request; see {@link Reuse#decide}
+     * @param withinIsolationLimit whether this replica receives purges, or may serve the entry although it does not
+     * @param random               uniformly distributed in (0, 1], drawn for this request; see {@link Reuse#decide}
      */
     static CacheLookup decide(Entry entry, RequestHead request, CachePolicy policy, boolean withinIsolationLimit,
             Instant now, double random) {

@@ -60,15 +60,15 @@ public record CachePolicy(boolean storeSetCookie, boolean coalesceWithCookies, b
         targetedFields = List.copyOf(targetedFields);
         tagFields = List.copyOf(tagFields);
         if (!maxTtl.isPositive()) {
-            throw new IllegalArgumentException("max-ttl (" + maxTtl + ") must be positive");
+            throw new IllegalArgumentException("the maximum TTL (" + maxTtl + ") must be positive");
         }
         requireNotNegative("the maximum of heuristic freshness", maxHeuristicFreshness);
         requireNotNegative("stale-while-revalidate", staleWhileRevalidate.orElse(Duration.ZERO));
         requireNotNegative("stale-if-error", staleIfError.orElse(Duration.ZERO));
         requireNotNegative("stale-if-unreachable", staleIfUnreachable);
-        requireNotNegative("hit-for-miss-ttl", hitForMissTtl);
+        requireNotNegative("the hit-for-miss TTL", hitForMissTtl);
         if (maxVariants < 1) {
-            throw new IllegalArgumentException("max-variants (" + maxVariants + ") must be positive");
+            throw new IllegalArgumentException("the maximum number of variants (" + maxVariants + ") must be positive");
         }
         if (!(earlyRefreshBeta.orElse(0.0) >= 0.0) || earlyRefreshBeta.orElse(0.0).isInfinite()) {
             throw new IllegalArgumentException("the early refresh beta must be a finite number that is not negative");

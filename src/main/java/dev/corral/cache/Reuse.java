@@ -15,10 +15,10 @@ import java.time.Instant;
 public sealed interface Reuse {
 
     /** The response may be used without contacting the origin. */
-    record Serve(Duration age, boolean stale) implements Reuse {}
+    record Serve(boolean stale) implements Reuse {}
 
     /** The response may be used, and a background refresh starts: at most one in the fleet. */
-    record ServeAndRefresh(Duration age, boolean stale) implements Reuse {}
+    record ServeAndRefresh(boolean stale) implements Reuse {}
 
     /** The response may be used only after validation by the origin. */
     record Validate(StaleFallback fallback) implements Reuse {}
@@ -50,21 +50,20 @@ public sealed interface Reuse {
      */
     static Reuse decide(RequestHead request, StoredResponse stored, CachePolicy policy, Instant now, double random) {
         Freshness freshness = stored.freshness();
-        Duration age = freshness.age(now);
         boolean onlyIfCached = request.cacheControl().onlyIfCached();
         boolean stale = !freshness.isFresh(now);
         if (!freshness.noCache() && !isReloadRequested(request, freshness, policy, now)) {
             if (!stale) {
                 return shouldRefreshEarly(freshness, policy, now, random) && !onlyIfCached
-                        ? new ServeAndRefresh(age, false)
-                        : new Serve(age, false);
+                        ? new ServeAndRefresh(false)
+                        : new Serve(false);
             }
             if (acceptsStale(request, freshness, now)) {
-                return new Serve(age, true);
+                return new Serve(true);
             }
             if (freshness.isStaleWithin(freshness.staleWhileRevalidate(), now) && !limitsStaleness(request, policy)
                     && !onlyIfCached) {
-                return new ServeAndRefresh(age, true);
+                return new ServeAndRefresh(true);
             }
         }
         return onlyIfCached ? new Unsatisfiable() : new Validate(staleFallback(request, freshness, now));

@@ -20,8 +20,8 @@ class ReuseTest {
         StoredResponse stored = CacheFixtures.storedResponse("", "Cache-Control: " + response, policy, "");
         return switch (Reuse.decide(CacheFixtures.getRequest(request), stored, policy,
                 CacheFixtures.secondsLater(secondsAfter))) {
-            case Reuse.Serve(Duration age, boolean stale) -> stale ? "stale" : "serve";
-            case Reuse.ServeAndRefresh(Duration age, boolean stale) -> stale ? "stale+refresh" : "refresh";
+            case Reuse.Serve(boolean stale) -> stale ? "stale" : "serve";
+            case Reuse.ServeAndRefresh(boolean stale) -> stale ? "stale+refresh" : "refresh";
             case Reuse.Validate(Reuse.StaleFallback fallback) -> "validate"
                     + (fallback.allowedOnError() ? "+error" : "")
                     + (fallback.allowedWhenUnreachable() ? "+unreachable" : "");
@@ -111,7 +111,8 @@ class ReuseTest {
         assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.49)))
                 .isInstanceOf(Reuse.Serve.class);
         assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57), Math.exp(-0.51)))
-                .isEqualTo(new Reuse.ServeAndRefresh(Duration.ofSeconds(59), false));
+                .isEqualTo(new Reuse.ServeAndRefresh(false));
+        assertThat(stored.freshness().age(CacheFixtures.secondsLater(57))).isEqualTo(Duration.ofSeconds(59));
         assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(48), Math.exp(-0.51)))
                 .isInstanceOf(Reuse.Serve.class);
         assertThat(Reuse.decide(get, stored, policy, CacheFixtures.secondsLater(57))).isInstanceOf(Reuse.Serve.class);
