@@ -9,18 +9,19 @@ import java.util.Iterator;
 import org.slf4j.LoggerFactory;
 
 /**
- * Lets one logger's lines be written by a thread of their own: its callers are event loops, and a console or a disk may be slow.
+ * Makes one logger asynchronous: a separate thread writes its lines, because its callers are event loops and a console or a disk
+ * may be slow.
  */
 public final class AsyncLoggerInstaller {
 
-    /** Lines that wait at most, some hundred bytes each. What is more is dropped: a line is worth less than a request. */
+    /** In lines of some hundred bytes. When the queue is full, lines are dropped: a log line is worth less than a request. */
     private static final int QUEUE_SIZE = 8_192;
 
     private AsyncLoggerInstaller() {}
 
     /**
-     * Puts a bounded queue between that logger and where all lines go. A logger that has appenders of its own, from a Logback
-     * configuration, is left as it is.
+     * Puts a bounded queue between the logger and the root logger's appenders. A logger with its own appenders, from a Logback
+     * configuration, is not changed.
      */
     public static void install(String name) {
         if (!(LoggerFactory.getILoggerFactory() instanceof LoggerContext context)) {
@@ -30,7 +31,7 @@ public final class AsyncLoggerInstaller {
         if (logger.iteratorForAppenders().hasNext()) {
             return;
         }
-        // A queue takes one appender only.
+        // An AsyncAppender takes one appender only.
         rootAppenders(context)
                 .forEachRemaining(appender -> logger.addAppender(newAsyncAppender(name, appender, context)));
         logger.setAdditive(false);
@@ -42,7 +43,7 @@ public final class AsyncLoggerInstaller {
         queue.setContext(context);
         queue.setName(name + ":" + appender.getName());
         queue.setQueueSize(QUEUE_SIZE);
-        // All levels alike: the lines are all of one.
+        // No level is preferred when the queue is nearly full: all lines of this logger have the same level.
         queue.setDiscardingThreshold(0);
         queue.setNeverBlock(true);
         queue.addAppender(appender);

@@ -24,16 +24,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * All of Corral's meters, under {@code corral.}. Thread-safe. Tags are bounded sets: a route's id, an outcome, a reason; never a
- * URL.
+ * All meters of Corral; their names begin with {@code corral.}. Tags have bounded values: a route's id, an outcome, a reason; never
+ * a URL. Thread-safe.
  *
- * <p>The one that matters is {@code corral.origin.fetches} per {@code corral.fills}: 1 when the fleet coalesces.
+ * <p>The most important figure is {@code corral.origin.fetches} divided by {@code corral.fills}: 1 when the fleet coalesces.
  */
 public final class CorralMetrics implements CoalescerListener {
 
     private static final Logger log = LoggerFactory.getLogger(CorralMetrics.class);
 
-    /** Flights that are told of: what fits on a page. */
+    /** The number of flights in a replica's status, as many as fit on the dashboard. */
     private static final int MAX_TOP_FLIGHTS = 10;
 
     private record RequestTags(String route, String outcome) {}
@@ -56,18 +56,17 @@ public final class CorralMetrics implements CoalescerListener {
     private final Timer purgeWaits;
     private final LatencyRecorder latencyRecorder = new LatencyRecorder();
 
-    /** Registers what is counted; the gauges come with {@link #registerGauges}. */
+    /** Registers the counters and timers; {@link #registerGauges} adds the gauges. */
     public CorralMetrics(MeterRegistry registry) {
         this.registry = registry;
-        this.fills = registerCounter("corral.fills", "Answers published: visible to the fleet from then on");
-        this.fencedPublishes = registerCounter("corral.publish.fenced",
-                "Publishes refused because the lease had been lost");
+        this.fills = registerCounter("corral.fills", "Responses published, and so visible to the fleet");
+        this.fencedPublishes = registerCounter("corral.publish.fenced", "Publishes refused because the lease had been lost");
         this.takeovers = registerCounter("corral.leader.takeovers",
-                "Fills taken over from a leader that went silent or gave up");
+                "Fills taken over from a leader that stopped responding or gave up its lease");
         this.degradedFlights = registerCounter("corral.flights.degraded",
-                "Flights coalesced in this replica only, because Redis was away");
+                "Flights coalesced within this replica only, because Redis was unavailable");
         this.backgroundErrors = registerCounter("corral.background.errors",
-                "Background steps that failed; see the log");
+                "Background tasks that failed unexpectedly; see the log");
         this.followerWaits = Timer.builder("corral.follower.wait")
                 .description("How long followers waited for another replica's fetch")
                 .register(registry);
@@ -78,20 +77,20 @@ public final class CorralMetrics implements CoalescerListener {
         this.softPurges = registerPurgeCounter("soft");
         this.failedPurges = registerPurgeCounter("failed");
         this.purgeWaits = Timer.builder("corral.purge.waits")
-                .description("How long purges waited until every live replica knew of them")
+                .description("How long purges waited for the acknowledgements of all live replicas")
                 .register(registry);
     }
 
     private Counter registerPurgeCounter(String result) {
         return Counter.builder("corral.purges")
-                .description("Purges that operators asked this replica for")
+                .description("Purges that operators requested from this replica")
                 .tag("result", result)
                 .register(registry);
     }
 
     private void countReleases(ReleaseReason reason, int times) {
         releasesByReason.computeIfAbsent(reason, key -> Counter.builder("corral.flights.released")
-                .description("Flights whose waiters were sent off to fetch for themselves")
+                .description("Flights whose waiters had to fetch individually")
                 .tag("reason", key.name().toLowerCase(Locale.ROOT))
                 .register(registry)).increment(times);
     }
@@ -105,47 +104,51 @@ public final class CorralMetrics implements CoalescerListener {
             BooleanSupplier redisWritable,
             Supplier<Duration> purgeLag) {
         TimeGauge.builder("corral.purge.lag", () -> purgeLag.get().toMillis(), TimeUnit.MILLISECONDS)
-                .description("How long ago this replica was last in step with the fleet's purges")
+                .description("Time since this replica last knew all purges of the fleet")
                 .strongReference(true)
                 .register(registry);
         Gauge.builder("corral.flights", flights::getAsInt)
-                .description("Flights in the air in this replica")
+                .description("Current flights of this replica")
                 .strongReference(true)
                 .register(registry);
         Gauge.builder("corral.waiters", waiters::getAsInt)
-                .description("Requests that wait for a flight in this replica")
+                .description("Requests waiting for a flight of this replica")
                 .strongReference(true)
                 .register(registry);
         Gauge.builder("corral.redis.up", () -> redisUp.getAsBoolean() ? 1 : 0)
-                .description("1 while Redis responds, 0 while this replica goes on without it")
+                .description("1 while Redis responds, 0 while this replica works without it")
                 .strongReference(true)
                 .register(registry);
         Gauge.builder("corral.redis.writable", () -> redisWritable.getAsBoolean() ? 1 : 0)
-                .description("1 while Redis takes writes, 0 while it refuses them or does not respond")
+                .description("1 while Redis accepts writes, 0 while it rejects them or does not respond")
                 .strongReference(true)
                 .register(registry);
     }
 
-    /** One request was answered. */
+    /** Records one request whose response was sent. */
     public void recordRequest(String route, String outcome, Duration time) {
         latencyRecorder.record(time);
         requestTimers.computeIfAbsent(new RequestTags(route, outcome), key -> Timer.builder("corral.requests")
-                .description("Requests by what became of them, and the time to the whole answer")
+                .description("Requests by outcome, and the time to the end of the response")
                 .tag("route", key.route)
                 .tag("outcome", key.outcome)
                 .register(registry)).record(time);
     }
 
-    /** One request was sent to an origin. */
+    /** Records one request to an origin. */
     public void recordFetch(String route, String result, Duration time) {
         fetchTimers.computeIfAbsent(new FetchTags(route, result), key -> Timer.builder("corral.origin.fetches")
-                .description("Requests to the origin by result, and the time to the answer")
+                .description("Requests to the origin by result, and the time to the response")
                 .tag("route", key.route)
                 .tag("result", key.result)
                 .register(registry)).record(time);
     }
 
-    /** A purge is written; how long it waited for the others, zero when it did not. */
+    /**
+     * Records a purge that was written.
+     *
+     * @param waited how long it waited for the replicas' acknowledgements; zero when it did not wait
+     */
     public void recordPurge(boolean soft, Duration waited) {
         (soft ? softPurges : hardPurges).increment();
         if (waited.isPositive()) {
@@ -153,30 +156,32 @@ public final class CorralMetrics implements CoalescerListener {
         }
     }
 
-    /** A purge could not be written. */
+    /** Counts a purge that could not be written. */
     public void countFailedPurge() {
         failedPurges.increment();
     }
 
     /**
-     * What this replica tells of itself; to be called once a beat, for it takes the latencies since the last call.
+     * The status of this replica for its heartbeat. Each call takes and resets the latencies since the last call, so only the heartbeat
+     * may call it.
      *
-     * @param flying all flights, those with the most waiters first
+     * @param position  the purge position up to which this replica knows all purges
+     * @param topFlights all flights, those with the most waiters first
      */
     public ReplicaStatus collectStatus(String version, Instant started, String redis, long position, Duration lag,
             Duration offset,
-            List<ReplicaStatus.FlightStatus> flying, int flights, int waiters, Map<String, String> breakers) {
+            List<ReplicaStatus.FlightStatus> topFlights, int flights, int waiters, Map<String, String> breakers) {
         return new ReplicaStatus(version, started, redis, position, lag.toMillis(), offset.toMillis(), flights, waiters,
                 requestCounts(), fetchTimers.values().stream().mapToLong(Timer::count).sum(), (long) fills.count(),
                 (long) fencedPublishes.count(), (long) takeovers.count(), followerWaits.count(),
                 (long) followerWaits.totalTime(TimeUnit.MILLISECONDS),
                 LatencyRecorder.encode(latencyRecorder.takeInterval()), breakers,
-                flying.subList(0, Math.min(MAX_TOP_FLIGHTS, flying.size())));
+                topFlights.subList(0, Math.min(MAX_TOP_FLIGHTS, topFlights.size())));
     }
 
     private Map<String, Long> requestCounts() {
         var counts = new TreeMap<String, Long>();
-        requestTimers.forEach((answer, timer) -> counts.merge(answer.outcome, timer.count(), Long::sum));
+        requestTimers.forEach((tags, timer) -> counts.merge(tags.outcome, timer.count(), Long::sum));
         return counts;
     }
 
@@ -213,6 +218,6 @@ public final class CorralMetrics implements CoalescerListener {
     @Override
     public void onBackgroundError(String step, Throwable cause) {
         backgroundErrors.increment();
-        log.error("A step that must not fail did: {}", step, cause);
+        log.error("Background task failed: {}", step, cause);
     }
 }

@@ -9,17 +9,17 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What Resilience4j's endpoints can tell of its events: only some. To keep an event takes a lock, and most are one or more per
- * request, on event loops. Thread-safe.
+ * Keeps the events that Resilience4j's endpoints show, but only rare ones. Keeping an event takes a lock, and most events occur
+ * once or more per request, on event loops. Thread-safe.
  */
 public final class FilteredEventConsumerRegistry<T> implements EventConsumerRegistry<T> {
 
     private final ConcurrentMap<String, CircularEventConsumer<T>> consumers = new ConcurrentHashMap<>();
     private final Predicate<T> filter;
 
-    /** @param kept must hold for events only that seldom happen, and never many at once */
-    public FilteredEventConsumerRegistry(Predicate<T> kept) {
-        this.filter = kept;
+    /** @param filter selects the events to keep; it must select only events that are rare and never occur in bursts */
+    public FilteredEventConsumerRegistry(Predicate<T> filter) {
+        this.filter = filter;
     }
 
     @Override

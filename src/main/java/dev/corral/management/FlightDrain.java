@@ -11,9 +11,9 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
 /**
- * Lets the flights land when the process ends. The web server waits for requests, but a flight may have none: its client has
- * left, or it refreshes in the background. What does not land in time gives its lease back, so that another replica takes over
- * in one round trip instead of a lease's length.
+ * Waits for the current flights when the process stops. The web server waits only for requests, but a flight may have none: its
+ * client has disconnected, or it is a background revalidation. A flight that does not complete in time releases its lease, so that
+ * another replica takes over within one round trip instead of after the lease's expiry.
  */
 public final class FlightDrain implements SmartLifecycle {
 
@@ -25,13 +25,13 @@ public final class FlightDrain implements SmartLifecycle {
     private final AtomicBoolean running = new AtomicBoolean();
 
     /**
-     * @param patience   how long to wait for flights to land; with the default limits of an origin they do within 5 s
-     * @param afterwards closes what only flights need
+     * @param timeout    how long to wait for flights; with the default origin timeout they complete within 5 s
+     * @param afterDrain closes the resources that only flights use
      */
-    public FlightDrain(Coalescer<?, ?> coalescer, Duration patience, Runnable afterwards) {
+    public FlightDrain(Coalescer<?, ?> coalescer, Duration timeout, Runnable afterDrain) {
         this.coalescer = coalescer;
-        this.timeout = patience;
-        this.afterDrain = afterwards;
+        this.timeout = timeout;
+        this.afterDrain = afterDrain;
     }
 
     @Override
@@ -46,13 +46,13 @@ public final class FlightDrain implements SmartLifecycle {
 
     @Override
     public void stop(Runnable done) {
-        awaitFlights().timeout(timeout, Mono.defer(this::releaseLeases)).doFinally(end -> {
+        awaitFlights().timeout(timeout, Mono.defer(this::releaseLeases)).doFinally(signal -> {
             running.set(false);
             afterDrain.run();
             done.run();
         })
-                .subscribe(nothing -> {},
-                        cause -> log.warn("Could not give back every lease; they lapse by themselves", cause));
+                .subscribe(ignored -> {},
+                        cause -> log.warn("Could not release all leases; they expire by themselves", cause));
     }
 
     private Mono<Void> awaitFlights() {
@@ -63,7 +63,7 @@ public final class FlightDrain implements SmartLifecycle {
     }
 
     private Mono<Void> releaseLeases() {
-        log.info("{} flights have not landed; others take over", coalescer.flightCount());
+        log.info("{} flights did not complete in time; other replicas take over", coalescer.flightCount());
         return coalescer.releaseAllLeases();
     }
 
@@ -72,7 +72,7 @@ public final class FlightDrain implements SmartLifecycle {
         return running.get();
     }
 
-    /** After the web server has let its requests end, before the connections to Redis go. */
+    /** Stops after the web server's graceful shutdown and before the connections to Redis are closed. */
     @Override
     public int getPhase() {
         return WebServerGracefulShutdownLifecycle.SMART_LIFECYCLE_PHASE - 2048;

@@ -12,26 +12,26 @@ import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The routes' circuit breakers and limits, to be seen and changed. Thread-safe. */
+/** Shows the routes' circuit breakers and concurrency limits, and changes the breakers. Thread-safe. */
 public final class RouteBreakerControl {
 
     private static final Logger audit = LoggerFactory.getLogger("corral.audit");
 
-    /** What is to become of a breaker. */
+    /** The state an operator sets a breaker to. */
     public enum BreakerCommand {
-        /** Open until somebody closes it: the origin is left alone. */
+        /** Open until an operator closes it: no request is sent to the origin. */
         OPEN,
-        /** Closed, with nothing counted; it may open by itself. */
+        /** Closed, with its counts reset; it may open again by itself. */
         CLOSED,
-        /** Closed for good: it counts and never opens. */
+        /** Closed permanently: every call passes, and the breaker never opens. */
         DISABLED;
 
-        /** The wish of that name; empty when there is none. */
-        public static Optional<BreakerCommand> parse(String name) {
-            return Stream.of(values()).filter(wish -> wish.token().equals(name)).findFirst();
+        /** The command with that token; empty when there is none. */
+        public static Optional<BreakerCommand> parse(String token) {
+            return Stream.of(values()).filter(command -> command.token().equals(token)).findFirst();
         }
 
-        /** All names, for people. */
+        /** All tokens, separated by commas, for messages. */
         public static String tokenList() {
             return Stream.of(values()).map(BreakerCommand::token).collect(Collectors.joining(", "));
         }
@@ -42,32 +42,36 @@ public final class RouteBreakerControl {
     }
 
     /**
-     * One route's gate.
+     * The state of one route's breaker and concurrency limit.
      *
-     * @param breaker     state
-     * @param failureRate in percent; -1 while too few requests were made to tell
-     * @param underWay    requests to the origin now
-     * @param limit       of those
+     * @param breaker     the breaker's state
+     * @param failureRate in percent; -1 while too few requests were made
+     * @param underWay    the current number of requests to the origin
+     * @param limit       the maximum number of concurrent requests to the origin
      */
     public record OriginLimits(String breaker, float failureRate, int underWay, int limit) {}
 
     private final Map<String, CircuitBreaker> breakers = new LinkedHashMap<>();
     private final Map<String, Bulkhead> bulkheads = new LinkedHashMap<>();
 
-    /** The breakers and limits of routes, each by its route's id. */
+    /** The breakers and bulkheads of all routes, each named by its route's id. */
     public RouteBreakerControl(List<CircuitBreaker> breakers, List<Bulkhead> bulkheads) {
         breakers.forEach(breaker -> this.breakers.put(breaker.getName(), breaker));
         bulkheads.forEach(bulkhead -> this.bulkheads.put(bulkhead.getName(), bulkhead));
     }
 
-    /** State by route. */
+    /** The breakers' states, by route id. */
     public Map<String, String> breakerStates() {
         var states = new LinkedHashMap<String, String>();
         breakers.forEach((route, breaker) -> states.put(route, breaker.getState().name()));
         return states;
     }
 
-    /** All about one route's gate. */
+    /**
+     * The breaker and the concurrency limit of one route.
+     *
+     * @throws IllegalArgumentException when there is no such route
+     */
     public OriginLimits originLimits(String route) {
         CircuitBreaker breaker = requireRoute(breakers, route);
         Bulkhead.Metrics bulkhead = requireRoute(bulkheads, route).getMetrics();
@@ -76,29 +80,35 @@ public final class RouteBreakerControl {
                 limit - bulkhead.getAvailableConcurrentCalls(), limit);
     }
 
-    /** Changes one route's breaker, in this replica, and gives its new state. */
-    public String changeBreaker(String route, BreakerCommand wish, String by) {
+    /**
+     * Changes one route's breaker in this replica, and writes an audit line.
+     *
+     * @param by the operator, for the audit log
+     * @return the new state
+     * @throws IllegalArgumentException when there is no such route
+     */
+    public String changeBreaker(String route, BreakerCommand command, String by) {
         CircuitBreaker breaker = requireRoute(breakers, route);
-        switch (wish) {
+        switch (command) {
             case OPEN -> breaker.transitionToForcedOpenState();
             case CLOSED -> {
-                // From forced open there is no way back but through a reset.
+                // A breaker that was forced open can only be closed by a reset.
                 breaker.reset();
                 breaker.transitionToClosedState();
             }
             case DISABLED -> breaker.transitionToDisabledState();
         }
-        audit.info("breaker route={} wish={} by={}", route, wish.token(), by);
+        audit.info("breaker route={} wish={} by={}", route, command.token(), by);
         return breaker.getState().name();
     }
 
-    /** That there is no such route, and which there are. */
+    /** A message that the route does not exist, with the existing ones. */
     public String unknownRouteMessage(String route) {
-        return "There is no route " + route + "; there are " + String.join(", ", breakers.keySet()) + ".";
+        return "There is no route " + route + ". Routes: " + String.join(", ", breakers.keySet()) + ".";
     }
 
-    private static <T> T requireRoute(Map<String, T> all, String route) {
-        return Optional.ofNullable(all.get(route))
+    private static <T> T requireRoute(Map<String, T> byRoute, String route) {
+        return Optional.ofNullable(byRoute.get(route))
                 .orElseThrow(() -> new IllegalArgumentException("there is no route " + route));
     }
 }

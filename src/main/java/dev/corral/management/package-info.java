@@ -1,4 +1,4 @@
-/** The management port. See its packages: endpoints, purge, fleet and dashboard, security. */
+/** The management port: metrics, breakers and shutdown here; endpoints, purges, fleet and security in the sub packages. */
 @NullMarked
 package dev.corral.management;
 

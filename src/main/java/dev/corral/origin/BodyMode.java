@@ -1,26 +1,27 @@
 package dev.corral.origin;
 
-/** What to do with the body of a response. */
+/** How the body of an origin's response is read. */
 public enum BodyMode {
 
     /**
-     * Read it whole, if it is no larger than {@link OriginConfig#maxObjectSize()} and complete within {@link OriginConfig#timeout()}; else as
-     * {@link #STREAM}. A body of which nothing came in the second half of that time is a failure.
+     * Collect the whole body, if it is no larger than {@link OriginConfig#maxObjectSize()} and complete within
+     * {@link OriginConfig#timeout()}. A body that is larger or slower becomes a {@link #STREAM}; a body of which nothing arrived
+     * in the second half of the timeout is a failure.
      */
     BUFFER,
 
     /**
-     * As {@link #BUFFER}, but only for a moment: nothing says how long the body is or that it is worth keeping, so it may be a
-     * stream. One that is not complete by then is handed on as {@link #STREAM}.
+     * Collect the body as for {@link #BUFFER}, but for 100 ms at most: neither its length nor its storability is known, so it may
+     * be an endless stream. A body that is not complete by then becomes a {@link #STREAM}.
      */
     BUFFER_BRIEFLY,
 
-    /** Pass it on as it comes. */
+    /** Pass the pieces on as they arrive. */
     STREAM,
 
     /**
-     * Pass it on as it comes, and expect pauses: an event stream may be silent for longer than the origin takes to respond. A
-     * silence that is too long even for that ends the body, and is not held against the origin.
+     * Pass the pieces on as they arrive, and allow pauses: an event stream may be silent for longer than the origin's timeout. A
+     * longer silence ends the body with an error that the circuit breaker does not count.
      */
     STREAM_WITH_PAUSES
 }

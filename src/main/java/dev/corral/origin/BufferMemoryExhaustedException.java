@@ -1,12 +1,12 @@
 package dev.corral.origin;
 
-/** There is no memory to collect the response's body in. The origin is not to blame. */
+/** The memory budget does not allow collecting the response body. Not a failure of the origin. */
 public final class BufferMemoryExhaustedException extends RuntimeException {
 
     private static final long serialVersionUID = 1L;
 
-    /** For the origin of that id. */
-    public BufferMemoryExhaustedException(String origin) {
-        super("no memory to collect a response of origin " + origin, null, false, false);
+    /** @param originId the route's id, for the message */
+    public BufferMemoryExhaustedException(String originId) {
+        super("no memory to collect a response of origin " + originId, null, false, false);
     }
 }

@@ -8,12 +8,12 @@ import io.github.resilience4j.core.IntervalFunction;
 import java.time.Clock;
 
 /**
- * A circuit breaker for each endpoint of one origin: for each first path segment below the route's own path. An endpoint that does
- * not respond is left alone by itself; the others are asked as before. Thread-safe.
+ * The circuit breakers of one origin's endpoints. An endpoint is the first path segment below the route's path prefix. A breaker
+ * that opens stops the requests to its endpoint only. Thread-safe.
  */
 final class EndpointBreakers {
 
-    /** Clients choose paths: the endpoints asked last are judged, the others are forgotten and judged anew. */
+    /** Bounded because clients choose paths. The breakers of the most recently used endpoints are kept; others start again closed. */
     private static final int MAX_ENDPOINTS = 64;
 
     private static final int MAX_SEGMENT_LENGTH = 100;
@@ -22,20 +22,20 @@ final class EndpointBreakers {
     private final String routePrefix;
     private final CircuitBreakerConfig breakerConfig;
     private final Clock clock;
-    // On the caller's thread: to evict is quick.
+    // Eviction is quick, so it runs on the caller's thread.
     private final Cache<String, OriginCircuitBreaker> breakers = Caffeine.newBuilder()
             .maximumSize(MAX_ENDPOINTS)
             .executor(Runnable::run)
             .build();
 
     /**
-     * @param prefix the part of every path that the route has in common, such as {@code /shop/}
-     * @param config of the route's breaker
+     * @param routePrefix   the common prefix of the route's paths, such as {@code /shop/}
+     * @param breakerConfig the configuration of the route's breaker
      */
-    EndpointBreakers(String origin, String prefix, CircuitBreakerConfig config, Clock clock) {
-        this.originId = origin;
-        this.routePrefix = prefix;
-        this.breakerConfig = config;
+    EndpointBreakers(String originId, String routePrefix, CircuitBreakerConfig breakerConfig, Clock clock) {
+        this.originId = originId;
+        this.routePrefix = routePrefix;
+        this.breakerConfig = breakerConfig;
         this.clock = clock;
     }
 
@@ -44,21 +44,22 @@ final class EndpointBreakers {
     }
 
     private OriginCircuitBreaker createBreaker(String segment) {
-        IntervalFunction waits = breakerConfig.getWaitIntervalFunctionInOpenState();
-        // It remembers the last interval of one breaker.
-        CircuitBreakerConfig own = waits instanceof RecordingIntervalFunction last
-                ? CircuitBreakerConfig.from(breakerConfig).waitIntervalFunctionInOpenState(last.copy()).build()
+        IntervalFunction intervals = breakerConfig.getWaitIntervalFunctionInOpenState();
+        // A RecordingIntervalFunction remembers the last interval of one breaker, so breakers must not share one.
+        CircuitBreakerConfig endpointConfig = intervals instanceof RecordingIntervalFunction recording
+                ? CircuitBreakerConfig.from(breakerConfig).waitIntervalFunctionInOpenState(recording.copy()).build()
                 : breakerConfig;
-        return new OriginCircuitBreaker(originId + ", /" + segment, CircuitBreaker.of(originId + "/" + segment, own),
+        return new OriginCircuitBreaker(originId + ", /" + segment,
+                CircuitBreaker.of(originId + "/" + segment, endpointConfig),
                 clock);
     }
 
-    /** All are closed, with nothing counted. */
+    /** Closes all breakers and forgets their counts. */
     void reset() {
         breakers.invalidateAll();
     }
 
-    /** The first segment of the path behind the prefix. */
+    /** The first path segment after the prefix, at most {@value #MAX_SEGMENT_LENGTH} characters; empty when there is none. */
     static String firstSegment(String target, String prefix) {
         int from = target.startsWith(prefix) ? prefix.length() : 1;
         int end = from;
@@ -69,12 +70,12 @@ final class EndpointBreakers {
         return target.substring(Math.min(from, end), end);
     }
 
-    /** Failed calls of all endpoints within their windows. */
+    /** The failed calls of all endpoints within their sliding windows. */
     int failedCalls() {
         return breakers.asMap()
                 .values()
                 .stream()
-                .mapToInt(it -> it.breaker().getMetrics().getNumberOfFailedCalls())
+                .mapToInt(endpoint -> endpoint.breaker().getMetrics().getNumberOfFailedCalls())
                 .sum();
     }
 }

@@ -17,13 +17,13 @@ import java.util.concurrent.atomic.AtomicReference;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * The hosts file, followed while it changes: Docker, Kubernetes ({@code hostAliases}) and operators write names into it. It is
- * the one that {@code jdk.net.hosts.file} names, which then stands for all name resolution, as in the JDK; else the system's.
- * Thread-safe; reads the file on the scheduler.
+ * The names of the hosts file. The file is read again as it changes, because Docker, Kubernetes ({@code hostAliases}) and
+ * operators edit it while Corral runs. A file named by {@code jdk.net.hosts.file} replaces all name resolution, as in the JDK;
+ * without that property it is the system's file. Thread-safe. The file is read on the scheduler, never on the caller's thread.
  */
 final class HostsFile {
 
-    /** What was read is not read again for that long. */
+    /** The time between two reads of the file, at least. */
     private static final Duration MAX_READ_AGE = Duration.ofSeconds(1);
 
     private record HostsFileRead(CompletableFuture<HostsFileEntriesProvider> entries, long startNanos) {}
@@ -33,26 +33,26 @@ final class HostsFile {
     private final AtomicReference<HostsFileRead> latestRead = new AtomicReference<>(
             new HostsFileRead(new CompletableFuture<>(), System.nanoTime() - MAX_READ_AGE.toNanos()));
 
-    /** @param named instead of the system's; then there is no name outside of it */
-    HostsFile(Optional<File> named, Scheduler scheduler) {
-        this.configuredFile = named;
+    /** @param configuredFile replaces the system's file and all other name resolution; empty for the system's file */
+    HostsFile(Optional<File> configuredFile, Scheduler scheduler) {
+        this.configuredFile = configuredFile;
         this.scheduler = scheduler;
     }
 
-    /** The file that {@code jdk.net.hosts.file} names, or the system's. */
+    /** The file named by {@code jdk.net.hosts.file}, or the system's file. */
     static HostsFile of(Scheduler scheduler) {
         return new HostsFile(Optional.ofNullable(System.getProperty("jdk.net.hosts.file")).map(File::new), scheduler);
     }
 
-    /** Whether names that are not in the file do not exist. */
+    /** Whether a name that is not in the file does not exist. */
     boolean isExclusive() {
         return configuredFile.isPresent();
     }
 
-    /** The addresses of a name, at most a second old; empty when it is not there. Never fails. */
+    /** The addresses of a name, from a read at most one second old; empty when the file does not have the name. Never fails. */
     CompletableFuture<List<InetAddress>> addresses(String host) {
         return currentEntries().thenApply(entries -> addressesOf(entries, host.toLowerCase(Locale.ROOT)))
-                .exceptionally(unread -> List.of());
+                .exceptionally(ignored -> List.of());
     }
 
     private static List<InetAddress> addressesOf(HostsFileEntriesProvider entries, String host) {
@@ -65,19 +65,19 @@ final class HostsFile {
     }
 
     private CompletableFuture<HostsFileEntriesProvider> currentEntries() {
-        HostsFileRead known = Objects.requireNonNull(latestRead.get());
+        HostsFileRead latest = Objects.requireNonNull(latestRead.get());
         long now = System.nanoTime();
-        if (now - known.startNanos() < MAX_READ_AGE.toNanos()) {
-            return known.entries();
+        if (now - latest.startNanos() < MAX_READ_AGE.toNanos()) {
+            return latest.entries();
         }
         var next = new HostsFileRead(new CompletableFuture<>(), now);
-        if (!latestRead.compareAndSet(known, next)) {
+        if (!latestRead.compareAndSet(latest, next)) {
             return currentEntries();
         }
         try {
             scheduler.schedule(() -> next.entries().complete(readFile()));
-        } catch (RejectedExecutionException busy) {
-            next.entries().completeExceptionally(busy);
+        } catch (RejectedExecutionException e) {
+            next.entries().completeExceptionally(e);
         }
         return next.entries();
     }

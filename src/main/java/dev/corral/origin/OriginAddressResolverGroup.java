@@ -27,28 +27,28 @@ import reactor.netty.resources.LoopResources;
 import reactor.netty.transport.NameResolverProvider;
 
 /**
- * The addresses of the origins' names, for all routes. First the hosts file, then DNS with the servers, the search domains and
- * ndots of {@code /etc/resolv.conf}. Never blocks an event loop, which the JDK's resolver does. Thread-safe.
+ * Resolves the origins' host names for all routes: first by the hosts file, then by DNS with the servers, search domains and
+ * ndots of {@code /etc/resolv.conf}. Unlike the JDK's resolver it never blocks an event loop. Thread-safe.
  *
  * <p>
- * What is cached: an answer of DNS for its TTL, a minute at most; that a name does not exist, a second; the hosts file, a second.
- * While the servers of DNS do not reply, the last addresses serve for {@link #MAX_STALE_AGE}.
+ * A DNS answer is cached for its TTL, but one minute at most; the absence of a name and the hosts file for one second. While the
+ * DNS servers do not reply, the last known addresses are used for {@link #MAX_STALE_AGE}.
  */
 public final class OriginAddressResolverGroup extends AddressResolverGroup<InetSocketAddress> {
 
-    /** A name with a TTL of hours is followed all the same when it moves. */
+    /** Bounds how long a name keeps its old addresses when its TTL is hours. */
     private static final Duration MAX_TTL = Duration.ofMinutes(1);
 
-    /** One lookup a second of a name that does not exist, and found within a second once it does. */
+    /** A name that does not exist costs one lookup per second, and is found within a second once it exists. */
     private static final Duration NEGATIVE_TTL = Duration.ofSeconds(1);
 
-    /** For one query, and again over TCP: together well within an origin's default timeout of 5 s. */
+    /** For one query, and once more for its retry over TCP. Both together fit into an origin's default timeout of 5 s. */
     private static final Duration QUERY_TIMEOUT = Duration.ofSeconds(1);
 
-    /** Longer than any healthy server takes: after that, addresses that are known serve. */
+    /** After this time the last known addresses are used. Longer than a healthy DNS server takes. */
     private static final Duration STALE_FALLBACK_DELAY = Duration.ofMillis(500);
 
-    /** How long addresses serve while DNS does not. As long as stale responses, while an origin cannot be reached. */
+    /** How long the last known addresses are used while DNS fails. As long as stale responses while an origin cannot be reached. */
     private static final Duration MAX_STALE_AGE = Duration.ofMinutes(10);
 
     private record ResolvedAddresses(List<InetSocketAddress> addresses, long resolvedNanos) {}
@@ -57,27 +57,27 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
     private final DnsAddressResolverGroup dnsResolverGroup;
     private final Map<String, ResolvedAddresses> lastAnswers = new ConcurrentHashMap<>();
 
-    /** With this machine's hosts file and DNS servers. */
+    /** Uses this machine's hosts file and DNS servers. */
     public OriginAddressResolverGroup() {
         this(HostsFile.of(Schedulers.boundedElastic()), Optional.empty());
     }
 
-    /** @param servers of DNS, instead of the system's */
-    OriginAddressResolverGroup(HostsFile hosts, Optional<DnsServerAddressStreamProvider> servers) {
-        this.hostsFile = hosts;
+    /** @param dnsServers used instead of the system's; empty for the system's */
+    OriginAddressResolverGroup(HostsFile hostsFile, Optional<DnsServerAddressStreamProvider> dnsServers) {
+        this.hostsFile = hostsFile;
         this.dnsResolverGroup = NameResolverProvider.builder()
                 .cacheMinTimeToLive(Duration.ZERO)
                 .cacheMaxTimeToLive(MAX_TTL)
                 .cacheNegativeTimeToLive(NEGATIVE_TTL)
                 .queryTimeout(QUERY_TIMEOUT)
-                // A single lost packet is not the end, where there is a single server.
+                // With a single DNS server, a lost packet must not fail the lookup.
                 .retryTcpOnTimeout(true)
-                // All addresses, IPv4 and IPv6: a dead one is passed over.
+                // All addresses, IPv4 and IPv6, so that an unreachable one can be skipped.
                 .completeOncePreferredResolved(false)
-                // Ours is read while it changes, Netty's once.
+                // Netty reads the hosts file only once; HostsFile follows its changes.
                 .hostsFileEntriesResolver((host, types) -> null)
                 .dnsAddressResolverGroupProvider(builder -> new DnsAddressResolverGroup(
-                        servers.map(builder::nameServerProvider).orElse(builder)))
+                        dnsServers.map(builder::nameServerProvider).orElse(builder)))
                 .build()
                 .newNameResolverGroup(HttpResources.get(), LoopResources.DEFAULT_NATIVE);
     }
@@ -97,9 +97,9 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
 
         private final AddressResolver<InetSocketAddress> dnsResolver;
 
-        HostsFirstResolver(EventExecutor executor, AddressResolver<InetSocketAddress> server) {
+        HostsFirstResolver(EventExecutor executor, AddressResolver<InetSocketAddress> dnsResolver) {
             super(executor, InetSocketAddress.class);
-            this.dnsResolver = server;
+            this.dnsResolver = dnsResolver;
         }
 
         @Override
@@ -139,10 +139,10 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
             String name = address.getHostString().toLowerCase(Locale.ROOT) + ':' + address.getPort();
             Future<List<InetSocketAddress>> lookup = dnsResolver.resolveAll(address);
             if (!lookup.isDone() && lastAnswers.containsKey(name)) {
-                var impatient = executor().schedule(
+                var fallback = executor().schedule(
                         () -> staleAddresses(name).ifPresent(promise::trySuccess), STALE_FALLBACK_DELAY.toMillis(),
                         TimeUnit.MILLISECONDS);
-                promise.addListener(done -> impatient.cancel(false));
+                promise.addListener(done -> fallback.cancel(false));
             }
             lookup.addListener((Future<List<InetSocketAddress>> done) -> {
                 if (done.isSuccess()) {
@@ -161,11 +161,11 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
                     .map(ResolvedAddresses::addresses);
         }
 
-        /** Whether the servers said nothing about the name: unlike that it does not exist. */
+        /** Whether the DNS servers failed, as opposed to an answer that the name does not exist. */
         private boolean isServerFailure(Throwable failure) {
             return DnsNameResolver.isTransportOrTimeoutError(failure)
-                    || (failure.getCause() instanceof DnsErrorCauseException refused
-                            && !DnsResponseCode.NXDOMAIN.equals(refused.getCode()));
+                    || (failure.getCause() instanceof DnsErrorCauseException dnsError
+                            && !DnsResponseCode.NXDOMAIN.equals(dnsError.getCode()));
         }
 
         @Override

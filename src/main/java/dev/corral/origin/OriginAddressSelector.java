@@ -9,18 +9,18 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.LongSupplier;
 
 /**
- * The addresses of one origin in the order in which a connection is tried: an address to which the last connection failed comes
+ * Orders the addresses of one origin for the next connection attempt: an address to which the last connection failed is tried
  * after the others. Thread-safe.
  */
 final class OriginAddressSelector {
 
-    /** How long an address that failed is tried last; then one connection tries it in its turn. As long as nginx's fail_timeout. */
+    /** How long a failed address is tried last. After that, one connection tries it in its usual turn. As nginx's fail_timeout. */
     private static final Duration SUSPECT_DURATION = Duration.ofSeconds(10);
 
-    /** Of several addresses each gets a share of the time for connecting, but not less than a round trip across the world. */
+    /** Several addresses share the time for connecting, but each gets at least a round trip across the world. */
     private static final int MIN_CONNECT_TIMEOUT_MILLIS = 500;
 
-    /** More addresses than any name has: beyond that, what is known of them is forgotten. */
+    /** Bounds the memory; more addresses than a name has. Beyond that all suspicions are dropped. */
     private static final int MAX_SUSPECTED_ADDRESSES = 256;
 
     private final int connectBudgetMillis;
@@ -28,25 +28,25 @@ final class OriginAddressSelector {
     private final Map<SocketAddress, Long> suspectedUntilNanos = new ConcurrentHashMap<>();
     private volatile int addressCount = 1;
 
-    /** @param budget for connecting to an origin with one address, or to all of several, if they are few */
-    OriginAddressSelector(Duration budget, LongSupplier nanoTime) {
-        this.connectBudgetMillis = Math.toIntExact(budget.toMillis());
+    /** @param connectBudget the time for connecting to a single address, or to all addresses together if they are few */
+    OriginAddressSelector(Duration connectBudget, LongSupplier nanoTime) {
+        this.connectBudgetMillis = Math.toIntExact(connectBudget.toMillis());
         this.nanoTime = nanoTime;
     }
 
-    /** All the addresses, in the order in which they are to be tried. */
+    /** All addresses, in the order in which a connection tries them. */
     List<SocketAddress> order(List<? extends SocketAddress> resolved) {
         addressCount = resolved.size();
-        var first = new ArrayList<SocketAddress>(resolved.size());
-        var last = new ArrayList<SocketAddress>();
+        var ordered = new ArrayList<SocketAddress>(resolved.size());
+        var suspects = new ArrayList<SocketAddress>();
         for (SocketAddress address : resolved) {
-            (isSuspect(address) ? last : first).add(address);
+            (isSuspect(address) ? suspects : ordered).add(address);
         }
-        first.addAll(last);
-        return first;
+        ordered.addAll(suspects);
+        return ordered;
     }
 
-    /** When the suspicion ends, the first that asks is to try the address, and the others go on avoiding it until it has. */
+    /** When the suspicion expires, one caller gets false and tries the address; the others keep avoiding it until that attempt ends. */
     private boolean isSuspect(SocketAddress address) {
         Long until = suspectedUntilNanos.get(address);
         if (until == null) {
@@ -56,7 +56,7 @@ final class OriginAddressSelector {
         return until - now > 0 || !suspectedUntilNanos.replace(address, until, now + SUSPECT_DURATION.toNanos());
     }
 
-    /** How long to wait for a connection to the next address, in milliseconds. */
+    /** The time limit for connecting to the next address, in milliseconds. */
     int connectTimeoutMillis() {
         return addressCount <= 1
                 ? connectBudgetMillis
@@ -64,12 +64,12 @@ final class OriginAddressSelector {
                         connectBudgetMillis / addressCount);
     }
 
-    /** A connection was had. */
+    /** A connection to the address was established. */
     void onConnected(SocketAddress address) {
         suspectedUntilNanos.remove(address);
     }
 
-    /** A connection was refused, or not had in time. */
+    /** A connection to the address was refused or timed out. */
     void onConnectFailed(SocketAddress address) {
         if (suspectedUntilNanos.size() >= MAX_SUSPECTED_ADDRESSES) {
             suspectedUntilNanos.clear();

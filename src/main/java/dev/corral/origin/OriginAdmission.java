@@ -8,13 +8,13 @@ import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * The way in to one origin: first the circuit breaker of the endpoint and that of the route, then a place among those under way. Never
- * waits. Thread-safe. Works them by hand, because their Reactor operators give a permit back at the first signal, long before a
- * streamed body is over.
+ * Decides whether a request may be sent to one origin: the circuit breaker of the route and that of the endpoint must let it pass,
+ * and a slot of the bulkhead must be free. Never waits. Thread-safe. The breakers and the bulkhead are called directly, because
+ * Resilience4j's Reactor operators return a permit at the first signal, long before a streamed body has ended.
  *
  * <p>
- * The route's breaker judges whether the origin can be reached, the endpoint's whether it responds: one slow endpoint does not shut
- * its route.
+ * The route's breaker counts whether the origin can be reached, the endpoint's breaker whether it responds. So one slow endpoint
+ * does not block its route.
  */
 final class OriginAdmission {
 
@@ -23,72 +23,72 @@ final class OriginAdmission {
     private final EndpointBreakers endpointBreakers;
     private final Bulkhead bulkhead;
 
-    /** @param prefix the part of every path that the route has in common */
-    OriginAdmission(String origin, String prefix, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
-        this.originId = origin;
-        this.routeBreaker = new OriginCircuitBreaker(origin, breaker, clock);
-        this.endpointBreakers = new EndpointBreakers(origin, prefix, breaker.getCircuitBreakerConfig(), clock);
+    /** @param routePrefix the common prefix of the route's paths */
+    OriginAdmission(String originId, String routePrefix, CircuitBreaker breaker, Bulkhead bulkhead, Clock clock) {
+        this.originId = originId;
+        this.routeBreaker = new OriginCircuitBreaker(originId, breaker, clock);
+        this.endpointBreakers = new EndpointBreakers(originId, routePrefix, breaker.getCircuitBreakerConfig(), clock);
         this.bulkhead = bulkhead;
-        breaker.getEventPublisher().onReset(reset -> endpointBreakers.reset());
+        breaker.getEventPublisher().onReset(event -> endpointBreakers.reset());
     }
 
     /**
-     * A permit, which must be left.
+     * A permit for one exchange, which its holder must release.
      *
-     * @param target what is to be asked for
+     * @param target the request target, which tells the endpoint
      * @throws OriginCircuitOpenException when a breaker is open
-     * @throws OriginConcurrencyExceededException when all places are taken
+     * @throws OriginConcurrencyExceededException when all slots are in use
      */
     OriginPermit acquire(String target) {
-        BreakerPermission toOrigin = routeBreaker.tryAcquire()
+        BreakerPermission originPermission = routeBreaker.tryAcquire()
                 .orElseThrow(() -> new OriginCircuitOpenException(originId, routeBreaker.remainingOpenTime()));
-        Optional<BreakerPermission> toEndpoint = Optional.empty();
+        Optional<BreakerPermission> endpointPermission = Optional.empty();
         if (!routeBreaker.isBypassed()) {
             OriginCircuitBreaker endpoint = endpointBreakers.breakerOf(target);
-            toEndpoint = endpoint.tryAcquire();
-            if (toEndpoint.isEmpty()) {
-                toOrigin.releaseIfPending();
+            endpointPermission = endpoint.tryAcquire();
+            if (endpointPermission.isEmpty()) {
+                originPermission.releaseIfPending();
                 throw new OriginCircuitOpenException(originId, endpoint.remainingOpenTime());
             }
         }
         if (!bulkhead.tryAcquirePermission()) {
-            toOrigin.releaseIfPending();
-            toEndpoint.ifPresent(BreakerPermission::releaseIfPending);
+            originPermission.releaseIfPending();
+            endpointPermission.ifPresent(BreakerPermission::releaseIfPending);
             throw new OriginConcurrencyExceededException(originId);
         }
-        return new OriginPermit(toOrigin, toEndpoint);
+        return new OriginPermit(originPermission, endpointPermission);
     }
 
     EndpointBreakers endpointBreakers() {
         return endpointBreakers;
     }
 
-    /** The right to one exchange. Each method may be called again and by any thread; only its first call counts. */
+    /** The right to one exchange. Each method may be called repeatedly and by any thread; only its first call has an effect. */
     final class OriginPermit {
 
         private final BreakerPermission originPermission;
         private final Optional<BreakerPermission> endpointPermission;
         private final AtomicBoolean slotHeld = new AtomicBoolean(true);
 
-        private OriginPermit(BreakerPermission toOrigin, Optional<BreakerPermission> toEndpoint) {
-            this.originPermission = toOrigin;
-            this.endpointPermission = toEndpoint;
+        private OriginPermit(BreakerPermission originPermission, Optional<BreakerPermission> endpointPermission) {
+            this.originPermission = originPermission;
+            this.endpointPermission = endpointPermission;
         }
 
-        /** The origin answered, whatever the status. */
+        /** The origin sent a response, whatever its status. */
         void onResponse() {
             originPermission.onSuccess();
             endpointPermission.ifPresent(BreakerPermission::onSuccess);
         }
 
         /**
-         * The origin failed: also after it had answered, when a streamed body breaks off. That one then counts as a success and a
-         * failure, since a breaker that is half open cannot wait for the end of a long body.
+         * The origin failed. May follow {@link #onResponse} when a streamed body is truncated; the exchange then counts as a success
+         * and as a failure, because a half-open breaker cannot wait for the end of a long body.
          *
          * <p>
-         * That it cannot be reached counts against the origin, all else against the endpoint.
+         * An unreachable origin counts against the route's breaker, any other failure against the endpoint's.
          *
-         * @param connected whether there was a connection to the origin
+         * @param connected whether a connection to the origin was established
          */
         void onFailure(OriginFailedException failure, boolean connected) {
             switch (failure.reason()) {
@@ -109,7 +109,7 @@ final class OriginAdmission {
             endpointPermission.ifPresent(BreakerPermission::releaseIfPending);
         }
 
-        /** Of the endpoint; for an origin that is being tried out it is the same whether it cannot be reached or does not respond. */
+        /** Counts against the endpoint. In a half-open trial of the route's breaker it also counts against the origin. */
         private void recordNoResponse(OriginFailedException failure) {
             if (originPermission.isTrial()) {
                 originPermission.onFailure(failure);
@@ -119,13 +119,13 @@ final class OriginAdmission {
             endpointPermission.ifPresent(endpoint -> endpoint.onFailure(failure));
         }
 
-        /** If nothing is known of the exchange yet, the breakers forget it. */
+        /** Returns the breakers' permissions if the exchange has no outcome yet; it is then not counted. */
         void releaseIfPending() {
             originPermission.releaseIfPending();
             endpointPermission.ifPresent(BreakerPermission::releaseIfPending);
         }
 
-        /** Gives the place back. If the exchange ended neither way, the breakers forget it. */
+        /** Returns the bulkhead's slot, and the breakers' permissions if the exchange has no outcome. */
         void release() {
             releaseIfPending();
             if (slotHeld.compareAndSet(true, false)) {

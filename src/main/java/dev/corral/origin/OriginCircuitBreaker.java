@@ -14,10 +14,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.slf4j.event.Level;
 
-/** One circuit breaker, and how long it stays open, which Resilience4j does not tell. Logs its states. Thread-safe. */
+/**
+ * One circuit breaker that also knows how long it stays open, which Resilience4j does not expose. Logs its state transitions.
+ * Thread-safe.
+ */
 final class OriginCircuitBreaker {
 
-    /** When there is no telling how long the breaker stays open: it is trying the origin out, or was forced open. */
+    /** Used when the end of the open state is unknown: the breaker is half open, or was forced open. */
     private static final Duration DEFAULT_RETRY_AFTER = Duration.ofSeconds(1);
 
     private static final Logger log = LoggerFactory.getLogger(OriginAdmission.class);
@@ -31,7 +34,7 @@ final class OriginCircuitBreaker {
     /** Counts the breaker's changes of state. */
     private final AtomicLong transitionCount = new AtomicLong();
 
-    /** @param name of what the breaker judges, for the log */
+    /** @param name the route, or the route and the endpoint, for the log */
     OriginCircuitBreaker(String name, CircuitBreaker breaker, Clock clock) {
         this.name = name;
         this.breaker = breaker;
@@ -43,25 +46,25 @@ final class OriginCircuitBreaker {
         return breaker;
     }
 
-    /** How long it stays open; positive. */
+    /** How long the breaker stays open; positive. */
     Duration remainingOpenTime() {
         Instant now = clock.instant();
         Instant until = openPeriod.until;
         return until.isAfter(now) ? Duration.between(now, until) : DEFAULT_RETRY_AFTER;
     }
 
-    /** Whether it is one that an operator has set to let everything pass. */
+    /** Whether an operator disabled the breaker, so that every call passes. */
     boolean isBypassed() {
         return breaker.getState() == State.DISABLED || breaker.getState() == State.METRICS_ONLY;
     }
 
-    /** The breaker keeps its end to itself; it can be had from when it opened and how long it waits. */
+    /** Resilience4j does not expose the end of the open state; it is computed from its start and the wait interval. */
     private void onStateTransition(StateTransition transition) {
         transitionCount.incrementAndGet();
-        // Who was well and is left alone from now on wants a human; what follows is the story of it.
+        // CLOSED -> OPEN needs an operator; the transitions that follow belong to the same incident.
         Level level = transition.getFromState() == State.CLOSED ? Level.WARN : Level.INFO;
         log.atLevel(level)
-                .log("Origin {}: its circuit breaker was {} and is {}", name, transition.getFromState(),
+                .log("Circuit breaker of origin {} changed from {} to {}", name, transition.getFromState(),
                         transition.getToState());
         if (transition.getToState() == State.OPEN) {
             int attempt = transition.getFromState() == State.HALF_OPEN ? openPeriod.attempt + 1 : 1;
@@ -70,19 +73,22 @@ final class OriginCircuitBreaker {
     }
 
     private long openWaitMillis(int attempt) {
-        IntervalFunction waits = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState();
-        return waits instanceof RecordingIntervalFunction last ? last.lastMillis() : waits.apply(attempt);
+        IntervalFunction intervals = breaker.getCircuitBreakerConfig().getWaitIntervalFunctionInOpenState();
+        return intervals instanceof RecordingIntervalFunction recording
+                ? recording.lastMillis()
+                : intervals.apply(attempt);
     }
 
     /**
-     * The permission to one exchange; empty when the breaker is open. The breaker hears of it only while it is in the state in which
-     * it gave the permission: what was sent before an outage was noticed, and fails late, says nothing about the origin of today.
+     * The permission for one exchange; empty when the breaker is open. The outcome is reported only while the breaker is in the state
+     * in which it gave the permission: the late failure of a request that was sent before an outage was noticed says nothing about
+     * the origin's present state.
      */
     Optional<BreakerPermission> tryAcquire() {
         return breaker.tryAcquirePermission() ? Optional.of(new BreakerPermission()) : Optional.empty();
     }
 
-    /** What one exchange says to the breaker. Each method may be called again, by any thread; only its first call counts. */
+    /** Reports one exchange's outcome. Each method may be called repeatedly, by any thread; only its first call has an effect. */
     final class BreakerPermission {
 
         private final long startTimestamp = breaker.getCurrentTimestamp();
@@ -97,7 +103,7 @@ final class OriginCircuitBreaker {
             return transitionCount.get() == startTransitionCount;
         }
 
-        /** Whether this exchange is to tell whether the breaker may close. */
+        /** Whether the outcome of this exchange decides whether the half-open breaker closes. */
         boolean isTrial() {
             return isTrial;
         }
@@ -115,7 +121,7 @@ final class OriginCircuitBreaker {
             }
         }
 
-        /** If nothing is known of the exchange yet, the breaker forgets it. */
+        /** Returns the permission if the exchange has no outcome yet; it is then not counted. */
         void releaseIfPending() {
             if (outcomePending.compareAndSet(true, false) && isCurrent()) {
                 breaker.releasePermission();

@@ -32,20 +32,25 @@ import reactor.netty.tcp.SslProvider.GenericSslContextSpec;
 import static io.github.resilience4j.circuitbreaker.CircuitBreakerConfig.SlidingWindowSynchronizationStrategy.LOCK_FREE;
 
 /**
- * Asks one origin, over connections of its own. Thread-safe. Takes requests as they are: it follows no redirect, keeps no cookie,
- * adds no field but Host, decodes no content. Says nothing about what the answer means: any final status is an answer.
+ * The HTTP client of one origin, with its own connection pool. Requests are sent unchanged: the client follows no redirect, keeps no
+ * cookie, adds no header field but Host and decodes no content. It does not judge the response: any final status is a response.
+ *
+ * <p>
+ * Each subscription to {@link #fetch} acquires a permit from {@link OriginAdmission} and runs one {@link OriginExchange} on an event
+ * loop of Reactor Netty. Pooled connections are used first; a second attempt always opens a new connection. When the keys or the
+ * trusted certificates change, the pool is replaced, and connections of the old pool end with their exchanges. Thread-safe.
  */
 public final class OriginClient implements AutoCloseable {
 
     private static final Duration MAX_CONNECT_TIMEOUT = Duration.ofSeconds(2);
 
-    /** Shorter than the 5 s after which Node.js and Apache close a connection that idles: else we would pick up dead ones. */
+    /** Shorter than the 5 s after which Node.js and Apache close an idle connection; otherwise the pool would hand out dead ones. */
     private static final Duration MAX_IDLE_TIME = Duration.ofSeconds(4);
 
     /** As long as nginx waits for a client that reads nothing (send_timeout). */
     private static final Duration READER_STALL_TIMEOUT = Duration.ofSeconds(60);
 
-    /** Connections of one make: keys and trust are those of when they were opened. */
+    /** A pool and its clients. All their connections use the keys and the trusted certificates of one SSL bundle. */
     private record HttpClients(ConnectionProvider pool, WebClient pooledClient, WebClient newConnectionClient) {}
 
     private volatile boolean isClosed;
@@ -59,103 +64,88 @@ public final class OriginClient implements AutoCloseable {
     private Optional<ConnectionProvider> retiredPool = Optional.empty(); // guarded by this
 
     /**
-     * An origin without a connection yet.
+     * A client without a connection yet.
      *
-     * @param breaker counts as a failure only that the origin cannot be reached. One like it for each first path segment counts that
-     *        no whole response was had there, never a status
-     * @param prefix the part of every path that the route has in common, such as {@code /shop/}; {@code /} when there is none
-     * @param names finds the addresses of the origin's name; stays open when this is closed
-     * @throws IllegalArgumentException when breaker or bulkhead could block an event loop, or the bulkhead admits too many
+     * @param breaker counts only an unreachable origin as a failure. A breaker of the same configuration for each first path segment
+     *        counts incomplete or missing responses of that endpoint. No breaker counts a status
+     * @param routePrefix the common prefix of the route's paths, such as {@code /shop/}; {@code /} when there is none
+     * @param addressResolverGroup resolves the origin's name; not closed by {@link #close}
+     * @throws IllegalArgumentException when the breaker or the bulkhead could block an event loop, or the bulkhead admits too many
      */
-    public OriginClient(OriginConfig upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
-            AddressResolverGroup<InetSocketAddress> names, Clock clock) {
-        this(upstream, prefix, breaker, bulkhead, names, clock, READER_STALL_TIMEOUT);
+    public OriginClient(OriginConfig config, String routePrefix, CircuitBreaker breaker, Bulkhead bulkhead,
+            AddressResolverGroup<InetSocketAddress> addressResolverGroup, Clock clock) {
+        this(config, routePrefix, breaker, bulkhead, addressResolverGroup, clock, READER_STALL_TIMEOUT);
     }
 
     /**
-     * An origin without a connection yet, as above.
+     * A client without a connection yet, with a limit for slow readers; the other parameters are those of the shorter constructor.
      *
-     * @param patience how long the reader of a streamed body may ask for nothing; until then it holds one of the origin's places
+     * @param readerStallTimeout how long the reader of a streamed body may request nothing; its exchange holds a slot meanwhile
      */
-    public OriginClient(OriginConfig upstream, String prefix, CircuitBreaker breaker, Bulkhead bulkhead,
-            AddressResolverGroup<InetSocketAddress> names,
-            Clock clock, Duration patience) {
-        require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), upstream, "its bulkhead must not wait");
-        require(bulkhead.getBulkheadConfig().getMaxConcurrentCalls() <= upstream.maxConcurrentRequests(), upstream,
-                "its bulkhead admits more than concurrency (" + upstream.maxConcurrentRequests() + ")");
-        require(breaker.getCircuitBreakerConfig().getSlidingWindowSynchronizationStrategy() == LOCK_FREE, upstream,
+    public OriginClient(OriginConfig config, String routePrefix, CircuitBreaker breaker, Bulkhead bulkhead,
+            AddressResolverGroup<InetSocketAddress> addressResolverGroup,
+            Clock clock, Duration readerStallTimeout) {
+        require(bulkhead.getBulkheadConfig().getMaxWaitDuration().isZero(), config, "its bulkhead must not wait");
+        require(bulkhead.getBulkheadConfig().getMaxConcurrentCalls() <= config.maxConcurrentRequests(), config,
+                "its bulkhead admits more than concurrency (" + config.maxConcurrentRequests() + ")");
+        require(breaker.getCircuitBreakerConfig().getSlidingWindowSynchronizationStrategy() == LOCK_FREE, config,
                 "its breaker must count without a lock (slidingWindowSynchronizationStrategy LOCK_FREE)");
-        this.config = upstream;
-        this.readerStallTimeout = patience;
+        this.config = config;
+        this.readerStallTimeout = readerStallTimeout;
         this.clock = clock;
-        this.admission = new OriginAdmission(upstream.id(), prefix, breaker, bulkhead, clock);
-        this.addressResolverGroup = names;
-        this.addressSelector = new OriginAddressSelector(shorter(MAX_CONNECT_TIMEOUT, upstream.timeout()),
+        this.admission = new OriginAdmission(config.id(), routePrefix, breaker, bulkhead, clock);
+        this.addressResolverGroup = addressResolverGroup;
+        this.addressSelector = new OriginAddressSelector(shorter(MAX_CONNECT_TIMEOUT, config.timeout()),
                 System::nanoTime);
-        this.clients = createClients(upstream.sslBundle());
+        this.clients = createClients(config.sslBundle());
     }
 
     /**
-     * The answer to one request; one subscription is one request. Nothing is sent before it.
+     * The response to one request. Each subscription sends one request; nothing is sent before.
      *
      * <p>
-     * The timeout bounds all from the subscription to the response, but for a body that is alive; while a request has a body on its
-     * way, from its last piece. A
-     * request of which no byte left is sent once more, on a new connection, and so is a GET or HEAD without body that found its
-     * pooled connection dead; nothing else ever is. Cancelling closes the connection. Signals come on an event loop: do not block.
+     * The timeout runs from the subscription to the response, or from the last piece of a request body that is being sent; it does not
+     * end a response body that is still arriving. A request is sent a second time, on a new connection, in two cases only: no byte
+     * of it was sent, or it is a GET or HEAD without a body whose pooled connection was dead. Cancelling closes the connection.
+     * Signals arrive on an event loop: the subscriber must not block.
      *
      * <p>
-     * Errors: {@link OriginFailedException}; {@link OriginCircuitOpenException} and {@link OriginConcurrencyExceededException}, at once and without a request; the request body's own.
+     * Errors: {@link OriginFailedException}; {@link OriginCircuitOpenException} and {@link OriginConcurrencyExceededException}, at
+     * once and without a request; {@link BufferMemoryExhaustedException} when the memory budget has no memory left for a body that is to
+     * be collected; the request body's own error, unchanged.
      *
-     * @param intake decides from the head what becomes of the body; called on an event loop
+     * @param bodyModeSelector decides by the response head how the body is read; called on an event loop
+     * @param interimListener receives each interim response (RFC 9110 section 15.2) before the final one; called on an event loop,
+     *        and again for the interim responses of a second attempt
+     * @param memoryBudget reserves a number of bytes for the body; false when they are not available. Called on an event loop
      */
-    public Mono<OriginResponse> fetch(OriginRequest request, Function<ResponseHead, BodyMode> intake) {
-        return fetch(request, intake, interim -> {});
-    }
-
-    /**
-     * As above.
-     *
-     * @param interims hears of each interim answer (RFC 9110 section 15.2) before the final one; called on an event loop, at the
-     *                 second try again
-     */
-    public Mono<OriginResponse> fetch(OriginRequest request, Function<ResponseHead, BodyMode> intake,
-            Consumer<ResponseHead> interims) {
-        return fetch(request, intake, interims, bytes -> true);
-    }
-
-    /**
-     * As above. Fails with {@link BufferMemoryExhaustedException} when there is no memory for a body that is to be collected.
-     *
-     * @param memory takes that many bytes for the body, or says that there are none; called on an event loop
-     */
-    public Mono<OriginResponse> fetch(OriginRequest request, Function<ResponseHead, BodyMode> intake,
-            Consumer<ResponseHead> interims,
-            LongPredicate memory) {
+    public Mono<OriginResponse> fetch(OriginRequest request, Function<ResponseHead, BodyMode> bodyModeSelector,
+            Consumer<ResponseHead> interimListener, LongPredicate memoryBudget) {
         return Mono.defer(
-                () -> new OriginExchange(config, readerStallTimeout, request, intake, interims, memory,
+                () -> new OriginExchange(config, readerStallTimeout, request, bodyModeSelector, interimListener,
+                        memoryBudget,
                         admission.acquire(request.target()),
                         clock)
                         .execute(clients.pooledClient(), clients.newConnectionClient(), () -> isClosed));
     }
 
-    /** Failed calls of all endpoints within their windows. */
+    /** The failed calls of all endpoints within their sliding windows. */
     int endpointFailures() {
         return admission.endpointBreakers().failedCalls();
     }
 
-    /** From now on new connections are opened with these keys and this trust; older ones end with their exchanges, or idle. */
-    public synchronized void reloadSsl(SslBundle ssl) {
+    /** New connections use this bundle's keys and trusted certificates; older ones end after their exchange or when idle. */
+    public synchronized void reloadSsl(SslBundle sslBundle) {
         if (isClosed) {
             return;
         }
-        // Not the pool of this moment: an exchange may be about to take a connection of it. Idle, it empties itself.
+        // The current pool stays open, because an exchange may be about to acquire from it; its idle connections are evicted.
         retiredPool.ifPresent(ConnectionProvider::dispose);
         retiredPool = Optional.of(clients.pool());
-        clients = createClients(Optional.of(ssl));
+        clients = createClients(Optional.of(sslBundle));
     }
 
-    /** Closes idle connections; those in use when their exchange is over. */
+    /** Closes idle connections at once, and connections in use after their exchange. */
     @Override
     public synchronized void close() {
         isClosed = true;
@@ -163,48 +153,49 @@ public final class OriginClient implements AutoCloseable {
         clients.pool().dispose();
     }
 
-    private HttpClients createClients(Optional<SslBundle> ssl) {
+    private HttpClients createClients(Optional<SslBundle> sslBundle) {
         ConnectionProvider pool = ConnectionProvider.builder(config.id())
                 .maxConnections(config.maxConcurrentRequests())
-                // Permits bound the exchanges; a queue as long as that is for connections that are still closing.
+                // Permits bound the exchanges; they queue only while old connections are still closing.
                 .pendingAcquireMaxCount(config.maxConcurrentRequests())
                 .pendingAcquireTimeout(config.timeout())
                 .evictionPredicate((connection, age) -> isExpired(connection, age, config.connectionMaxLifetime()))
                 .evictInBackground(shorter(MAX_IDLE_TIME, config.connectionMaxLifetime()))
-                // The one used last is the one least likely to be dead; the others may idle out.
+                // The most recently used connection is the least likely to be dead; the others can be evicted as idle.
                 .lifo()
                 .build();
-        return new HttpClients(pool, createClient(pool, ssl),
-                createClient(ConnectionProvider.newConnection(), ssl));
+        return new HttpClients(pool, createClient(pool, sslBundle),
+                createClient(ConnectionProvider.newConnection(), sslBundle));
     }
 
-    /** Asked before a connection is used again, when it has been used, and now and then while it idles. */
-    private static boolean isExpired(Connection connection, ConnectionMetadata age, Duration maxLife) {
+    /** Called before a connection is reused, when it is returned, and periodically while it is idle. */
+    private static boolean isExpired(Connection connection, ConnectionMetadata age, Duration maxLifetime) {
         Channel channel = connection.channel();
-        // Each has a life of its own, or connections opened together would all be opened anew together.
-        long life = maxLife.toMillis() - maxLife.toMillis() / 4 * Math.floorMod(channel.id().hashCode(), 100) / 100;
+        // Spread by up to a quarter, so that connections opened together are not all replaced together.
+        long lifetimeMillis = maxLifetime.toMillis()
+                - maxLifetime.toMillis() / 4 * Math.floorMod(channel.id().hashCode(), 100) / 100;
         return !channel.isActive() || !connection.isPersistent()
-                || age.idleTime() >= MAX_IDLE_TIME.toMillis() || age.lifeTime() >= life;
+                || age.idleTime() >= MAX_IDLE_TIME.toMillis() || age.lifeTime() >= lifetimeMillis;
     }
 
-    private WebClient createClient(ConnectionProvider connections, Optional<SslBundle> ssl) {
+    private WebClient createClient(ConnectionProvider connections, Optional<SslBundle> sslBundle) {
         HttpClient client = HttpClient.create(connections)
                 .protocol(HttpProtocol.HTTP11)
-                // Its retry asks only whether anything was sent, ours also whether it may be sent twice: one is enough.
+                // OriginExchange retries instead: it also checks whether the request may be sent twice.
                 .disableRetry(true)
                 .resolver(addressResolverGroup)
                 .resolvedAddressesSelector((config, resolved) -> addressSelector.order(resolved))
                 .option(ChannelOption.SO_KEEPALIVE, true)
                 .doOnChannelInit((observer, channel, address) -> {
-                    var wire = new OriginHttpCodec();
-                    channel.pipeline().replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, wire);
-                    channel.pipeline().addFirst(new TransportMonitor(wire, addressSelector));
+                    var codec = new OriginHttpCodec();
+                    channel.pipeline().replace(NettyPipeline.HttpCodec, NettyPipeline.HttpCodec, codec);
+                    channel.pipeline().addFirst(new TransportMonitor(codec, addressSelector));
                 });
-        HttpClient secured = ssl.map(bundle -> client.secure(spec -> spec.sslContext(sslContextSpec(bundle))))
+        HttpClient secured = sslBundle.map(bundle -> client.secure(spec -> spec.sslContext(sslContextSpec(bundle))))
                 .orElse(client);
         return WebClient.builder()
                 .clientConnector(new ReactorClientHttpConnector(secured))
-                // No codecs: bodies are bytes.
+                // No codecs, because bodies are passed on as bytes.
                 .exchangeStrategies(ExchangeStrategies.empty().build())
                 .build();
     }
@@ -219,13 +210,13 @@ public final class OriginClient implements AutoCloseable {
                         .protocols(options.getEnabledProtocols()));
     }
 
-    private static void require(boolean condition, OriginConfig upstream, String otherwise) {
+    private static void require(boolean condition, OriginConfig config, String message) {
         if (!condition) {
-            throw new IllegalArgumentException("origin " + upstream.id() + ": " + otherwise);
+            throw new IllegalArgumentException("origin " + config.id() + ": " + message);
         }
     }
 
-    private static Duration shorter(Duration one, Duration other) {
-        return one.compareTo(other) < 0 ? one : other;
+    private static Duration shorter(Duration first, Duration second) {
+        return first.compareTo(second) < 0 ? first : second;
     }
 }

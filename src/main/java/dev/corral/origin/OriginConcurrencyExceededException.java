@@ -1,12 +1,12 @@
 package dev.corral.origin;
 
-/** As many exchanges as allowed are under way with this origin. Nothing was sent. */
+/** The origin's limit of concurrent requests is reached. Nothing was sent. */
 public final class OriginConcurrencyExceededException extends RuntimeException {
 
     private static final long serialVersionUID = 1L;
 
-    /** For the origin of that id. */
-    public OriginConcurrencyExceededException(String origin) {
-        super("origin " + origin + " has as many requests under way as it may", null, false, false);
+    /** @param originId the route's id, for the message */
+    public OriginConcurrencyExceededException(String originId) {
+        super("origin " + originId + " has reached its limit of concurrent requests", null, false, false);
     }
 }

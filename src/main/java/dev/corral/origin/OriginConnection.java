@@ -8,26 +8,28 @@ import reactor.netty.channel.AbortedException;
 import reactor.netty.channel.ChannelOperations;
 
 /**
- * The connection an exchange is on, and which of that connection's requests it is.
+ * The connection of an exchange, and the number of the exchange's request on that connection.
  *
- * @param channel the connection itself, which the operations no longer tell when the answer has ended
- * @param operations Reactor Netty's view of this exchange, bound to the connection until the answer has ended
+ * @param channel the connection; kept because the operations lose it when the response has ended
+ * @param operations Reactor Netty's view of this exchange, bound to the connection until the response has ended
+ * @param codec the connection's codec, which counts requests and responses
+ * @param requestNumber the number of this request on the connection, from 1
  */
 record OriginConnection(Channel channel, ChannelOperations<?, ?> operations, OriginHttpCodec codec,
         long requestNumber) {
 
-    /** The exchange that is about to write its request. On the event loop only. */
+    /** For an exchange that is about to write its request. On the event loop only. */
     static OriginConnection of(ChannelOperations<?, ?> operations) {
         Channel channel = operations.channel();
-        OriginHttpCodec wire = channel.pipeline().get(OriginHttpCodec.class);
-        return new OriginConnection(channel, operations, wire, wire.requestsSent() + 1);
+        OriginHttpCodec codec = channel.pipeline().get(OriginHttpCodec.class);
+        return new OriginConnection(channel, operations, codec, codec.requestsSent() + 1);
     }
 
     EventLoop eventLoop() {
         return channel.eventLoop();
     }
 
-    /** Whether the connection had served before: it may have died unnoticed since. */
+    /** Whether an earlier request used this connection: it may have been closed unnoticed since. */
     boolean isReused() {
         return requestNumber > 1;
     }
@@ -38,14 +40,14 @@ record OriginConnection(Channel channel, ChannelOperations<?, ?> operations, Ori
     }
 
     /**
-     * Completes when the event loop has looked at the socket once more: fails if the origin turns out to have closed the
-     * connection in the meantime, or to have sent what nobody asked for. Before that, a close that has arrived may not have been
-     * seen, and a request written then would be lost, or answered by what was said before it.
+     * Completes when the event loop has read from the socket once more. Fails if the origin has closed the connection in the
+     * meantime or has sent unsolicited bytes. Without this read, a close that has already arrived may be unseen; a request written
+     * then would be lost, or matched with bytes that were sent before it.
      */
     Mono<Void> verifyAlive() {
         return Mono.create(sink -> {
             channel.read();
-            // From a task, a timer runs after the next look; from the middle of a look, it would run after that same one.
+            // A timer scheduled from a task runs after the next read; scheduled during a read, it would run after that same read.
             eventLoop().execute(() -> {
                 var unused = eventLoop().schedule(() -> {
                     if (channel.isActive()) {
@@ -58,17 +60,17 @@ record OriginConnection(Channel channel, ChannelOperations<?, ?> operations, Ori
         });
     }
 
-    /** Whether any byte of the answer came. */
+    /** Whether any byte of the response has arrived. */
     boolean hasResponseStarted() {
         return codec.responsesStarted() >= requestNumber;
     }
 
-    /** Whether the answer came to its proper end. */
+    /** Whether the response has arrived completely. */
     boolean isResponseComplete() {
         return codec.responsesCompleted() >= requestNumber;
     }
 
-    /** Closes the connection when this turn of the loop is done, if it is then still this exchange's and no other's. */
+    /** Closes the connection after the current task of the event loop, unless another exchange uses it by then. */
     @SuppressWarnings("ReferenceEquality")
     void close() {
         eventLoop().execute(() -> {
@@ -78,7 +80,7 @@ record OriginConnection(Channel channel, ChannelOperations<?, ?> operations, Ori
         });
     }
 
-    /** Runs it on the event loop: now, when there already. */
+    /** Runs the step on the event loop: at once if the caller is on the event loop. */
     void runOnEventLoop(Runnable step) {
         if (eventLoop().inEventLoop()) {
             step.run();

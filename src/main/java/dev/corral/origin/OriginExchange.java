@@ -42,18 +42,40 @@ import reactor.netty.http.client.HttpClientRequest;
 
 import static dev.corral.origin.OriginFailedException.Reason.TRUNCATED;
 
-/** One request and its answer: at most two attempts, one deadline, one permit that is left however it ends. */
+/**
+ * One request and its response: at most two attempts, one deadline, one permit. Subscribed to once.
+ *
+ * <p>
+ * How it runs:
+ * <ol>
+ * <li>An attempt acquires a connection, writes the head and the body, and waits for the response head. The first attempt may use a
+ * pooled connection, the second one never does. A second attempt follows only when {@link #mayRetry} allows it.
+ * <li>When the head has arrived, {@code bodyModeSelector} decides how the body is read, and a {@link ResponseBodyReader} takes over. It
+ * emits the response: {@code Buffered} when the whole body was collected, {@code Streaming} when the body is still arriving.
+ * <li>An error, the deadline or a cancellation ends the exchange earlier and closes the connection.
+ * </ol>
+ *
+ * <p>
+ * The permit belongs to the exchange until the reader has handed over the response ({@link ResponseBodyReader#isHandedOver}); from then
+ * on the reader releases it. Every end releases the permit: an error in {@link #onFailure}, a cancellation in {@link #onEnd} or, when
+ * the connection is still being acquired, in {@link #cancelOnEventLoop} as soon as the acquisition has ended. A response whose delivery
+ * races with a cancellation is discarded, because nobody would release its permit before its timeout.
+ *
+ * <p>
+ * Threads: the subscription and the cancellation may come from any thread, everything that concerns the connection runs on its event
+ * loop. The volatile fields are written by one side and read by the other.
+ */
 final class OriginExchange {
 
     private static final int STATUS_REQUEST_TIMEOUT = 408;
 
-    /** What came is no response to this request. */
+    /** The origin sent 408 because it stopped waiting on an idle connection: not a response to this request. */
     private static final class ExpiredConnectionException extends IOException {
 
         private static final long serialVersionUID = 1L;
 
         ExpiredConnectionException() {
-            super("the origin had given up waiting for a request on this connection");
+            super("the origin stopped waiting for a request on this connection");
         }
 
         @Override
@@ -62,7 +84,7 @@ final class OriginExchange {
         }
     }
 
-    /** Closes the connection instead of reading. */
+    /** Closes the connection instead of reading the body. */
     private static final class BodyDiscarder extends BaseSubscriber<DataBuffer> {
 
         @Override
@@ -83,37 +105,44 @@ final class OriginExchange {
 
     private final long startNanos = System.nanoTime();
 
-    /** Whether whoever asked has left, and not with the answer in his hands. */
+    /** Whether the subscriber cancelled before it received the response. */
     private volatile boolean isClientGone;
-    /** Whether the attempt was cancelled; that waits for its connection. */
+    /** Whether the attempt was cancelled. The cancellation takes effect once the connection is acquired. */
     private volatile boolean isCancelling;
 
-    // The current attempt's.
+    // State of the current attempt.
     private volatile Instant requestTime;
     private volatile Optional<OriginConnection> connection = Optional.empty();
     private volatile Optional<ResponseBodyReader> bodyReader = Optional.empty();
 
-    OriginExchange(OriginConfig upstream, Duration patience, OriginRequest request,
-            Function<ResponseHead, BodyMode> intake,
-            Consumer<ResponseHead> interims, LongPredicate memory, OriginPermit permit, Clock clock) {
-        this.memoryBudget = memory;
-        this.config = upstream;
-        this.readerStallTimeout = patience;
+    OriginExchange(OriginConfig config, Duration readerStallTimeout, OriginRequest request,
+            Function<ResponseHead, BodyMode> bodyModeSelector,
+            Consumer<ResponseHead> interimListener, LongPredicate memoryBudget, OriginPermit permit, Clock clock) {
+        this.memoryBudget = memoryBudget;
+        this.config = config;
+        this.readerStallTimeout = readerStallTimeout;
         this.request = request;
-        this.bodyModeSelector = intake;
-        this.interimListener = interims;
+        this.bodyModeSelector = bodyModeSelector;
+        this.interimListener = interimListener;
         this.permit = permit;
         this.clock = clock;
         this.requestTime = clock.instant();
         this.requestBody = request.requestBody();
     }
 
-    /** The answer. {@code anew} never hands out a connection that has been used: the second attempt cannot find it dead, too. */
-    Mono<OriginResponse> execute(WebClient pooled, WebClient anew, BooleanSupplier closed) {
-        // Connections that we close ourselves look just like dead ones.
-        Mono<OriginResponse> attempts = attempt(pooled).onErrorResume(
-                error -> mayRetry(error) && !closed.getAsBoolean(),
-                dead -> attempt(anew));
+    /**
+     * The response.
+     *
+     * @param pooledClient        for the first attempt
+     * @param newConnectionClient for the second attempt; never reuses a connection, which could be dead again
+     * @param isClientClosed      whether the client was closed; then there is no second attempt
+     */
+    Mono<OriginResponse> execute(WebClient pooledClient, WebClient newConnectionClient,
+            BooleanSupplier isClientClosed) {
+        // Connections that close() closes look like dead ones.
+        Mono<OriginResponse> attempts = attempt(pooledClient).onErrorResume(
+                error -> mayRetry(error) && !isClientClosed.getAsBoolean(),
+                ignored -> attempt(newConnectionClient));
         return withTimeout(attempts)
                 .onErrorMap(error -> OriginFailedException.translate(error, config.id(), hasResponseStarted()))
                 .doOnError(this::onFailure)
@@ -122,22 +151,22 @@ final class OriginExchange {
     }
 
     private Mono<OriginResponse> withTimeout(Mono<OriginResponse> attempts) {
-        return requestBody.map(sent -> attempts.timeout(sent.awaitStall(config.timeout())))
+        return requestBody.map(body -> attempts.timeout(body.awaitStall(config.timeout())))
                 .orElseGet(() -> attempts
                         .timeout(Mono.defer(() -> Mono.delay(remainingTime())).then(Mono.defer(this::onTimeout))));
     }
 
-    /** How much is left of the time in which the whole response is to come. */
+    /** The rest of the time in which the whole response must arrive. */
     private Duration remainingTime() {
         return config.timeout().minusNanos(System.nanoTime() - startNanos);
     }
 
-    /** The time is over. A body on its way in has the same limit, and knows whether it is alive. */
+    /** Called when the time is over. Ends the exchange unless a body is arriving: its reader has the same limit and decides. */
     private Mono<Void> onTimeout() {
         return bodyReader.isPresent() ? Mono.never() : Mono.empty();
     }
 
-    // exchange() is deprecated because it leaves the body to its caller; the other forms drain what is not read at once.
+    // exchange() is deprecated because its caller must consume the body; the other forms drain a body that is not read at once.
     @SuppressWarnings("deprecation")
     private Mono<OriginResponse> attempt(WebClient client) {
         return Mono.defer(() -> {
@@ -157,8 +186,8 @@ final class OriginExchange {
     }
 
     /**
-     * The connection was lost, and the request can be sent on a new one: either not a byte of it left, whatever its method, or it
-     * is safe to send twice, and the connection had served before and was lost without a byte of a response (RFC 9112 section
+     * Whether the connection was lost and the request may be sent on a new one. Either no byte of the request was sent, whatever its
+     * method; or the request is safe to repeat, and a reused connection was lost without a byte of a response (RFC 9112 section
      * 9.3.1): most likely the origin closed it just when it was taken from the pool.
      */
     private boolean mayRetry(Throwable error) {
@@ -175,19 +204,19 @@ final class OriginExchange {
                 .orElseGet(() -> !isNewConnectionFailure(cause));
     }
 
-    /** No connection was had: either the ones from the pool were dead, or a new one failed, which a newer one would, too. */
+    /** Without a connection: a new one failed, and another new one would fail too. False when only pooled connections were dead. */
     private static boolean isNewConnectionFailure(@Nullable Throwable cause) {
         return cause instanceof SocketException || cause instanceof UnknownHostException
                 || cause instanceof SSLException;
     }
 
-    /** The origin gave up waiting for a request on a connection that idled, just when one was sent (RFC 9110 section 15.5.9). */
+    /** Whether the origin stopped waiting on an idle connection just when the request was sent (408, RFC 9110 section 15.5.9). */
     private boolean isConnectionExpired(OriginConnection used, ResponseHead head) {
         return head.status() == STATUS_REQUEST_TIMEOUT && used.isReused() && request.isRepeatable()
                 && !used.operations().isPersistent();
     }
 
-    /** Writes the fields past Spring, which would group them by name, and in the place of Reactor Netty's defaults. */
+    /** Writes the header fields directly: Spring would group them by name. They replace Reactor Netty's default fields. */
     private void writeHead(ClientHttpRequest message, CompletableFuture<Optional<OriginConnection>> connected) {
         HttpClientRequest head = message.getNativeRequest();
         connection = Optional.of(OriginConnection.of((ChannelOperations<?, ?>) head));
@@ -215,13 +244,13 @@ final class OriginExchange {
         return !field.name().equalsIgnoreCase("Content-Length") || requestBody.isPresent() || field.value().equals("0");
     }
 
-    /** Sends the body as objects: as bytes Reactor Netty would first gather the whole of a GET's, HEAD's or DELETE's. */
+    /** Sends the body as objects: sent as bytes, Reactor Netty would first collect the whole body of a GET, HEAD or DELETE. */
     private Mono<Void> sendBody(ClientHttpRequest message) {
         if (isCancelling) {
             return Mono.never();
         }
         NettyOutbound outbound = message.getNativeRequest();
-        // The head by itself first: a body that has not been asked for can go out on another connection.
+        // The head is written first and by itself: as long as the body is not requested, it can be sent on another connection.
         Mono<Void> sending = requestBody
                 .map(body -> outbound.then()
                         .then(Mono.defer(() -> outbound.sendObject((Publisher<?>) body.bytes()).then())))
@@ -235,18 +264,18 @@ final class OriginExchange {
         ResponseHead head = used.codec().responseHead();
         if (isConnectionExpired(used, head)) {
             response.body(BodyExtractors.toDataBuffers()).subscribe(new BodyDiscarder());
-            // Hidden: an error that is known at once would cancel what led here, as if the client had left.
+            // hide(): a scalar error would cancel the upstream operators, as if the client had disconnected.
             return Mono.<OriginResponse>error(new ExpiredConnectionException()).hide();
         }
         if (UnsolicitedStatus.isUnsolicited(request.method(), request.fields(), head.status())) {
             response.body(BodyExtractors.toDataBuffers()).subscribe(new BodyDiscarder());
             return Mono.<OriginResponse>error(new OriginHttpCodec.MalformedResponseException(
-                    "status " + head.status() + " that nobody asked for")).hide();
+                    "unsolicited status " + head.status())).hide();
         }
-        var arrival = new ResponseStart(head, bodyLength(head), requestTime, clock.instant());
-        BodyMode wish = bodyModeSelector.apply(head);
+        var responseStart = new ResponseStart(head, bodyLength(head), requestTime, clock.instant());
+        BodyMode bodyMode = bodyModeSelector.apply(head);
         return Mono.<OriginResponse>create(sink -> {
-            var body = new ResponseBodyReader(config, readerStallTimeout, permit, used, arrival, wish,
+            var body = new ResponseBodyReader(config, readerStallTimeout, permit, used, responseStart, bodyMode,
                     requestBody.isPresent() ? config.timeout() : remainingTime(), memoryBudget, sink);
             bodyReader = Optional.of(body);
             sink.onCancel(body::discard);
@@ -258,7 +287,7 @@ final class OriginExchange {
         });
     }
 
-    /** The stack ends a body also when it tears an exchange down; only the wire knows whether that was its end. */
+    /** Reactor Netty completes a body also when it tears down an exchange; only the codec knows whether the body was complete. */
     private Mono<DataBuffer> endOfBody(OriginConnection used) {
         if (used.isResponseComplete()) {
             return Mono.empty();
@@ -268,7 +297,7 @@ final class OriginExchange {
                         .orElseGet(() -> new OriginFailedException(TRUNCATED, config.id())));
     }
 
-    /** RFC 9110 section 8.6: in an answer to HEAD, and in a 304, Content-Length is that of another answer. */
+    /** RFC 9110 section 8.6: in a response to HEAD and in a 304, Content-Length is the length of another response. */
     private long bodyLength(ResponseHead head) {
         if (request.method().equals("HEAD") || head.status() == 204 || head.status() == 304) {
             return 0;
@@ -288,14 +317,15 @@ final class OriginExchange {
             permit.onFailure(failure, connection.isPresent());
         }
         permit.release();
-        // An error went out, so no answer did: if one was on its way at the same moment, nobody has it.
+        // The subscriber got an error, so a response that was being delivered at the same moment has no reader.
         bodyReader.ifPresent(ResponseBodyReader::discard);
         connection.ifPresent(OriginConnection::close);
     }
 
     /**
-     * Cancels on the event loop of the connection, when there is one: cancelled elsewhere, Reactor Netty may close a connection that
-     * has just gone back to the pool; cancelled before, it keeps the place in the pool's queue, which is as long as there are permits.
+     * Cancels on the event loop of the connection, once the connection is acquired. Cancelled on another thread, Reactor Netty could
+     * close a connection that was just returned to the pool. Cancelled before the acquisition, it would keep its place in the pool's
+     * queue, which has only as many places as there are permits.
      */
     private void cancelOnEventLoop(Runnable cancellation, CompletableFuture<Optional<OriginConnection>> connected) {
         isCancelling = true;
@@ -309,7 +339,10 @@ final class OriginExchange {
                 }), permit::release));
     }
 
-    /** Leaving may cross an answer on its way out: that is dropped in silence somewhere below, and would hold its place until its timeout. */
+    /**
+     * A cancellation can race with the delivery of the response. Reactor drops an undelivered response silently, so it must be
+     * discarded here; otherwise it holds its permit until its timeout.
+     */
     private void onClientGone() {
         if (bodyReader.filter(ResponseBodyReader::isDelivering).isEmpty()) {
             isClientGone = true;
@@ -317,9 +350,9 @@ final class OriginExchange {
         }
     }
 
-    /** After the cancellation has gone its way, or what it breaks off would look like the origin's failure. */
-    private void onEnd(SignalType how) {
-        if (how == SignalType.CANCEL && bodyReader.filter(ResponseBodyReader::isHandedOver).isEmpty()) {
+    /** Runs after the cancellation was propagated; the aborted connection would look like a failure of the origin otherwise. */
+    private void onEnd(SignalType signal) {
+        if (signal == SignalType.CANCEL && bodyReader.filter(ResponseBodyReader::isHandedOver).isEmpty()) {
             if (isCancelling && connection.isEmpty()) {
                 permit.releaseIfPending();
             } else {

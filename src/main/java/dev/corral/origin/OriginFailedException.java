@@ -9,77 +9,79 @@ import java.util.concurrent.TimeoutException;
 import org.springframework.web.reactive.function.client.WebClientRequestException;
 import reactor.netty.channel.AbortedException;
 
-/** The origin gave no answer that can be used. The message names the route and no address; the cause may name more. */
+/** The origin sent no usable response. The message names the route but no address; the cause may tell more. */
 public final class OriginFailedException extends RuntimeException {
 
     private static final long serialVersionUID = 1L;
 
-    /** What went wrong, as far as one can tell from here. */
+    /** The kind of failure, as far as the client can tell. */
     public enum Reason {
 
-        /** No connection, or one that was closed before an answer began. */
+        /** No connection was established, or it was closed before the first byte of a response. */
         UNREACHABLE("cannot be reached"),
 
-        /** Not done within the timeout. */
-        TIMED_OUT("did not answer in time"),
+        /** The response was not complete within the timeout. */
+        TIMED_OUT("did not respond in time"),
 
-        /** The answer began and did not come to its end. */
-        TRUNCATED("broke off in the middle of its answer"),
+        /** The response began but did not arrive completely. */
+        TRUNCATED("sent an incomplete response"),
 
-        /** What came is not HTTP/1.1, or framed in a way one cannot rely on, or a response to a request of another kind. */
-        MALFORMED("sent an answer that is not valid HTTP");
+        /** The response is not HTTP/1.1, has unreliable framing, or answers a request of another kind. */
+        MALFORMED("sent a response that is not valid HTTP");
 
         private final String description;
 
-        Reason(String words) {
-            this.description = words;
+        Reason(String description) {
+            this.description = description;
         }
     }
 
     private final Reason reason;
 
-    /** Without a cause: nothing was thrown, it was found out. */
-    public OriginFailedException(Reason reason, String origin) {
-        super("origin " + origin + " " + reason.description, null, false, false);
+    /** A failure that was detected without an exception. */
+    public OriginFailedException(Reason reason, String originId) {
+        super("origin " + originId + " " + reason.description, null, false, false);
         this.reason = reason;
     }
 
-    /** For what was thrown. */
-    public OriginFailedException(Reason reason, String origin, Throwable cause) {
-        super("origin " + origin + " " + reason.description, cause, false, false);
+    /** A failure that was reported by an exception. */
+    public OriginFailedException(Reason reason, String originId, Throwable cause) {
+        super("origin " + originId + " " + reason.description, cause, false, false);
         this.reason = reason;
     }
 
-    /** What went wrong. */
+    /** The kind of failure. */
     public Reason reason() {
         return reason;
     }
 
     /**
-     * The stack's error in this room's words; one that says nothing about the origin is given back as it is.
+     * Translates an error of Netty, Reactor Netty or WebClient. An error that says nothing about the origin is returned unchanged.
      *
-     * @param answering whether any byte of the answer had come
+     * @param responseStarted whether any byte of the response had arrived
      */
-    static Throwable translate(Throwable error, String origin, boolean answering) {
+    static Throwable translate(Throwable error, String originId, boolean responseStarted) {
         return switch (error) {
             case WebClientRequestException wrapped ->
-                Optional.ofNullable(wrapped.getCause()).map(cause -> translate(cause, origin, answering)).orElse(error);
-            case RequestBody.RequestBodyException broken -> broken.reason();
-            // A connection that cannot be had in time is an answer that is late: one of the two timers is only quicker.
-            case ConnectTimeoutException late -> new OriginFailedException(Reason.TIMED_OUT, origin, late);
-            case TimeoutException late -> new OriginFailedException(Reason.TIMED_OUT, origin, late);
-            case OriginHttpCodec.MalformedResponseException malformed ->
-                new OriginFailedException(Reason.MALFORMED, origin, malformed);
-            case DecoderException tls when tls.getCause() instanceof IOException lost ->
-                connectionLost(lost, origin, answering);
-            case IOException lost -> connectionLost(lost, origin, answering);
-            case AbortedException lost -> connectionLost(lost, origin, answering);
-            case PrematureChannelClosureException lost -> connectionLost(lost, origin, answering);
+                Optional.ofNullable(wrapped.getCause())
+                        .map(cause -> translate(cause, originId, responseStarted))
+                        .orElse(error);
+            case RequestBody.RequestBodyException e -> e.reason();
+            // A connect timeout is a late response: which of the two timers fires first makes no difference.
+            case ConnectTimeoutException e -> new OriginFailedException(Reason.TIMED_OUT, originId, e);
+            case TimeoutException e -> new OriginFailedException(Reason.TIMED_OUT, originId, e);
+            case OriginHttpCodec.MalformedResponseException e ->
+                new OriginFailedException(Reason.MALFORMED, originId, e);
+            case DecoderException wrapper when wrapper.getCause() instanceof IOException e ->
+                connectionLost(e, originId, responseStarted);
+            case IOException e -> connectionLost(e, originId, responseStarted);
+            case AbortedException e -> connectionLost(e, originId, responseStarted);
+            case PrematureChannelClosureException e -> connectionLost(e, originId, responseStarted);
             default -> error;
         };
     }
 
-    private static OriginFailedException connectionLost(Throwable cause, String origin, boolean answering) {
-        return new OriginFailedException(answering ? Reason.TRUNCATED : Reason.UNREACHABLE, origin, cause);
+    private static OriginFailedException connectionLost(Throwable cause, String originId, boolean responseStarted) {
+        return new OriginFailedException(responseStarted ? Reason.TRUNCATED : Reason.UNREACHABLE, originId, cause);
     }
 }

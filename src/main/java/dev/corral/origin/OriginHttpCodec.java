@@ -27,21 +27,22 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * HTTP/1.1 on one connection to an origin, one request after the other. Stands in the place of Netty's client codec, and is
- * stricter where a shared cache must be:
+ * HTTP/1.1 on one connection to an origin, one request after the other. Replaces Netty's client codec and is stricter where a
+ * shared cache must be:
  * <ul>
- * <li>Bytes nobody asked for close the connection. Left unread they would be taken for the answer to the next request.
- * <li>Interim answers end here, any number of them; who asked may hear of each. Reactor Netty does that for 100 only; any other it takes for the
- * final answer and leaves the real one unread on the connection.
- * <li>An answer whose end cannot be told for certain is {@link MalformedResponseException}: a Transfer-Encoding other than chunked, both
- * Transfer-Encoding and Content-Length, an upgrade. (Netty itself refuses differing or repeated lengths and bare line feeds.)
- * <li>It counts, so that one can tell whether a connection was fresh, whether an answer began, and whether it came to its end.
+ * <li>Unsolicited bytes close the connection. Left unread, they would be taken for the response to the next request.
+ * <li>Interim responses, any number of them, end here and are passed to a listener. Reactor Netty handles only 100 so; it takes any
+ * other for the final response and leaves the real one unread on the connection.
+ * <li>A response whose end is ambiguous fails with {@link MalformedResponseException}: a Transfer-Encoding other than chunked, both
+ * Transfer-Encoding and Content-Length, an upgrade. (Netty itself rejects differing or repeated lengths and bare line feeds.)
+ * <li>It numbers requests and responses, which tells whether a connection was new, whether a response began, and whether it was
+ * complete.
  * </ul>
- * Runs on the connection's event loop; the counts may be read anywhere.
+ * Runs on the connection's event loop; the numbers may be read by any thread.
  */
 final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDecoder, HttpRequestEncoder> {
 
-    /** What came is not an answer one can rely on. */
+    /** The response is not valid HTTP/1.1, or its framing is ambiguous. */
     static final class MalformedResponseException extends DecoderException {
 
         private static final long serialVersionUID = 1L;
@@ -57,9 +58,9 @@ final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDec
 
     private static final HttpDecoderConfig DECODER_CONFIG = new HttpDecoderConfig()
             .setMaxInitialLineLength(8 * 1024)
-            // Node.js refuses fields of more than 16 KB and nginx by default of more than 4 or 8: no origin needs more.
+            // Node.js rejects header sections of more than 16 KB, nginx by default of more than 4 or 8 KB: no origin needs more.
             .setMaxHeaderSize(64 * 1024)
-            // What one read from the socket brings: larger pieces do not occur, smaller ones cost a signal each.
+            // The size of one socket read: larger pieces do not occur, and each smaller piece would cost a signal.
             .setMaxChunkSize(64 * 1024);
 
     // Confined to the event loop.
@@ -79,47 +80,47 @@ final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDec
         init(new ResponseDecoder(), new RequestEncoder());
     }
 
-    /** How many requests went out on this connection. */
+    /** The number of requests sent on this connection. */
     long requestsSent() {
         return requestsSent;
     }
 
-    /** The number of the last request of which the operating system accepted a byte: it may have reached the origin. */
+    /** The number of the last request of which the operating system accepted a byte, so that it may have reached the origin. */
     long requestsAccepted() {
         return requestsAccepted;
     }
 
-    /** A byte of that request was accepted. On the event loop only. */
+    /** Records that the operating system accepted a byte of that request. On the event loop only. */
     void requestsAccepted(long number) {
         requestsAccepted = number;
     }
 
-    /** The number of the last request whose answer began, be it with one byte. */
+    /** The number of the last request for which at least one byte of a response arrived. */
     long responsesStarted() {
         return responsesStarted;
     }
 
-    /** The number of the last request whose answer came to its end. */
+    /** The number of the last request whose response arrived completely. */
     long responsesCompleted() {
         return responsesCompleted;
     }
 
-    /** The head of the answer that came last. On the event loop only. */
+    /** The head of the latest final response. On the event loop only. */
     ResponseHead responseHead() {
         return responseHead;
     }
 
-    /** Who hears of the interim answers to the request that is about to be written. On the event loop only. */
-    void interimListener(Consumer<ResponseHead> ear) {
-        interimListener = ear;
+    /** Sets the receiver of the interim responses to the next request. On the event loop only. */
+    void interimListener(Consumer<ResponseHead> listener) {
+        interimListener = listener;
     }
 
     /**
-     * What the request that is about to be written asks for, one character for each byte. On the event loop only. Netty would write
-     * the request's URI as UTF-8, and Reactor Netty has read it by {@link java.net.URI} before.
+     * Sets the target of the next request, one character for each byte. On the event loop only. It bypasses the request's URI,
+     * which Reactor Netty parses as a {@link java.net.URI} and Netty would write as UTF-8.
      */
-    void requestTarget(String bytes) {
-        requestTarget = bytes;
+    void requestTarget(String target) {
+        requestTarget = target;
     }
 
     private final class RequestEncoder extends HttpRequestEncoder {
@@ -165,13 +166,13 @@ final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDec
             if (!pieces.isEmpty() && pieces.getFirst() instanceof HttpResponse response && isInterim(response)) {
                 interimListener.accept(toResponseHead(response));
                 pieces.clear();
-                // Reads are on demand, and to those who count them this one has already brought something.
+                // Reads are on demand. The handlers above count this read as satisfied, though they get nothing of it.
                 context.read();
             }
             pieces.forEach(this::checkPiece);
             if (!pieces.isEmpty() && isComplete(pieces)) {
                 completeResponse();
-                // Before the last piece is handed on, for with it the connection goes back to the pool and into other hands.
+                // Before the last piece is passed on: that piece returns the connection to the pool, where others can take it.
                 if (bytes.isReadable()) {
                     closeOnSurplus(context, bytes);
                 }
@@ -181,8 +182,8 @@ final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDec
         @Override
         protected void decodeLast(ChannelHandlerContext context, ByteBuf bytes, List<Object> out) throws Exception {
             super.decodeLast(context, bytes, out);
-            // A body that neither a length nor chunks delimit ends with the connection (RFC 9112 section 6.3); over TLS only
-            // if the origin said so, for anybody on the way can close a connection (section 9.8).
+            // A body without a length or chunks ends with the connection (RFC 9112 section 6.3). Over TLS it is complete only
+            // after a close_notify of the origin, because anyone on the path can close the TCP connection (section 9.8).
             if (isAwaitingResponse && !out.isEmpty() && isComplete(out)
                     && (hasReceivedCloseNotify || context.pipeline().get(SslHandler.class) == null)) {
                 completeResponse();
@@ -191,7 +192,7 @@ final class OriginHttpCodec extends CombinedChannelDuplexHandler<HttpResponseDec
 
         @Override
         public void userEventTriggered(ChannelHandlerContext context, Object event) throws Exception {
-            if (event instanceof SslCloseCompletionEvent closing && closing.isSuccess()) {
+            if (event instanceof SslCloseCompletionEvent completion && completion.isSuccess()) {
                 hasReceivedCloseNotify = true;
             }
             super.userEventTriggered(context, event);

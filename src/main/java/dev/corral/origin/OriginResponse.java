@@ -8,34 +8,34 @@ import org.springframework.core.io.buffer.DataBuffer;
 import reactor.core.publisher.BaseSubscriber;
 import reactor.core.publisher.Flux;
 
-/** The origin's answer, with any final status: 200 to 999. Interim answers (1xx) are told apart. */
+/** The origin's response, with any final status from 200 to 999. Interim responses (1xx) are reported separately. */
 public sealed interface OriginResponse {
 
-    /** The final status and all fields, in the order and case received, hop-by-hop fields among them. */
+    /** The status and all fields, in the order and case received, including hop-by-hop fields. */
     ResponseHead head();
 
-    /** When the request was made (RFC 9111 section 4.2.3): at the second try, if there was one. */
-    Instant requestTime();
-
-    /** When the head had come. */
-    Instant responseTime();
-
-    /** An answer that came to its proper end: as many bytes as Content-Length says, or the last chunk. */
+    /**
+     * A response that arrived completely: as many bytes as its Content-Length, or up to the last chunk.
+     *
+     * @param requestTime  when the request was sent (RFC 9111 section 4.2.3); after a second attempt, the time of that attempt
+     * @param responseTime when the head had arrived
+     */
     record Buffered(ResponseHead head, Body body, Instant requestTime,
             Instant responseTime) implements OriginResponse {}
 
     /**
-     * An answer whose body is still on its way, and that holds a connection and a place among those under way until then:
-     * subscribe to the body exactly once, or {@link #discard()} it. Unclaimed for the origin's timeout it discards itself.
+     * A response whose body is still arriving. Until the body has ended it holds a connection and a permit: its receiver must
+     * subscribe to the body exactly once, or {@link #discard()} it. Without a subscriber it discards itself after the origin's timeout.
      *
-     * @param body with backpressure; every buffer is the reader's to release. Ends with {@link OriginFailedException} when cut short,
-     *        malformed or silent for the origin's timeout (or for the longest pause of a stream), with {@link java.util.concurrent.TimeoutException} when the reader
-     *        asks for nothing for a minute. Cancelling closes the connection
+     * @param body with backpressure; the reader must release every buffer. Fails with {@link OriginFailedException} when the body is
+     *        truncated, malformed or silent for the origin's timeout (or for the longest pause of a stream), and with
+     *        {@link java.util.concurrent.TimeoutException} when the reader requests nothing for a minute. Cancelling closes the
+     *        connection
+     * @param requestTime when the request was sent; after a second attempt, the time of that attempt
      */
-    record Streaming(ResponseHead head, Flux<DataBuffer> body, Instant requestTime,
-            Instant responseTime) implements OriginResponse {
+    record Streaming(ResponseHead head, Flux<DataBuffer> body, Instant requestTime) implements OriginResponse {
 
-        /** Closes the connection instead of reading what is left. Without effect on a body that has a reader. */
+        /** Closes the connection instead of reading the body. Without effect when the body has or had a reader. */
         public void discard() {
             body.subscribe(new DiscardSubscriber());
         }
@@ -49,7 +49,7 @@ public sealed interface OriginResponse {
 
             @Override
             protected void hookOnError(Throwable error) {
-                // It has a reader, or had one.
+                // The body has or had a reader.
             }
         }
     }

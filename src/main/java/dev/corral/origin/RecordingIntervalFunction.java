@@ -3,17 +3,17 @@ package dev.corral.origin;
 import io.github.resilience4j.core.IntervalFunction;
 
 /**
- * Remembers the last interval that another function gave: a random one is told to clients as it was. For one circuit breaker.
- * Thread-safe.
+ * Remembers the last interval of another function, so that Retry-After can report an interval that was drawn at random. For one
+ * circuit breaker. Thread-safe.
  */
 public final class RecordingIntervalFunction implements IntervalFunction {
 
     private final IntervalFunction delegate;
     private volatile long lastMillis;
 
-    /** Remembers what this function gives. */
-    public RecordingIntervalFunction(IntervalFunction intervals) {
-        this.delegate = intervals;
+    /** @param delegate the function whose intervals are used and remembered */
+    public RecordingIntervalFunction(IntervalFunction delegate) {
+        this.delegate = delegate;
     }
 
     @Override
@@ -23,7 +23,7 @@ public final class RecordingIntervalFunction implements IntervalFunction {
         return interval;
     }
 
-    /** One of its own for another breaker. */
+    /** A function with the same delegate and no interval yet, for another breaker. */
     RecordingIntervalFunction copy() {
         return new RecordingIntervalFunction(delegate);
     }

@@ -15,13 +15,13 @@ import reactor.core.publisher.Operators;
 import reactor.core.publisher.SynchronousSink;
 
 /**
- * A request's body on its way out. Sees to it that the body is as long as its Content-Length says (else its tail would be read
- * as the next request on that connection), and knows whose fault it is when it stands still: the sender's, which has nothing to
- * give, or the origin's, which takes nothing.
+ * A request body that is being sent. Checks that the body is as long as its Content-Length; otherwise its tail would be read as the
+ * next request on the connection. Tells who caused a stall: the client, which sends nothing, or the origin, which reads nothing.
+ * Signals come from the client's and the origin's event loops, so all state is atomic or volatile.
  */
 final class RequestBody {
 
-    /** The body failed, not the origin: carries the reason through the stack unharmed. */
+    /** The body failed, not the origin. Carries the reason unchanged through Reactor Netty and WebClient. */
     static final class RequestBodyException extends RuntimeException {
 
         private static final long serialVersionUID = 1L;
@@ -49,13 +49,13 @@ final class RequestBody {
     private volatile Optional<RequestBodyException> failure = Optional.empty();
     private volatile long lastProgressNanos = System.nanoTime();
 
-    /** @param declared Content-Length, or {@link #UNKNOWN_LENGTH} */
-    RequestBody(Flux<DataBuffer> body, long declared) {
-        this.source = body;
-        this.declaredLength = declared;
+    /** @param declaredLength the Content-Length in bytes, or {@link #UNKNOWN_LENGTH} */
+    RequestBody(Flux<DataBuffer> source, long declaredLength) {
+        this.source = source;
+        this.declaredLength = declaredLength;
     }
 
-    /** The body's bytes; errors are {@link RequestBodyException}. Whoever cancels need not care for what is still in the pipe. */
+    /** The body's bytes; errors are {@link RequestBodyException}. A cancellation releases buffers that were not delivered. */
     Flux<ByteBuf> bytes() {
         return source.doOnSubscribe(subscription -> isRequested = true)
                 .doOnRequest(n -> pendingDemand.accumulateAndGet(n, Operators::addCap))
@@ -66,20 +66,20 @@ final class RequestBody {
                 .map(NettyDataBufferFactory::toByteBuf);
     }
 
-    /** Whether any of it was asked for: it cannot be had a second time. */
+    /** Whether the body was subscribed to; it cannot be read a second time. */
     boolean isRequested() {
         return isRequested;
     }
 
-    /** Why the body failed, if it did. */
+    /** Why the body failed; empty when it did not. */
     Optional<RequestBodyException> failure() {
         return failure;
     }
 
     private RequestBodyException recordFailure(Throwable reason) {
-        var broken = new RequestBodyException(reason);
-        failure = Optional.of(broken);
-        return broken;
+        var exception = new RequestBodyException(reason);
+        failure = Optional.of(exception);
+        return exception;
     }
 
     private void checkLength(DataBuffer piece, SynchronousSink<DataBuffer> sink) {
@@ -88,7 +88,7 @@ final class RequestBody {
         long total = sentBytes.addAndGet(piece.readableByteCount());
         if (declaredLength != UNKNOWN_LENGTH && total > declaredLength) {
             DataBufferUtils.release(piece);
-            sink.error(new IllegalArgumentException("the request's body is longer than its Content-Length"));
+            sink.error(new IllegalArgumentException("the request body is longer than its Content-Length"));
         } else {
             sink.next(piece);
         }
@@ -99,10 +99,10 @@ final class RequestBody {
         isComplete = true;
         return declaredLength == UNKNOWN_LENGTH || sentBytes.get() == declaredLength
                 ? Mono.empty()
-                : Mono.error(new IllegalArgumentException("the request's body is shorter than its Content-Length"));
+                : Mono.error(new IllegalArgumentException("the request body is shorter than its Content-Length"));
     }
 
-    /** Completes when nothing has moved for that long, and fails if that is the sender's fault. */
+    /** Completes when the body made no progress for that time. Fails instead when the client caused the stall. */
     Mono<Void> awaitStall(Duration timeout) {
         return Mono.defer(() -> Mono.delay(remainingTime(timeout)))
                 .repeat(() -> remainingTime(timeout).isPositive())
@@ -116,6 +116,6 @@ final class RequestBody {
     private Mono<Void> stallCause() {
         return isComplete || pendingDemand.get() == 0
                 ? Mono.empty()
-                : Mono.error(new RequestBodyException(new TimeoutException("the request's body did not come")));
+                : Mono.error(new RequestBodyException(new TimeoutException("the request body did not arrive in time")));
     }
 }

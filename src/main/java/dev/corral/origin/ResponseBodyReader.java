@@ -26,17 +26,34 @@ import reactor.core.publisher.MonoSink;
 import reactor.core.publisher.Operators;
 
 /**
- * The body of one answer on its way in: collected at first, if it is to be, and handed on as a stream as soon as it turns out
- * too large or too slow, from its first byte and on the same subscription. Holds at most the largest body plus one piece.
+ * Reads the body of one response. The body is collected first, if its {@link BodyMode} allows that; as soon as it turns out too
+ * large or too slow, it becomes a stream that begins with the collected bytes and continues on the same subscription. Holds at most
+ * {@link OriginConfig#maxObjectSize()} plus one piece.
  *
  * <p>
- * One thread: whatever is called from elsewhere (request, cancel, subscribe) hops to the connection's event loop first, where
- * the pieces come in. So there are no races to think of, only orders. The permit is this object's from the moment an answer is
- * handed over; until then it is the exchange's.
+ * It is in one of four phases:
+ * <ul>
+ * <li>BUFFERING: pieces are collected, and requested one at a time. A complete body emits a {@code Buffered} response and leads to
+ * DONE. A body that is too large, too slow or not to be collected leads to HANDED_OVER. An error, the timeout of a silent body or an
+ * exhausted memory budget fails the exchange and leads to DONE.
+ * <li>HANDED_OVER: a {@code Streaming} response was emitted and its body has no subscriber yet. A piece that was already requested is
+ * collected. The first subscriber leads to STREAMING; a discard, or no subscriber within the origin's timeout, to DONE.
+ * <li>STREAMING: the reader gets the collected bytes as one piece, then each piece it requests. The end of the body, a cancellation, a
+ * silent origin or a stalled reader leads to DONE.
+ * <li>DONE: the timer is off; pieces that still arrive are released.
+ * </ul>
+ *
+ * <p>
+ * The permit belongs to the {@link OriginExchange} until the response is handed over ({@code isHandedOver}); from then on this reader
+ * releases it: when the body has arrived completely (even if its reader has not read it yet), or in DONE, whichever is first.
+ *
+ * <p>
+ * Threads: request, cancel and subscribe may be called by any thread and continue on the connection's event loop, where the pieces
+ * arrive. All state is confined to that loop, so only the order of calls matters.
  */
 final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscription {
 
-    /** @param bodyLength of the body: 0 when there can be none, {@link #UNKNOWN_LENGTH} when nothing tells */
+    /** @param bodyLength the body's length in bytes; 0 when there cannot be a body, {@link #UNKNOWN_LENGTH} when it is not declared */
     record ResponseStart(ResponseHead head, long bodyLength, Instant requestTime, Instant responseTime) {}
 
     static final long UNKNOWN_LENGTH = -1;
@@ -45,10 +62,10 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         BUFFERING, HANDED_OVER, STREAMING, DONE
     }
 
-    /** How long a body is collected that may be a stream: a page that is ready comes in less, and nobody notices it. */
+    /** How long a body that may be a stream is collected. A finished page takes less, and the delay is not noticeable. */
     private static final Duration BRIEF_BUFFERING_TIME = Duration.ofMillis(100);
 
-    /** The longest pause of a stream, at least: as nginx has it (proxy_read_timeout). */
+    /** The longest pause of a stream, unless the origin's timeout is longer. As nginx's proxy_read_timeout. */
     private static final Duration MAX_STREAM_PAUSE = Duration.ofSeconds(60);
 
     private static final byte[] EMPTY_BYTES = {};
@@ -66,7 +83,7 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
     private final long maxBodyBytes;
     private volatile boolean isHandedOver;
 
-    // From here on confined to the event loop.
+    // The fields below are confined to the event loop.
     private boolean isInDelivery;
     private BodyPhase phase = BodyPhase.BUFFERING;
     private Subscription source = Operators.emptySubscription();
@@ -76,44 +93,45 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
     private int bufferedBytes;
     private boolean hasBodyEnded;
     private Optional<Throwable> failure = Optional.empty();
-    /** What the reader asked for that the source has not been asked for. */
+    /** The number of pieces that the reader requested and that are not yet requested from the source. */
     private long downstreamDemand;
-    /** What the source has been asked for by the reader and has not given. */
+    /** The number of pieces that were requested from the source for the reader and have not arrived. */
     private long upstreamDemand;
-    /** Whether the source has been asked for one piece more than the reader wanted, and has not given it. */
+    /** Whether one piece was requested from the source beyond the reader's demand and has not arrived. */
     private boolean isPrefetchPending;
     private boolean isEmitting;
     private long lastProgressNanos;
 
     /**
-     * @param patience how long a reader may ask for nothing
-     * @param memory   whether that many more bytes may be collected
-     * @param time     how much is left of the time in which the whole response was to come
+     * @param readerStallTimeout how long a reader may request nothing
+     * @param responseTimeLimit  the rest of the time in which the whole response must arrive
+     * @param memoryBudget       reserves that many more bytes for collecting; false when they are not available
      */
-    ResponseBodyReader(OriginConfig upstream, Duration patience, OriginPermit permit, OriginConnection line,
-            ResponseStart arrival, BodyMode intake,
-            Duration time, LongPredicate memory,
+    ResponseBodyReader(OriginConfig config, Duration readerStallTimeout, OriginPermit permit,
+            OriginConnection connection,
+            ResponseStart responseStart, BodyMode bodyMode,
+            Duration responseTimeLimit, LongPredicate memoryBudget,
             MonoSink<OriginResponse> sink) {
-        this.config = upstream;
-        this.readerStallTimeout = patience;
+        this.config = config;
+        this.readerStallTimeout = readerStallTimeout;
         this.permit = permit;
-        this.connection = line;
-        this.responseStart = arrival;
+        this.connection = connection;
+        this.responseStart = responseStart;
         this.sink = sink;
-        this.maxBodyBytes = upstream.maxObjectSize().toBytes();
-        this.bodyMode = intake;
-        this.responseTimeLimit = time;
-        this.memoryBudget = memory;
-        this.isBuffering = (intake == BodyMode.BUFFER || intake == BodyMode.BUFFER_BRIEFLY)
-                && arrival.bodyLength <= maxBodyBytes;
+        this.maxBodyBytes = config.maxObjectSize().toBytes();
+        this.bodyMode = bodyMode;
+        this.responseTimeLimit = responseTimeLimit;
+        this.memoryBudget = memoryBudget;
+        this.isBuffering = (bodyMode == BodyMode.BUFFER || bodyMode == BodyMode.BUFFER_BRIEFLY)
+                && responseStart.bodyLength <= maxBodyBytes;
     }
 
-    /** Whether there is an answer out that answers for itself: the exchange is over. */
+    /** Whether the response was handed over: this reader then owns the permit, and the exchange is over. */
     boolean isHandedOver() {
         return isHandedOver;
     }
 
-    /** Ends it, read or not, and closes the connection if the answer has not ended. */
+    /** Ends the body, read or not, and closes the connection if the response has not ended. */
     void discard() {
         connection.runOnEventLoop(() -> {
             if (phase != BodyPhase.DONE) {
@@ -123,12 +141,12 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         });
     }
 
-    /** Whether this is within the call that hands the answer over: who leaves then has it. */
+    /** Whether the caller runs within the delivery of the response: a subscriber that cancels there has received it. */
     boolean isDelivering() {
         return connection.eventLoop().inEventLoop() && isInDelivery;
     }
 
-    /** Whoever was to have the answer has left: ends it, unless somebody reads it. */
+    /** Called when the subscriber of the response has cancelled: ends the body unless it has a reader. */
     void discardUnlessRead() {
         connection.runOnEventLoop(() -> {
             if (phase != BodyPhase.STREAMING) {
@@ -137,7 +155,7 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         });
     }
 
-    // The source's side: signals come on the event loop.
+    // The source's side: signals arrive on the event loop.
 
     @Override
     public void onSubscribe(Subscription subscription) {
@@ -167,7 +185,7 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
                     return;
                 }
                 appendPiece(piece);
-                // One at a time: what has been asked for cannot be taken back when this becomes a stream.
+                // One at a time: a request cannot be taken back when the body becomes a stream.
                 if (bufferedBytes <= maxBodyBytes) {
                     source.request(1);
                 } else {
@@ -213,16 +231,16 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
             finish();
             sink.error(error);
         } else if (phase != BodyPhase.DONE) {
-            Throwable named = OriginFailedException.translate(error, config.id(), true);
-            failure = Optional.of(named);
-            if (named instanceof OriginFailedException failed) {
-                permit.onFailure(failed, true);
+            Throwable translated = OriginFailedException.translate(error, config.id(), true);
+            failure = Optional.of(translated);
+            if (translated instanceof OriginFailedException originFailure) {
+                permit.onFailure(originFailure, true);
             }
             endBody();
         }
     }
 
-    /** Nothing more will come; the reader hears of it when it has read what was collected. */
+    /** No more pieces will arrive. The reader gets the end after the collected bytes. */
     private void endBody() {
         hasBodyEnded = true;
         timer.dispose();
@@ -230,28 +248,28 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         drain();
     }
 
-    /** By how many bytes the array must grow for that piece. */
+    /** The number of bytes by which the array must grow for the piece. */
     private int bufferGrowth(DataBuffer piece) {
         int needed = bufferedBytes + piece.readableByteCount();
         if (needed <= buffer.length) {
             return 0;
         }
-        long room = Math.max(needed, buffer.length == 0 ? responseStart.bodyLength : buffer.length * 2L);
-        return (int) Math.min(room, Math.max(maxBodyBytes, needed)) - buffer.length;
+        long capacity = Math.max(needed, buffer.length == 0 ? responseStart.bodyLength : buffer.length * 2L);
+        return (int) Math.min(capacity, Math.max(maxBodyBytes, needed)) - buffer.length;
     }
 
     private void appendPiece(DataBuffer piece) {
-        int more = piece.readableByteCount();
+        int pieceBytes = piece.readableByteCount();
         int growth = bufferGrowth(piece);
         if (growth > 0) {
             buffer = Arrays.copyOf(buffer, buffer.length + growth);
         }
-        piece.read(buffer, bufferedBytes, more);
+        piece.read(buffer, bufferedBytes, pieceBytes);
         DataBufferUtils.release(piece);
-        bufferedBytes += more;
+        bufferedBytes += pieceBytes;
     }
 
-    /** It has not come to its end in time. What is alive goes on as a stream: a long response is no failure of the origin. */
+    /** The body is not complete in time. A body that still arrives continues as a stream: a long response is not a failure. */
     private void onBufferingTimeout() {
         if (phase != BodyPhase.BUFFERING) {
             return;
@@ -276,17 +294,16 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         permit.onResponse();
         recordProgress();
         scheduleStallCheck(config.timeout());
-        Publisher<DataBuffer> rest = this::attachReader;
-        deliver(new OriginResponse.Streaming(responseStart.head, Flux.from(rest), responseStart.requestTime,
-                responseStart.responseTime));
+        Publisher<DataBuffer> body = this::attachReader;
+        deliver(new OriginResponse.Streaming(responseStart.head, Flux.from(body), responseStart.requestTime));
     }
 
-    /** Lets this turn of the loop end first: then a connection that is done with is back in the pool before anybody hears. */
-    private void deliver(OriginResponse answer) {
+    /** Emits the response in a later task of the loop, so that a finished connection is back in the pool before the subscriber runs. */
+    private void deliver(OriginResponse response) {
         connection.eventLoop().execute(() -> {
             isInDelivery = true;
             try {
-                sink.success(answer);
+                sink.success(response);
             } finally {
                 isInDelivery = false;
             }
@@ -303,7 +320,7 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
                 drain();
             } else {
                 Operators.error(Operators.toCoreSubscriber(subscriber),
-                        new IllegalStateException("the body of an answer can be read once"));
+                        new IllegalStateException("the body of a response can be read only once"));
             }
         });
     }
@@ -323,7 +340,7 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         discard();
     }
 
-    /** First what was collected, as one piece; then whatever the reader asks for; then the end. */
+    /** Emits the collected bytes as one piece, then requests what the reader requested, then emits the end. */
     private void drain() {
         if (phase != BodyPhase.STREAMING || isEmitting) {
             return;
@@ -344,11 +361,11 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
                 recordProgress();
             }
             upstreamDemand = Operators.addCap(upstreamDemand, n);
-            // One that is on its way already need not be asked for.
-            long more = isPrefetchPending && n != Long.MAX_VALUE ? n - 1 : n;
+            // The prefetched piece was already requested.
+            long unrequested = isPrefetchPending && n != Long.MAX_VALUE ? n - 1 : n;
             isPrefetchPending = false;
-            if (more > 0) {
-                source.request(more);
+            if (unrequested > 0) {
+                source.request(unrequested);
             }
         }
     }
@@ -358,54 +375,54 @@ final class ResponseBodyReader implements CoreSubscriber<DataBuffer>, Subscripti
         buffer = EMPTY_BYTES;
         bufferedBytes = 0;
         downstreamDemand = downstreamDemand == Long.MAX_VALUE ? downstreamDemand : downstreamDemand - 1;
-        // The reader may ask for more from within; that is for afterwards, or it would get a piece inside a piece.
+        // The reader may call request() within onNext; it must not get a piece before that onNext has returned.
         isEmitting = true;
         reader.onNext(whole);
         isEmitting = false;
     }
 
-    // The clock. A timer per piece would cost more than reading: one looks at intervals how long nothing has moved.
+    // Stall detection. A timer per piece would cost more than reading it: one timer checks the time since the last progress.
 
     private void recordProgress() {
         lastProgressNanos = System.nanoTime();
     }
 
-    /** The turn may change in the meantime: so it never looks later than the shorter of the two bounds. */
-    private void scheduleStallCheck(Duration rest) {
-        scheduleTimer(Math.min(rest.toNanos(), Math.min(config.timeout().toNanos(), readerStallTimeout.toNanos())),
+    /** Which limit applies may change until the check, so the check is never later than the shorter of the two limits. */
+    private void scheduleStallCheck(Duration remaining) {
+        scheduleTimer(Math.min(remaining.toNanos(), Math.min(config.timeout().toNanos(), readerStallTimeout.toNanos())),
                 this::checkStall);
     }
 
-    private void scheduleTimer(long nanos, Runnable then) {
-        var alarm = connection.eventLoop().schedule(then, nanos, TimeUnit.NANOSECONDS);
-        timer = () -> alarm.cancel(false);
+    private void scheduleTimer(long nanos, Runnable task) {
+        var scheduled = connection.eventLoop().schedule(task, nanos, TimeUnit.NANOSECONDS);
+        timer = () -> scheduled.cancel(false);
     }
 
     private Duration maxSilence() {
-        boolean pauses = bodyMode == BodyMode.STREAM_WITH_PAUSES && phase == BodyPhase.STREAMING
+        boolean allowsPauses = bodyMode == BodyMode.STREAM_WITH_PAUSES && phase == BodyPhase.STREAMING
                 && MAX_STREAM_PAUSE.compareTo(config.timeout()) > 0;
-        return pauses ? MAX_STREAM_PAUSE : config.timeout();
+        return allowsPauses ? MAX_STREAM_PAUSE : config.timeout();
     }
 
     private void checkStall() {
         if (phase == BodyPhase.DONE || hasBodyEnded) {
             return;
         }
-        boolean readersTurn = phase == BodyPhase.STREAMING && upstreamDemand == 0;
-        Duration rest = (readersTurn ? readerStallTimeout : maxSilence())
+        boolean waitsForReader = phase == BodyPhase.STREAMING && upstreamDemand == 0;
+        Duration remaining = (waitsForReader ? readerStallTimeout : maxSilence())
                 .minusNanos(System.nanoTime() - lastProgressNanos);
-        if (rest.isPositive()) {
-            scheduleStallCheck(rest);
+        if (remaining.isPositive()) {
+            scheduleStallCheck(remaining);
         } else if (phase == BodyPhase.HANDED_OVER) {
             discard();
-        } else if (readersTurn) {
-            failReader(new TimeoutException("the reader of the body asked for nothing for " + readerStallTimeout));
+        } else if (waitsForReader) {
+            failReader(new TimeoutException("the reader of the body requested nothing for " + readerStallTimeout));
         } else {
-            var late = new OriginFailedException(Reason.TIMED_OUT, config.id());
+            var timeout = new OriginFailedException(Reason.TIMED_OUT, config.id());
             if (bodyMode != BodyMode.STREAM_WITH_PAUSES) {
-                permit.onFailure(late, true);
+                permit.onFailure(timeout, true);
             }
-            failReader(late);
+            failReader(timeout);
         }
     }
 

@@ -11,17 +11,17 @@ import java.net.SocketAddress;
 import java.net.SocketException;
 
 /**
- * The handler next to the socket of one connection. Reports which addresses can be connected to, and whether any byte of a
- * request was accepted by the operating system: a request of which none was can be sent again, whatever its method.
+ * The handler next to the socket of one connection. Reports which addresses accept connections, and whether the operating system
+ * accepted any byte of a request. A request of which no byte was accepted can be sent again, whatever its method.
  */
 final class TransportMonitor extends ChannelOutboundHandlerAdapter {
 
     private final OriginHttpCodec codec;
     private final OriginAddressSelector addressSelector;
 
-    TransportMonitor(OriginHttpCodec wire, OriginAddressSelector addresses) {
-        this.codec = wire;
-        this.addressSelector = addresses;
+    TransportMonitor(OriginHttpCodec codec, OriginAddressSelector addressSelector) {
+        this.codec = codec;
+        this.addressSelector = addressSelector;
     }
 
     @Override
@@ -32,7 +32,7 @@ final class TransportMonitor extends ChannelOutboundHandlerAdapter {
             if (connected.isSuccess()) {
                 addressSelector.onConnected(remote);
             } else if (connected.cause() instanceof SocketException) {
-                // Any other failure is that the connection was given up here.
+                // Any other failure means that Corral abandoned the connection attempt.
                 addressSelector.onConnectFailed(remote);
             }
         });
@@ -52,13 +52,13 @@ final class TransportMonitor extends ChannelOutboundHandlerAdapter {
         }
     }
 
-    /** Also a write that fails in the end may have sent a part before. */
+    /** Watches the progress, because a write that fails may have sent a part of the request before. */
     private final class WriteProgressListener implements ChannelProgressiveFutureListener {
 
         private final long requestNumber;
 
-        WriteProgressListener(long number) {
-            this.requestNumber = number;
+        WriteProgressListener(long requestNumber) {
+            this.requestNumber = requestNumber;
         }
 
         @Override

@@ -1,6 +1,6 @@
 /**
- * One request to one origin: connections, time limits, circuit breakers and the limit of concurrent requests. Decides nothing about
- * caching. Knows {@code http}.
+ * The HTTP client of one origin: connections, time limits, circuit breakers and the limit of concurrent requests. Makes no caching
+ * decision. Depends on {@code http} only.
  */
 @NullMarked
 package dev.corral.origin;

@@ -30,7 +30,7 @@ final class AsyncLoggerInstallerTest {
     private final Logger root = (Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME);
     private final Logger logger = (Logger) LoggerFactory.getLogger(NAME);
 
-    /** A disk that takes no line until it is let. */
+    /** A disk that blocks each write until it is released. */
     private static final class BlockedAppender extends AppenderBase<ILoggingEvent> {
 
         private final CountDownLatch gate = new CountDownLatch(1);
@@ -82,20 +82,20 @@ final class AsyncLoggerInstallerTest {
         assertThat(writer.join(Duration.ofSeconds(15))).as("wrote while the disk was stuck").isTrue();
         assertThat(stuck.written).hasValue(0);
         stuck.gate.countDown();
-        // What the queue had room for, and the line in the writer's hand.
+        // The lines in the queue, and the one the writer was writing.
         await().atMost(10, TimeUnit.SECONDS).until(() -> stuck.written.get() >= 8_192);
         assertThat(stuck.written.get()).isLessThan(20_000);
     }
 
     @Test
     void loggerWithOwnAppendersIsUnchanged() {
-        var own = new ListAppender<ILoggingEvent>();
-        start(own, "own");
-        logger.addAppender(own);
+        var appender = new ListAppender<ILoggingEvent>();
+        start(appender, "own");
+        logger.addAppender(appender);
 
         AsyncLoggerInstaller.install(NAME);
 
-        assertThat(appenders()).containsExactly(own);
+        assertThat(appenders()).containsExactly(appender);
         assertThat(logger.isAdditive()).isTrue();
     }
 

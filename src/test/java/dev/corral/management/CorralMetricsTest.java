@@ -31,7 +31,7 @@ final class CorralMetricsTest {
         }
     }
 
-    /** By Spring's own settings, with the bounds that the application comes with. */
+    /** Configured by Spring's properties, with the application's default bounds. */
     @Test
     void percentileHistogramSettingAddsBuckets() throws Exception {
         for (String timer : TIMERS) {

@@ -41,8 +41,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 /**
- * An origin that closes kept-alive connections whenever it likes: no GET fails by it, nothing that may have arrived is sent twice
- * unless it is safe, and nothing that never left fails.
+ * An origin that closes kept-alive connections at any time: no GET fails, an unsafe request that may have arrived is not repeated, and
+ * a request of which no byte was sent does not fail.
  */
 @Timeout(120)
 @ExtendWith(LeakGuard.class)
@@ -56,7 +56,7 @@ class ClosedConnectionTest {
         FIN, RST
     }
 
-    /** Responds once on each connection and closes it at that, when the client has the response; notes what came how often. */
+    /** Responds once on each connection and closes it when the client has the response; counts the arrivals of each target. */
     private static final class OneResponsePerConnection implements ScriptedOrigin.ConnectionScript {
 
         private final CloseKind closeKind;
@@ -67,7 +67,7 @@ class ClosedConnectionTest {
             this.closeKind = close;
         }
 
-        /** The client has the response to that. */
+        /** Called when the client has received the response for the target. */
         void responseReceived(String target) {
             responseReceived.computeIfAbsent(target, first -> new Semaphore(0)).release();
         }
@@ -81,10 +81,10 @@ class ClosedConnectionTest {
             count(head);
             peer.write(OK);
             if (closeKind == CloseKind.FIN) {
-                // As soon as possible: what comes on this connection now is lost.
+                // As early as possible: a request that arrives on this connection now is lost.
                 peer.halfClose().forEach(this::count);
             } else {
-                // A reset takes a response with it that has not been read.
+                // A reset would discard a response that the client has not read yet.
                 responseReceived.computeIfAbsent(target(head), first -> new Semaphore(0))
                         .tryAcquire(10, TimeUnit.SECONDS);
                 peer.reset();
@@ -121,12 +121,12 @@ class ClosedConnectionTest {
     @CsvSource({"FIN, 1", "RST, 1", "FIN, 4", "RST, 4"})
     void getNeverFailsWhenPooledConnectionsAreClosed(CloseKind close, int abreast) throws Exception {
         var script = new OneResponsePerConnection(close);
-        try (var server = new ScriptedOrigin(script); var rig = OriginFixture.forOrigin(server.uri())) {
-            List<String> failures = CpuLoad.during(() -> sendAll(rig, script, "GET", abreast));
+        try (var server = new ScriptedOrigin(script); var fixture = OriginFixture.forOrigin(server.uri())) {
+            List<String> failures = CpuLoad.during(() -> sendAll(fixture, script, "GET", abreast));
 
             assertThat(failures).isEmpty();
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
@@ -134,11 +134,11 @@ class ClosedConnectionTest {
     @CsvSource({"FIN, 1", "RST, 1", "FIN, 4", "RST, 4"})
     void postNeverArrivesTwiceWhenConnectionsAreClosed(CloseKind close, int abreast) throws Exception {
         var script = new OneResponsePerConnection(close);
-        try (var server = new ScriptedOrigin(script); var rig = OriginFixture.forOrigin(server.uri())) {
-            List<String> failures = CpuLoad.during(() -> sendAll(rig, script, "POST", abreast));
+        try (var server = new ScriptedOrigin(script); var fixture = OriginFixture.forOrigin(server.uri())) {
+            List<String> failures = CpuLoad.during(() -> sendAll(fixture, script, "POST", abreast));
 
             await().untilAsserted(() -> {
-                // One that fails has left: the close crossed it, and the origin's socket has it.
+                // A failed request was sent: it crossed the close and lies in the origin's socket.
                 assertThat(failures).allSatisfy(target -> assertThat(script.arrivals(target))
                         .isEqualTo(close == CloseKind.FIN ? 1 : 0));
             });
@@ -146,30 +146,32 @@ class ClosedConnectionTest {
                 assertThat(script.arrivals("/" + i)).as("arrivals of request %s", i).isLessThanOrEqualTo(1);
             }
             if (close == CloseKind.FIN) {
-                // A reset is made to cross the next request; an end is there first, and seen, nearly always.
+                // A reset is timed to cross the next request; an orderly close nearly always arrives first and is seen.
                 assertThat(failures.size()).as("failures of %s", REQUESTS).isLessThan(REQUESTS / 20);
             }
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
-    /** Sends all of them, that many at the same time, and returns the targets of those that failed. */
-    private static List<String> sendAll(OriginFixture rig, OneResponsePerConnection script, String method,
+    /** Sends all requests with the given concurrency, and returns the targets of the failed ones. */
+    private static List<String> sendAll(OriginFixture fixture, OneResponsePerConnection script, String method,
             int abreast) {
         return Flux.range(0, REQUESTS)
                 .map(i -> "/" + i)
-                .flatMap(target -> rig.fetch(new OriginRequest(method, target, HeaderFields.EMPTY, Optional.empty()))
-                        .doOnNext(answer -> script.responseReceived(target))
-                        .then(Mono.<String>empty())
-                        .onErrorReturn(OriginFailedException.class, target), abreast)
+                .flatMap(
+                        target -> fixture.fetch(new OriginRequest(method, target, HeaderFields.EMPTY, Optional.empty()))
+                                .doOnNext(response -> script.responseReceived(target))
+                                .then(Mono.<String>empty())
+                                .onErrorReturn(OriginFailedException.class, target),
+                        abreast)
                 .collectList()
                 .blockOptional(Duration.ofSeconds(100))
                 .orElseThrow();
     }
 
     /**
-     * Responds to what is first on a connection, says and does that, and is then asked for the next by an event loop that has not
-     * seen it yet: the response to the first is held up on its way, on the event loop, until the origin has acted.
+     * Responds to the first request on a connection and then acts (writes or closes). The next request is written by an event loop that
+     * has not seen the action yet: the delivery of the first response is held on the event loop until the origin has acted.
      */
     private static Mono<OriginResponse> fetchAfterUnseenAction(ScriptedOrigin.ConnectionScript act, OriginRequest next,
             List<String> heads)
@@ -182,31 +184,31 @@ class ClosedConnectionTest {
                 peer.write(OK);
                 peer.await(held);
                 act.run(peer);
-                // Nobody hears when the other side's kernel has it; on one machine it takes microseconds, at most.
+                // There is no signal that the peer's kernel has received it; on one machine that takes microseconds at most.
                 Thread.sleep(300);
                 acted.set(true);
             } else if (!head.isEmpty()) {
                 heads.add(head);
                 peer.write(OK);
-                // Closed with a body unread, the connection would take the response with it.
+                // Closing the connection with an unread body would reset it and discard the response.
                 peer.awaitClosed();
             }
         });
-        var rig = OriginFixture.forOrigin(server.uri());
-        Mono<OriginResponse> second = rig.fetch(getRequest("/first")).flatMap(first -> {
+        var fixture = OriginFixture.forOrigin(server.uri());
+        Mono<OriginResponse> second = fixture.fetch(getRequest("/first")).flatMap(first -> {
             held.countDown();
             while (!acted.get()) {
-                // Not even Thread.onSpinWait(): BlockHound takes it for blocking.
+                // No Thread.onSpinWait(): BlockHound treats it as blocking.
             }
-            return rig.fetch(next);
+            return fixture.fetch(next);
         });
         return second.doFinally(end -> {
             Schedulers.boundedElastic().schedule(() -> {
-                rig.close();
+                fixture.close();
                 try {
                     server.close();
                 } catch (IOException closed) {
-                    // It is.
+                    // Expected: the connection is closed.
                 }
             });
         });
@@ -232,22 +234,22 @@ class ClosedConnectionTest {
         }
     }
 
-    private static WebClient failingClient(IOException failure, AtomicInteger asked) {
+    private static WebClient failingClient(IOException failure, AtomicInteger attempts) {
         return WebClient.builder().exchangeFunction(request -> {
-            asked.incrementAndGet();
+            attempts.incrementAndGet();
             return Mono
                     .error(new WebClientRequestException(failure, request.method(), request.url(), request.headers()));
         }).build();
     }
 
-    /** The pool's error for two dead connections in a row, both found dead before either was an exchange's. */
+    /** The pool's error when two connections in a row were found dead before an exchange used them. */
     @ParameterizedTest
     @ValueSource(strings = {"GET", "POST"})
     void deadPooledConnectionsCauseANewConnection(String method) throws Exception {
         assertThat(newConnectionsAfter(new IOException("Error while acquiring from pool"), method)).isEqualTo(1);
     }
 
-    /** A new connection that could not be had is not tried for again: all addresses have been. */
+    /** A failed new connection is not retried: all addresses were tried. */
     @Test
     void failedNewConnectionIsNotRetried() throws Exception {
         assertThat(newConnectionsAfter(new ConnectException("refused"), "GET")).isZero();
@@ -256,20 +258,20 @@ class ClosedConnectionTest {
     }
 
     private static int newConnectionsAfter(IOException failure, String method) throws Exception {
-        var asked = new AtomicInteger();
+        var attempts = new AtomicInteger();
         OriginConfig upstream = OriginFixture.config(URI.create("http://127.0.0.1:1"));
-        try (var rig = OriginFixture.forOrigin(upstream)) {
-            var gate = new OriginAdmission("shop", "/", rig.breaker, rig.bulkhead, Clock.systemUTC());
+        try (var fixture = OriginFixture.forOrigin(upstream)) {
+            var gate = new OriginAdmission("shop", "/", fixture.breaker, fixture.bulkhead, Clock.systemUTC());
             var exchange = new OriginExchange(upstream, OriginFixture.LONG_TIMEOUT,
                     new OriginRequest(method, "/", HeaderFields.EMPTY, Optional.empty()),
                     head -> BodyMode.BUFFER, interim -> {}, bytes -> true, gate.acquire("/"), Clock.systemUTC());
 
             assertThatThrownBy(() -> exchange.execute(failingClient(failure, new AtomicInteger()),
-                    failingClient(new ConnectException("refused"), asked), () -> false)
+                    failingClient(new ConnectException("refused"), attempts), () -> false)
                     .block(OriginFixture.LONG_TIMEOUT))
                     .isInstanceOf(OriginFailedException.class);
         }
-        return asked.get();
+        return attempts.get();
     }
 
     @ParameterizedTest
@@ -286,7 +288,7 @@ class ClosedConnectionTest {
         }
     }
 
-    /** The 408 crosses the second request on a connection. */
+    /** The 408 response crosses the second request on a connection. */
     private static ScriptedOrigin originSendingTimeout(String expired) {
         return new ScriptedOrigin(peer -> {
             while (peer.readRequest().startsWith("GET /first")) {
@@ -310,24 +312,24 @@ class ClosedConnectionTest {
             peer.readRequest();
             fresh.set(true);
             peer.write(REQUEST_TIMEOUT);
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/first"));
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/first"));
 
-            assertThat(text(rig.fetchBuffered(getRequest("/second")))).isEqualTo("ok");
+            assertThat(text(fixture.fetchBuffered(getRequest("/second")))).isEqualTo("ok");
 
             assertThat(server.requests()).hasSize(3);
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.successes()).isEqualTo(2);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.successes()).isEqualTo(2);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void crossing408IsPassedOnForPost() throws Exception {
-        try (var server = originSendingTimeout(REQUEST_TIMEOUT); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/first"));
+        try (var server = originSendingTimeout(REQUEST_TIMEOUT); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/first"));
 
-            assertThat(rig.fetchBuffered(post("/second")).head().status()).isEqualTo(408);
+            assertThat(fixture.fetchBuffered(post("/second")).head().status()).isEqualTo(408);
 
             assertThat(server.requests()).hasSize(2);
         }
@@ -335,11 +337,11 @@ class ClosedConnectionTest {
 
     @Test
     void status408OnANewConnectionIsPassedOn() throws Exception {
-        try (var server = originSendingTimeout(REQUEST_TIMEOUT); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/first"));
+        try (var server = originSendingTimeout(REQUEST_TIMEOUT); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/first"));
 
-            // The first try finds the old connection expired, the second is on a fresh one.
-            assertThat(rig.fetchBuffered(getRequest("/second")).head().status()).isEqualTo(408);
+            // The first attempt finds the old connection expired, the second uses a new one.
+            assertThat(fixture.fetchBuffered(getRequest("/second")).head().status()).isEqualTo(408);
 
             assertThat(server.requests()).filteredOn(head -> head.startsWith("GET /second")).hasSize(2);
         }
@@ -356,26 +358,26 @@ class ClosedConnectionTest {
             peer.write(response);
             peer.awaitClosed();
             closed.countDown();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 3; i++) {
-                assertThat(text(rig.fetchBuffered(post("/" + i)))).isEqualTo("ok");
+                assertThat(text(fixture.fetchBuffered(post("/" + i)))).isEqualTo("ok");
             }
             assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
             assertThat(server.connectionCount()).isEqualTo(3);
         }
     }
 
-    /** A body that was asked for cannot be had again. */
+    /** A request body that was subscribed to cannot be sent again. */
     @Test
     void startedRequestBodyIsNotSentAgain() throws Exception {
         try (var server = new ScriptedOrigin(peer -> {
             while (peer.readRequest().startsWith("GET /warm")) {
                 peer.write(OK);
             }
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/warm"));
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig
+            assertThatThrownBy(() -> fixture
                     .fetchBuffered(OriginFixture.postRequest("/x", Flux.concat(Mono.just(buffer("ab")), Flux.never()))))
                     .isInstanceOf(OriginFailedException.class);
 

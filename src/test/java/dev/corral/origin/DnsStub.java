@@ -17,7 +17,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** A DNS server on UDP that knows the addresses a test gives it. */
+/** A DNS server on UDP with the addresses that a test sets. */
 final class DnsStub implements AutoCloseable {
 
     private static final int A = 1;
@@ -45,7 +45,7 @@ final class DnsStub implements AutoCloseable {
         return this;
     }
 
-    /** From now on it does not reply. */
+    /** Stops replying. */
     void stopReplying() {
         silent = true;
     }
@@ -67,7 +67,7 @@ final class DnsStub implements AutoCloseable {
                 }
             }
         } catch (IOException closed) {
-            // The test is over.
+            // The test has ended.
         }
     }
 

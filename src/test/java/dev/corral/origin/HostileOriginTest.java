@@ -19,7 +19,7 @@ import static dev.corral.origin.OriginFixture.text;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-/** What an origin may do that it should not: each is named for what it is, and hurts no other exchange. */
+/** Protocol violations of an origin: each is reported by its kind and affects no other exchange. */
 @Timeout(30)
 @ExtendWith(LeakGuard.class)
 class HostileOriginTest {
@@ -27,19 +27,19 @@ class HostileOriginTest {
     private static final String OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
     private static void expectFailure(Reason reason, ScriptedOrigin.ConnectionScript script) throws IOException {
-        try (var server = new ScriptedOrigin(script); var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+        try (var server = new ScriptedOrigin(script); var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(reason));
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
         }
     }
 
-    private static void expectFailure(Reason reason, String answer) throws IOException {
+    private static void expectFailure(Reason reason, String response) throws IOException {
         expectFailure(reason, peer -> {
             peer.readRequest();
-            peer.write(answer);
+            peer.write(response);
         });
     }
 
@@ -52,8 +52,8 @@ class HostileOriginTest {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", // before the first chunk
             "HTTP/1.1 200 OK\r\nContent-Le", // in the fields
             "HTTP/1.1 20"}) // in the status line
-    void responseThatEndsEarlyIsTruncated(String answer) throws IOException {
-        expectFailure(Reason.TRUNCATED, answer);
+    void responseThatEndsEarlyIsTruncated(String response) throws IOException {
+        expectFailure(Reason.TRUNCATED, response);
     }
 
     @Test
@@ -64,9 +64,9 @@ class HostileOriginTest {
             peer.write("HTTP/1.1 200 OK\r\n\r\nabc");
             peer.await(begun);
             peer.reset();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             StepVerifier
-                    .create(rig.fetchStreaming(getRequest("/"))
+                    .create(fixture.fetchStreaming(getRequest("/"))
                             .body()
                             .map(OriginFixture::text)
                             .doOnNext(piece -> begun.countDown()))
@@ -95,8 +95,8 @@ class HostileOriginTest {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX0\r\n\r\n", // no end of the chunk
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: a\0b\r\n\r\nab",
             "HTTP/1.1 200 OK\nContent-Length: 2\n\nab"}) // bare line feeds
-    void unsafelyFramedResponseIsMalformed(String answer) throws IOException {
-        expectFailure(Reason.MALFORMED, answer);
+    void unsafelyFramedResponseIsMalformed(String response) throws IOException {
+        expectFailure(Reason.MALFORMED, response);
     }
 
     @Test
@@ -114,8 +114,8 @@ class HostileOriginTest {
     void manyFieldsWithinTheLimitAreAccepted() throws IOException {
         try (var server = ScriptedOrigin
                 .respondingWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + "A: 1\r\n".repeat(10_000) + "\r\n");
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThat(rig.fetchBuffered(getRequest("/")).head().fields().lines()).hasSize(10_001);
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThat(fixture.fetchBuffered(getRequest("/")).head().fields().lines()).hasSize(10_001);
         }
     }
 
@@ -123,15 +123,15 @@ class HostileOriginTest {
     void refusedConnectionIsUnreachable() throws IOException {
         var server = ScriptedOrigin.respondingWith(OK);
         server.close();
-        try (var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+        try (var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                     .isInstanceOfSatisfying(OriginFailedException.class, failure -> {
                         assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE);
                         assertThat(failure).hasMessage("origin shop cannot be reached")
                                 .hasCauseInstanceOf(IOException.class);
                         assertThat(failure.getStackTrace()).isEmpty();
                     });
-            assertThat(rig.failures()).isEqualTo(1);
+            assertThat(fixture.failures()).isEqualTo(1);
         }
     }
 
@@ -145,12 +145,12 @@ class HostileOriginTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            StepVerifier.create(text(rig.fetchStreaming(getRequest("/")).body()))
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(text(fixture.fetchStreaming(getRequest("/")).body()))
                     .verifyErrorSatisfies(
                             error -> assertThat(((OriginFailedException) error).reason()).isEqualTo(Reason.TRUNCATED));
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
         }
     }
 
@@ -158,8 +158,8 @@ class HostileOriginTest {
     void streamedBodyWithABadChunkIsMalformed() throws IOException {
         try (var server = ScriptedOrigin
                 .respondingWith("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            StepVerifier.create(text(rig.fetchStreaming(getRequest("/")).body()))
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(text(fixture.fetchStreaming(getRequest("/")).body()))
                     .verifyErrorSatisfies(
                             error -> assertThat(((OriginFailedException) error).reason()).isEqualTo(Reason.MALFORMED));
         }
@@ -170,8 +170,8 @@ class HostileOriginTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write("HTTP/1.0 200 OK\r\n\r\nall there is");
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("all there is");
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("all there is");
         }
     }
 
@@ -184,12 +184,12 @@ class HostileOriginTest {
             while (!peer.readRequest().isEmpty()) {
                 peer.write(interim).write(OK);
             }
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 3; i++) {
-                OriginResponse.Buffered answer = rig.fetchBuffered(getRequest("/"));
-                assertThat(answer.head().status()).isEqualTo(200);
-                assertThat(answer.head().fields().has("Link")).isFalse();
-                assertThat(text(answer)).isEqualTo("ok");
+                OriginResponse.Buffered response = fixture.fetchBuffered(getRequest("/"));
+                assertThat(response.head().status()).isEqualTo(200);
+                assertThat(response.head().fields().has("Link")).isFalse();
+                assertThat(text(response)).isEqualTo("ok");
             }
             assertThat(server.connectionCount()).isEqualTo(1);
         }
@@ -203,8 +203,8 @@ class HostileOriginTest {
                 peer.write(String.valueOf(c));
             }
             peer.awaitClosed();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
         }
     }
 
@@ -212,9 +212,9 @@ class HostileOriginTest {
     @ValueSource(strings = {"surplus", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged", "H"})
     void surplusBytesAreNeverTakenForTheNextResponse(String surplus) throws IOException {
         try (var server = ScriptedOrigin.respondingWith(OK + surplus);
-                var rig = OriginFixture.forOrigin(server.uri())) {
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 20; i++) {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
             }
             assertThat(server.connectionCount()).isEqualTo(20);
         }
@@ -231,8 +231,8 @@ class HostileOriginTest {
             peer.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
             peer.awaitClosed();
             closed.countDown();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
 
             surplus.countDown();
 
@@ -246,9 +246,9 @@ class HostileOriginTest {
             while (!peer.readRequest().isEmpty()) {
                 peer.write(OK);
             }
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 3; i++) {
-                OriginResponse.Buffered head = rig
+                OriginResponse.Buffered head = fixture
                         .fetchBuffered(new OriginRequest("HEAD", "/", HeaderFields.EMPTY, Optional.empty()));
                 assertThat(head.head().fields().firstValue("Content-Length")).contains("2");
                 assertThat(head.body().length()).isZero();
@@ -262,14 +262,16 @@ class HostileOriginTest {
     void originThatClosesAfterEachResponseCausesNoFailure() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
-            peer.write(OK); // and closes, with no word of it in the fields
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+            peer.write(OK); // and closes without Connection: close
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             Flux<String> texts = Flux.range(0, 500)
-                    .flatMap(i -> rig.fetch(getRequest("/" + i)).map(answer -> text((OriginResponse.Buffered) answer)),
+                    .flatMap(
+                            i -> fixture.fetch(getRequest("/" + i))
+                                    .map(response -> text((OriginResponse.Buffered) response)),
                             3);
             StepVerifier.create(texts.distinct()).expectNext("ok").verifyComplete();
             assertThat(server.requests()).hasSize(500);
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
         }
     }
 
@@ -279,23 +281,23 @@ class HostileOriginTest {
         try (var server = new ScriptedOrigin(peer -> {
             if (peer.readRequest().startsWith("GET /first")) {
                 peer.write(OK);
-                peer.readRequest(); // reads the second request, and closes without an answer
+                peer.readRequest(); // reads the second request and closes without a response
             } else {
                 dead.countDown();
                 peer.write(OK);
             }
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/first"));
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/first"));
 
-            assertThat(text(rig.fetchBuffered(getRequest("/second")))).isEqualTo("ok");
+            assertThat(text(fixture.fetchBuffered(getRequest("/second")))).isEqualTo("ok");
 
             assertThat(dead.getCount()).isZero();
             assertThat(server.requests()).hasSize(3);
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
         }
     }
 
-    /** Answers what is warming up and nothing else. */
+    /** Responds only to the warm-up request. */
     private static ScriptedOrigin silentAfterWarmup() {
         return new ScriptedOrigin(peer -> {
             while (peer.readRequest().startsWith("GET /warm")) {
@@ -306,23 +308,23 @@ class HostileOriginTest {
 
     @Test
     void getIsRetriedOnlyOnce() throws IOException {
-        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/warm"));
+        try (var server = silentAfterWarmup(); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE));
 
             assertThat(server.requests()).filteredOn(request -> request.startsWith("GET /x")).hasSize(2);
-            assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void getOnANewConnectionIsNotRetried() throws IOException {
-        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOf(OriginFailedException.class);
+        try (var server = silentAfterWarmup(); var fixture = OriginFixture.forOrigin(server.uri())) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/x"))).isInstanceOf(OriginFailedException.class);
 
             assertThat(server.requests()).hasSize(1);
         }
@@ -330,11 +332,11 @@ class HostileOriginTest {
 
     @Test
     void postIsNotRetried() throws IOException {
-        try (var server = silentAfterWarmup(); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/warm"));
+        try (var server = silentAfterWarmup(); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/warm"));
 
             assertThatThrownBy(
-                    () -> rig.fetchBuffered(new OriginRequest("POST", "/x", HeaderFields.EMPTY, Optional.empty())))
+                    () -> fixture.fetchBuffered(new OriginRequest("POST", "/x", HeaderFields.EMPTY, Optional.empty())))
                     .isInstanceOf(OriginFailedException.class);
 
             assertThat(server.requests()).filteredOn(request -> request.startsWith("POST /x")).hasSize(1);
@@ -349,10 +351,10 @@ class HostileOriginTest {
                 peer.write(OK);
             }
             peer.write("H");
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(getRequest("/warm"));
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(getRequest("/warm"));
 
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/x"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.TRUNCATED));
 

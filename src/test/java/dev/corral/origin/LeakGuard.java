@@ -14,7 +14,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Fails a test class in which a Netty buffer was lost, at the paranoid level: every buffer is watched. */
+/** Fails a test class that leaks a Netty buffer. Leak detection runs at the paranoid level: every buffer is tracked. */
 final class LeakGuard implements BeforeAllCallback, AfterAllCallback {
 
     private static final List<String> LEAKS = new CopyOnWriteArrayList<>();
@@ -44,7 +44,7 @@ final class LeakGuard implements BeforeAllCallback, AfterAllCallback {
         ByteBufUtil.setLeakListener(LISTENER);
     }
 
-    /** What has leaked since the last call. Netty learns of a leak from the collector, and tells at the next allocation. */
+    /** The leaks since the last call. Netty detects a leak through the garbage collector and reports it at the next allocation. */
     static List<String> detectedLeaks() {
         collectGarbage();
         collectGarbage();
@@ -56,7 +56,7 @@ final class LeakGuard implements BeforeAllCallback, AfterAllCallback {
         return leaks;
     }
 
-    /** Collects, and waits until one reference has gone all the way to its queue: whatever died before it, has too. */
+    /** Runs the collector and waits until one reference is enqueued; objects that died before it are then enqueued too. */
     private static void collectGarbage() {
         var queue = new ReferenceQueue<Object>();
         var canary = new WeakReference<>(new Object(), queue);

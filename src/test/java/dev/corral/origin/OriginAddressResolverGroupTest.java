@@ -34,7 +34,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-/** Which address a request goes to: the one the name means now, and one that can be reached. */
+/** Requests go to an address that the name currently resolves to and that is reachable. */
 @Timeout(60)
 @ExtendWith(LeakGuard.class)
 class OriginAddressResolverGroupTest {
@@ -55,11 +55,11 @@ class OriginAddressResolverGroupTest {
                     peer.write("HTTP/1.1 200 OK\r\nContent-Length: " + body.length() + "\r\n\r\n" + body);
                 }
             });
-        } catch (UncheckedIOException none) {
-            if (none.getCause() instanceof BindException || none.getCause() instanceof SocketException) {
-                throw new TestAbortedException("this machine has no address " + address, none);
+        } catch (UncheckedIOException e) {
+            if (e.getCause() instanceof BindException || e.getCause() instanceof SocketException) {
+                throw new TestAbortedException("this machine has no address " + address, e);
             }
-            throw none;
+            throw e;
         }
     }
 
@@ -68,34 +68,35 @@ class OriginAddressResolverGroupTest {
     }
 
     private static OriginFixture fixtureUsing(OriginConfig upstream, DnsStub dns) {
-        // No name is in it, and it is not the system's: a machine may know these names.
+        // An empty hosts file instead of the system's, which may contain these names.
         return OriginFixture.forOrigin(upstream,
                 new OriginAddressResolverGroup(new HostsFile(Optional.empty(), Schedulers.boundedElastic()),
                         Optional.of(dns.addressStreamProvider())));
     }
 
-    private static void awaitText(OriginFixture rig, String expected) {
-        await().atMost(Duration.ofSeconds(30)).until(() -> text(rig.fetchBuffered(getRequest("/"))).equals(expected));
+    private static void awaitText(OriginFixture fixture, String expected) {
+        await().atMost(Duration.ofSeconds(30))
+                .until(() -> text(fixture.fetchBuffered(getRequest("/"))).equals(expected));
     }
 
-    /** Both live: it is not a failure that makes it follow. */
+    /** Both addresses are alive, so the change is not caused by a failure. */
     @Test
     void dnsChangeIsFollowedWithinTtlAndConnectionMaxLife() throws Exception {
         try (var blue = originAt("127.0.0.1", 0, "blue");
                 var green = originAt("127.0.0.2", blue.port(), "green");
                 var dns = new DnsStub(1).register(NAME, address("127.0.0.1"));
-                var rig = fixtureUsing(
+                var fixture = fixtureUsing(
                         OriginFixture.withConnectionMaxLife(configForPort(blue.port()), Duration.ofSeconds(1)), dns)) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("blue");
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("blue");
 
             dns.register(NAME, address("127.0.0.2"));
-            awaitText(rig, "green");
+            awaitText(fixture, "green");
 
-            int asked = blue.requests().size();
+            int requestsBefore = blue.requests().size();
             for (int i = 0; i < 50; i++) {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("green");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("green");
             }
-            assertThat(blue.requests()).hasSize(asked);
+            assertThat(blue.requests()).hasSize(requestsBefore);
             assertThat(green.connectionCount()).isPositive();
         }
     }
@@ -107,10 +108,10 @@ class OriginAddressResolverGroupTest {
         Files.writeString(file, "127.0.0.1 " + NAME + "\n");
         try (var blue = originAt("127.0.0.1", 0, "blue");
                 var green = originAt("127.0.0.2", blue.port(), "green");
-                var rig = OriginFixture.forOrigin(
+                var fixture = OriginFixture.forOrigin(
                         OriginFixture.withConnectionMaxLife(configForPort(blue.port()), Duration.ofSeconds(1)),
                         names(file.toFile()))) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("blue");
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("blue");
 
             if (replaced) {
                 Path next = directory.resolve("next");
@@ -120,7 +121,7 @@ class OriginAddressResolverGroupTest {
                 Files.writeString(file, "127.0.0.2 " + NAME + "\n");
             }
 
-            awaitText(rig, "green");
+            awaitText(fixture, "green");
             assertThat(green.connectionCount()).isPositive();
         }
     }
@@ -130,13 +131,13 @@ class OriginAddressResolverGroupTest {
                 Optional.empty());
     }
 
-    /** As in the JDK: what is not in the file that jdk.net.hosts.file names does not exist. */
+    /** As in the JDK, a name that is not in the file of jdk.net.hosts.file does not exist. */
     @Test
     void nameMissingFromTheHostsFileIsUnreachable() throws Exception {
         Path file = directory.resolve("hosts");
         Files.writeString(file, "127.0.0.1 elsewhere.example\n");
-        try (var rig = OriginFixture.forOrigin(configForPort(80), names(file.toFile()))) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+        try (var fixture = OriginFixture.forOrigin(configForPort(80), names(file.toFile()))) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE));
         }
@@ -146,8 +147,8 @@ class OriginAddressResolverGroupTest {
     void newDnsNameIsFoundWithinSeconds() throws Exception {
         try (var blue = originAt("127.0.0.1", 0, "blue");
                 var dns = new DnsStub(60);
-                var rig = fixtureUsing(configForPort(blue.port()), dns)) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+                var fixture = fixtureUsing(configForPort(blue.port()), dns)) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE));
 
@@ -155,7 +156,7 @@ class OriginAddressResolverGroupTest {
 
             await().atMost(Duration.ofSeconds(15))
                     .ignoreException(OriginFailedException.class)
-                    .until(() -> text(rig.fetchBuffered(getRequest("/"))).equals("blue"));
+                    .until(() -> text(fixture.fetchBuffered(getRequest("/"))).equals("blue"));
         }
     }
 
@@ -166,11 +167,11 @@ class OriginAddressResolverGroupTest {
             peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         });
                 var dns = new DnsStub(60).register(NAME, address("127.0.0.1"));
-                var rig = fixtureUsing(configForPort(server.port()), dns)) {
-            rig.fetchBuffered(getRequest("/"));
+                var fixture = fixtureUsing(configForPort(server.port()), dns)) {
+            fixture.fetchBuffered(getRequest("/"));
             int queries = dns.queryCount();
             for (int i = 0; i < 20; i++) {
-                rig.fetchBuffered(getRequest("/"));
+                fixture.fetchBuffered(getRequest("/"));
             }
             assertThat(server.connectionCount()).isEqualTo(21);
             assertThat(dns.queryCount()).isEqualTo(queries);
@@ -184,13 +185,13 @@ class OriginAddressResolverGroupTest {
             peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         });
                 var dns = new DnsStub(1).register(NAME, address("127.0.0.1"));
-                var rig = fixtureUsing(configForPort(server.port()), dns)) {
-            rig.fetchBuffered(getRequest("/"));
+                var fixture = fixtureUsing(configForPort(server.port()), dns)) {
+            fixture.fetchBuffered(getRequest("/"));
             int queries = dns.queryCount();
             dns.stopReplying();
 
             await().atMost(Duration.ofSeconds(30)).until(() -> {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
                 return dns.queryCount() > queries + 1;
             });
         }
@@ -202,15 +203,15 @@ class OriginAddressResolverGroupTest {
     void refusingAddressIsSkipped() throws Exception {
         try (var live = originAt("127.0.0.2", 0, "live");
                 var dns = new DnsStub(60).register(NAME, address("127.0.0.1"), address("127.0.0.2"));
-                var rig = fixtureUsing(configForPort(live.port()), dns)) {
+                var fixture = fixtureUsing(configForPort(live.port()), dns)) {
             for (int i = 0; i < 20; i++) {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("live");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("live");
             }
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
         }
     }
 
-    /** A full queue of connections that nobody accepts: what else wants to connect is dropped in silence. */
+    /** A full accept queue: further connection attempts are dropped silently. */
     @Test
     void silentAddressIsSkippedAndThenTriedLast() throws Exception {
         var crowd = new ArrayList<Socket>();
@@ -220,17 +221,17 @@ class OriginAddressResolverGroupTest {
                     peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
                 });
                 var dns = new DnsStub(60).register(NAME, address("127.0.0.1"), address("127.0.0.2"));
-                var rig = fixtureUsing(configForPort(live.port()), dns)) {
+                var fixture = fixtureUsing(configForPort(live.port()), dns)) {
             while (tryConnect(hole, crowd)) {
                 // One more.
             }
             long start = System.nanoTime();
-            // One of these waits for the silent address, 1 s; if each did, it would be 20 s.
+            // One of these waits 1 s for the silent address; if each did, it would take 20 s.
             for (int i = 0; i < 20; i++) {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
             }
             assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(10));
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
         } finally {
             for (Socket socket : crowd) {
                 socket.close();
@@ -253,8 +254,8 @@ class OriginAddressResolverGroupTest {
     void ipv6AddressIsUsedWhenIpv4Fails() throws Exception {
         try (var live = originAt("::1", 0, "six");
                 var dns = new DnsStub(60).register(NAME, address("127.0.0.1"), address("::1"));
-                var rig = fixtureUsing(configForPort(live.port()), dns)) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("six");
+                var fixture = fixtureUsing(configForPort(live.port()), dns)) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("six");
         }
     }
 
@@ -262,18 +263,18 @@ class OriginAddressResolverGroupTest {
     void ipv6OnlyNameIsReached() throws Exception {
         try (var live = originAt("::1", 0, "six");
                 var dns = new DnsStub(60).register(NAME, address("::1"));
-                var rig = fixtureUsing(configForPort(live.port()), dns)) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("six");
+                var fixture = fixtureUsing(configForPort(live.port()), dns)) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("six");
         }
     }
 
-    // Names that every machine has.
+    // Names that every machine resolves.
 
     @Test
     void localhostIsResolved() throws Exception {
         try (var live = originAt("127.0.0.1", 0, "here");
-                var rig = OriginFixture.forOrigin(URI.create("http://localhost:" + live.port()))) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("here");
+                var fixture = OriginFixture.forOrigin(URI.create("http://localhost:" + live.port()))) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("here");
         }
     }
 }

@@ -41,7 +41,7 @@ import static dev.corral.origin.OriginFixture.text;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-/** What goes out is what was given, and what comes in is handed on as it is. */
+/** Requests are sent and responses are returned unchanged. */
 @Timeout(30)
 @ExtendWith(LeakGuard.class)
 class OriginClientTest {
@@ -53,7 +53,7 @@ class OriginClientTest {
         return BUFFERS.allocateBuffer(text.length()).write(text, StandardCharsets.ISO_8859_1);
     }
 
-    /** Pieces of that size, without end and made on demand; counts them. */
+    /** An endless body of pieces of this size, generated and counted on demand. */
     private static Flux<DataBuffer> endlessBuffers(int size, AtomicLong made) {
         return Flux.generate(sink -> {
             made.incrementAndGet();
@@ -70,8 +70,8 @@ class OriginClientTest {
     }
 
     private static String requestHeadSent(OriginRequest request) throws IOException {
-        try (var server = ScriptedOrigin.respondingWith(EMPTY); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(request);
+        try (var server = ScriptedOrigin.respondingWith(EMPTY); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(request);
             return server.requests().getFirst();
         }
     }
@@ -95,9 +95,9 @@ class OriginClientTest {
     @Test
     void basePathIsPrependedToTheTarget() throws IOException {
         try (var server = ScriptedOrigin.respondingWith(EMPTY);
-                var rig = OriginFixture.forOrigin(URI.create(server.uri() + "/api/v1/"));
+                var fixture = OriginFixture.forOrigin(URI.create(server.uri() + "/api/v1/"));
                 var bare = OriginFixture.forOrigin(URI.create(server.uri() + "/api"))) {
-            rig.fetchBuffered(getRequest("//a?b"));
+            fixture.fetchBuffered(getRequest("//a?b"));
             bare.fetchBuffered(getRequest("/"));
 
             assertThat(server.requests().get(0)).startsWith("GET /api/v1//a?b HTTP/1.1\r\n");
@@ -110,8 +110,8 @@ class OriginClientTest {
         var fields = HeaderFields.of("x-lower", "1", "X-UPPER", "2", "Accept-Encoding", "br;q=1, gzip", "X-Two", "b",
                 "Cookie",
                 "a=b", "X-Two", "a", "X-Empty", "", "X-Latin", "caf\u00e9");
-        try (var server = ScriptedOrigin.respondingWith(EMPTY); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(new OriginRequest("GET", "/", fields, Optional.empty()));
+        try (var server = ScriptedOrigin.respondingWith(EMPTY); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(new OriginRequest("GET", "/", fields, Optional.empty()));
 
             assertThat(server.requests().getFirst()).isEqualTo("GET / HTTP/1.1\r\nHost: " + server.uri().getAuthority()
                     + "\r\nx-lower: 1\r\nX-UPPER: 2\r\nAccept-Encoding: br;q=1, gzip\r\nX-Two: b\r\nCookie: a=b\r\nX-Two: a"
@@ -136,7 +136,7 @@ class OriginClientTest {
                 .doesNotContainIgnoringCase("transfer-encoding");
     }
 
-    /** Asks for a part, and on condition: else a 206 or a 304 would be no response to it. */
+    /** A conditional range request, so that 206 and 304 are possible responses. */
     private static final OriginRequest CONDITIONAL_RANGE_REQUEST = new OriginRequest("GET", "/",
             HeaderFields.of("Range", "bytes=0-1", "If-None-Match", "\"x\""), Optional.empty());
 
@@ -145,31 +145,32 @@ class OriginClientTest {
             500, 503, 599, 600, 999})
     void everyFinalStatusIsAResponse(int status) throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 " + status + " Whatever\r\nLocation: /other\r\n"
-                + "Set-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok"); var rig = OriginFixture.forOrigin(server.uri())) {
+                + "Set-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok");
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                OriginResponse.Buffered answer = rig.fetchBuffered(CONDITIONAL_RANGE_REQUEST);
-                assertThat(answer.head().status()).isEqualTo(status);
-                assertThat(text(answer)).isEqualTo("ok");
+                OriginResponse.Buffered response = fixture.fetchBuffered(CONDITIONAL_RANGE_REQUEST);
+                assertThat(response.head().status()).isEqualTo(status);
+                assertThat(text(response)).isEqualTo("ok");
             }
             assertThat(server.requests()).hasSize(2).noneMatch(request -> request.contains("Cookie"));
             assertThat(server.connectionCount()).isEqualTo(1);
-            assertThat(rig.successes()).isEqualTo(2);
+            assertThat(fixture.successes()).isEqualTo(2);
         }
     }
 
-    /** RFC 9110 sections 15.3.7, 15.4.5, 15.5.13, 15.5.17, 15.5.18: the connection is closed, for nobody knows what it is about. */
+    /** RFC 9110 sections 15.3.7, 15.4.5, 15.5.13, 15.5.17, 15.5.18: such a status matches no request, so the connection is closed. */
     @ParameterizedTest
     @ValueSource(ints = {206, 304, 412, 416, 417})
     void unsolicitedStatusIsMalformed(int status) throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 " + status + " X\r\nContent-Length: 2\r\n\r\nok");
-                var rig = OriginFixture.forOrigin(server.uri())) {
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
                         OriginFailedException.class,
                         failure -> assertThat(failure.reason()).isEqualTo(OriginFailedException.Reason.MALFORMED));
             }
             assertThat(server.connectionCount()).isEqualTo(2);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
@@ -177,11 +178,11 @@ class OriginClientTest {
     @ValueSource(ints = {204, 304})
     void bodilessStatusHasNoBodyDespiteContentLength(int status) throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 " + status + " X\r\nContent-Length: 5000000\r\n\r\n");
-                var rig = OriginFixture.forOrigin(server.uri())) {
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                OriginResponse.Buffered answer = rig.fetchBuffered(CONDITIONAL_RANGE_REQUEST);
-                assertThat(answer.body().length()).isZero();
-                assertThat(answer.head().fields().firstValue("Content-Length")).contains("5000000");
+                OriginResponse.Buffered response = fixture.fetchBuffered(CONDITIONAL_RANGE_REQUEST);
+                assertThat(response.body().length()).isZero();
+                assertThat(response.head().fields().firstValue("Content-Length")).contains("5000000");
             }
             assertThat(server.connectionCount()).isEqualTo(1);
         }
@@ -190,12 +191,12 @@ class OriginClientTest {
     @Test
     void headResponseKeepsContentLengthAndHasNoBody() throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n");
-                var rig = OriginFixture.forOrigin(server.uri())) {
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int i = 0; i < 2; i++) {
-                OriginResponse.Buffered answer = rig
+                OriginResponse.Buffered response = fixture
                         .fetchBuffered(new OriginRequest("HEAD", "/", HeaderFields.EMPTY, Optional.empty()));
-                assertThat(answer.body().length()).isZero();
-                assertThat(answer.head().fields().firstValue("Content-Length")).contains("5000000");
+                assertThat(response.body().length()).isZero();
+                assertThat(response.head().fields().firstValue("Content-Length")).contains("5000000");
             }
             assertThat(server.connectionCount()).isEqualTo(1);
         }
@@ -206,14 +207,14 @@ class OriginClientTest {
         try (var server = ScriptedOrigin
                 .respondingWith("HTTP/1.1 200 OK\r\nx-b: 2\r\nX-A: 1\r\nVary: a\r\nX-A:  3  \r\n"
                         + "vary: b\r\nContent-Encoding: gzip\r\nX-Latin: caf\u00e9\r\nConnection: X-A\r\nContent-Length: 3\r\n\r\n\1\2\3");
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Buffered answer = rig.fetchBuffered(getRequest("/"));
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Buffered response = fixture.fetchBuffered(getRequest("/"));
 
-            assertThat(answer.head().fields())
+            assertThat(response.head().fields())
                     .isEqualTo(HeaderFields.of("x-b", "2", "X-A", "1", "Vary", "a", "X-A", "3", "vary",
                             "b", "Content-Encoding", "gzip", "X-Latin", "caf\u00e9", "Connection", "X-A",
                             "Content-Length", "3"));
-            assertThat(answer.body().bytes()).containsExactly(1, 2, 3);
+            assertThat(response.body().bytes()).containsExactly(1, 2, 3);
         }
     }
 
@@ -222,11 +223,11 @@ class OriginClientTest {
         String chunks = "2;ext=1\r\nok\r\n0\r\nX: 1\r\nSet-Cookie: a=b\r\n\r\n";
         try (var server = ScriptedOrigin
                 .respondingWith("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n" + chunks);
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Buffered answer = rig.fetchBuffered(getRequest("/"));
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Buffered response = fixture.fetchBuffered(getRequest("/"));
 
-            assertThat(text(answer)).isEqualTo("ok");
-            assertThat(answer.head().fields().lines()).extracting(FieldLine::name)
+            assertThat(text(response)).isEqualTo("ok");
+            assertThat(response.head().fields().lines()).extracting(FieldLine::name)
                     .containsExactly("Transfer-Encoding", "Trailer");
         }
     }
@@ -235,15 +236,16 @@ class OriginClientTest {
     void requestAndResponseTimesComeFromTheClock() throws IOException {
         var now = Instant.parse("2026-11-23T00:00:00Z");
         try (var server = ScriptedOrigin.respondingWith(EMPTY);
-                var rig = OriginFixture.forOrigin(OriginFixture.config(server.uri()), Clock.fixed(now, ZoneOffset.UTC),
+                var fixture = OriginFixture.forOrigin(OriginFixture.config(server.uri()),
+                        Clock.fixed(now, ZoneOffset.UTC),
                         breaking -> breaking)) {
-            OriginResponse.Buffered answer = rig.fetchBuffered(getRequest("/"));
+            OriginResponse.Buffered response = fixture.fetchBuffered(getRequest("/"));
 
-            assertThat(List.of(answer.requestTime(), answer.responseTime())).containsOnly(now);
+            assertThat(List.of(response.requestTime(), response.responseTime())).containsOnly(now);
         }
     }
 
-    // Bodies in. The rig collects up to 64 KB.
+    // Response bodies. The fixture collects up to 64 KB.
 
     private static HttpServer serverSending(int bytes, boolean declared) {
         byte[] body = body(bytes);
@@ -274,9 +276,9 @@ class OriginClientTest {
     @MethodSource("both")
     void bodyOfTheMaximumSizeIsBuffered(boolean declared) {
         DisposableServer server = serve(serverSending(65_536, declared));
-        try (var rig = OriginFixture.forOrigin(uri(server))) {
-            assertThat(rig.fetchBuffered(getRequest("/")).body().bytes()).isEqualTo(body(65_536));
-            assertThat(rig.freePermits()).isEqualTo(4);
+        try (var fixture = OriginFixture.forOrigin(uri(server))) {
+            assertThat(fixture.fetchBuffered(getRequest("/")).body().bytes()).isEqualTo(body(65_536));
+            assertThat(fixture.freePermits()).isEqualTo(4);
         } finally {
             server.disposeNow();
         }
@@ -286,19 +288,19 @@ class OriginClientTest {
     @MethodSource("both")
     void oversizedBodyIsStreamedWithoutLoss(boolean declared) {
         DisposableServer server = serve(serverSending(65_537, declared));
-        try (var rig = OriginFixture.forOrigin(uri(server))) {
-            var answer = (OriginResponse.Streaming) rig.fetch(getRequest("/"))
+        try (var fixture = OriginFixture.forOrigin(uri(server))) {
+            var response = (OriginResponse.Streaming) fixture.fetch(getRequest("/"))
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
 
-            byte[] body = DataBufferUtils.join(answer.body())
+            byte[] body = DataBufferUtils.join(response.body())
                     .map(OriginClientTest::bytes)
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
 
             assertThat(body).isEqualTo(body(65_537));
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.successes()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.successes()).isEqualTo(1);
         } finally {
             server.disposeNow();
         }
@@ -307,13 +309,14 @@ class OriginClientTest {
     @Test
     void oversizedBodyIsStreamedOnDemand() {
         DisposableServer server = serve(serverSending(200_000, false));
-        try (var rig = OriginFixture.forOrigin(uri(server))) {
-            var answer = (OriginResponse.Streaming) rig.fetch(getRequest("/"))
+        try (var fixture = OriginFixture.forOrigin(uri(server))) {
+            var response = (OriginResponse.Streaming) fixture.fetch(getRequest("/"))
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
-            var seen = new LinkedBlockingQueue<Integer>();
+            var pieceSizes = new LinkedBlockingQueue<Integer>();
 
-            StepVerifier.create(answer.body().map(OriginClientTest::bytes).doOnNext(bytes -> seen.add(bytes.length)), 1)
+            StepVerifier.create(
+                    response.body().map(OriginClientTest::bytes).doOnNext(bytes -> pieceSizes.add(bytes.length)), 1)
                     .expectNextMatches(prefix -> prefix.length > 65_536)
                     .thenRequest(1)
                     .expectNextCount(1)
@@ -321,7 +324,7 @@ class OriginClientTest {
                     .thenConsumeWhile(bytes -> true)
                     .verifyComplete();
 
-            assertThat(seen.stream().mapToInt(i -> i).sum()).isEqualTo(200_000);
+            assertThat(pieceSizes.stream().mapToInt(i -> i).sum()).isEqualTo(200_000);
         } finally {
             server.disposeNow();
         }
@@ -340,11 +343,11 @@ class OriginClientTest {
         DisposableServer server = serve(HttpServer.create()
                 .handle((request, response) -> response.send(endlessBuffers(64 * 1024, made)
                         .map(NettyDataBufferFactory::toByteBuf))));
-        try (var rig = OriginFixture.forOrigin(uri(server))) {
-            OriginResponse.Streaming answer = rig.fetchStreaming(getRequest("/"));
+        try (var fixture = OriginFixture.forOrigin(uri(server))) {
+            OriginResponse.Streaming response = fixture.fetchStreaming(getRequest("/"));
 
-            // As much as fits into both sockets and one queue, and no more: it stands still.
-            StepVerifier.create(answer.body().map(OriginFixture::text), 1)
+            // Only as much as fits into both sockets and one queue is produced; then it stops.
+            StepVerifier.create(response.body().map(OriginFixture::text), 1)
                     .expectNextCount(1)
                     .then(() -> awaitUnchanged(made))
                     .thenCancel()
@@ -356,7 +359,7 @@ class OriginClientTest {
         }
     }
 
-    /** Waits until the number has not changed for a while. */
+    /** Waits until the number stays the same for a while. */
     private static void awaitUnchanged(AtomicLong number) {
         long before;
         do {
@@ -368,16 +371,16 @@ class OriginClientTest {
     @Test
     void streamCanBeReadOnlyOnce() throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Streaming answer = rig.fetchStreaming(getRequest("/"));
-            assertThat(text(answer.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("ok");
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Streaming response = fixture.fetchStreaming(getRequest("/"));
+            assertThat(text(response.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("ok");
 
-            StepVerifier.create(answer.body()).verifyError(IllegalStateException.class);
-            answer.discard();
+            StepVerifier.create(response.body()).verifyError(IllegalStateException.class);
+            response.discard();
         }
     }
 
-    // Bodies out.
+    // Request bodies.
 
     @ParameterizedTest
     @ValueSource(strings = {"GET", "DELETE", "POST", "PURGE"})
@@ -387,10 +390,10 @@ class OriginClientTest {
             peer.readRequest();
             bodies.add(peer.readBytes("2\r\nab\r\n1\r\nc\r\n0\r\n\r\n".length()));
             peer.write(EMPTY);
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             Flux<DataBuffer> body = Flux.just(buffer("ab"), buffer("c")).hide();
 
-            rig.fetchBuffered(
+            fixture.fetchBuffered(
                     new OriginRequest(method, "/", HeaderFields.of("Transfer-Encoding", "gzip"), Optional.of(body)));
 
             assertThat(server.requests().getFirst()).contains("\r\nTransfer-Encoding: chunked\r\n")
@@ -406,8 +409,8 @@ class OriginClientTest {
             peer.readRequest();
             bodies.add(peer.readBytes(3));
             peer.write(EMPTY);
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            rig.fetchBuffered(
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            fixture.fetchBuffered(
                     OriginFixture.postRequest("/", Flux.just(buffer("ab"), buffer("c")), "Content-Length", "3"));
 
             assertThat(server.requests().getFirst()).contains("\r\nContent-Length: 3\r\n")
@@ -426,17 +429,17 @@ class OriginClientTest {
             firstCame.countDown();
             peer.readBytes("1\r\nc\r\n0\r\n\r\n".length());
             peer.write(EMPTY);
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             Mono<DataBuffer> second = Mono.fromCallable(() -> {
                 assertThat(firstCame.await(10, TimeUnit.SECONDS)).isTrue();
                 return buffer("c");
             }).subscribeOn(Schedulers.boundedElastic());
 
-            OriginResponse.Buffered answer = rig
+            OriginResponse.Buffered response = fixture
                     .fetchBuffered(new OriginRequest(method, "/", HeaderFields.EMPTY,
                             Optional.of(Flux.concat(Mono.just(buffer("ab")), second))));
 
-            assertThat(answer.head().status()).isEqualTo(200);
+            assertThat(response.head().status()).isEqualTo(200);
         }
     }
 
@@ -445,16 +448,17 @@ class OriginClientTest {
         var made = new AtomicLong();
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
-            new CountDownLatch(1).await(); // never reads on
+            new CountDownLatch(1).await(); // never reads again
         });
-                var rig = OriginFixture.forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()),
+                var fixture = OriginFixture.forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()),
                         OriginFixture.SHORT_TIMEOUT.multipliedBy(4)))) {
-            assertThatThrownBy(() -> rig.fetchBuffered(OriginFixture.postRequest("/", endlessBuffers(64 * 1024, made))))
+            assertThatThrownBy(
+                    () -> fixture.fetchBuffered(OriginFixture.postRequest("/", endlessBuffers(64 * 1024, made))))
                     .isInstanceOfSatisfying(OriginFailedException.class,
                             failure -> assertThat(failure.reason()).isEqualTo(OriginFailedException.Reason.TIMED_OUT));
             assertThat(made.get() * 64 * 1024).isLessThan(32L << 20);
-            assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
@@ -464,12 +468,12 @@ class OriginClientTest {
             peer.readRequest();
             peer.write("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
             peer.awaitClosed();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Buffered answer = rig
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Buffered response = fixture
                     .fetchBuffered(OriginFixture.postRequest("/", Flux.concat(Mono.just(buffer("ab")), Flux.never())));
 
-            assertThat(answer.head().status()).isEqualTo(413);
-            assertThat(text(answer)).isEqualTo("no");
+            assertThat(response.head().status()).isEqualTo(413);
+            assertThat(text(response)).isEqualTo("no");
         }
     }
 
@@ -477,14 +481,14 @@ class OriginClientTest {
     @ValueSource(strings = {"2", "4"})
     void requestBodyLengthMismatchIsNotAnOriginFailure(String length) throws IOException {
         try (var server = new ScriptedOrigin(ScriptedOrigin.ScriptedConnection::awaitClosed);
-                var rig = OriginFixture.forOrigin(server.uri())) {
+                var fixture = OriginFixture.forOrigin(server.uri())) {
             assertThatThrownBy(
-                    () -> rig.fetchBuffered(OriginFixture.postRequest("/", Flux.just(buffer("ab"), buffer("c")),
+                    () -> fixture.fetchBuffered(OriginFixture.postRequest("/", Flux.just(buffer("ab"), buffer("c")),
                             "Content-Length", length)))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("than its Content-Length");
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
@@ -494,54 +498,54 @@ class OriginClientTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.awaitClosed();
             closed.countDown();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            var gone = new IOException("Connection reset by peer");
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            var failure = new IOException("Connection reset by peer");
 
-            assertThatThrownBy(() -> rig.fetchBuffered(
-                    OriginFixture.postRequest("/", Flux.concat(Mono.just(buffer("ab")), Mono.error(gone)))))
-                    .hasRootCause(gone);
+            assertThatThrownBy(() -> fixture.fetchBuffered(
+                    OriginFixture.postRequest("/", Flux.concat(Mono.just(buffer("ab")), Mono.error(failure)))))
+                    .hasRootCause(failure);
 
             assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void failedRequestBodyFailsTheStreamedResponse() throws IOException {
-        var gone = new IOException("the sender has gone");
+        var failure = new IOException("the sender has gone");
         var half = new CompletableFuture<DataBuffer>();
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
             peer.awaitClosed();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             OriginRequest request = OriginFixture.postRequest("/",
                     Flux.concat(Mono.just(buffer("ab")), Mono.fromFuture(half)));
-            Mono<OriginResponse> fetch = rig.origin.fetch(request, head -> BodyMode.STREAM);
+            Mono<OriginResponse> fetch = fixture.fetch(request, head -> BodyMode.STREAM);
 
             StepVerifier
-                    .create(fetch.flatMapMany(answer -> ((OriginResponse.Streaming) answer).body())
+                    .create(fetch.flatMapMany(response -> ((OriginResponse.Streaming) response).body())
                             .map(OriginFixture::text))
                     .expectNext("abc")
-                    .then(() -> half.completeExceptionally(gone))
-                    .verifyErrorSatisfies(error -> assertThat(error).isSameAs(gone));
+                    .then(() -> half.completeExceptionally(failure))
+                    .verifyErrorSatisfies(error -> assertThat(error).isSameAs(failure));
 
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void stalledRequestBodyIsNotAnOriginFailure() throws IOException {
         try (var server = new ScriptedOrigin(ScriptedOrigin.ScriptedConnection::awaitClosed);
-                var rig = OriginFixture.forOrigin(
+                var fixture = OriginFixture.forOrigin(
                         OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)))) {
-            assertThatThrownBy(() -> rig
+            assertThatThrownBy(() -> fixture
                     .fetchBuffered(OriginFixture.postRequest("/", Flux.concat(Mono.just(buffer("ab")), Flux.never()))))
-                    .hasRootCauseMessage("the request's body did not come");
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+                    .hasRootCauseMessage("the request body did not arrive in time");
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
@@ -552,11 +556,11 @@ class OriginClientTest {
             peer.readBytes("1\r\nx\r\n".length() * 8 + "0\r\n\r\n".length());
             peer.write(EMPTY);
         });
-                var rig = OriginFixture.forOrigin(
+                var fixture = OriginFixture.forOrigin(
                         OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)))) {
             Flux<DataBuffer> slow = Flux.interval(OriginFixture.SHORT_TIMEOUT).take(8).map(i -> buffer("x"));
 
-            assertThat(rig.fetchBuffered(OriginFixture.postRequest("/", slow)).head().status()).isEqualTo(200);
+            assertThat(fixture.fetchBuffered(OriginFixture.postRequest("/", slow)).head().status()).isEqualTo(200);
         }
     }
 }

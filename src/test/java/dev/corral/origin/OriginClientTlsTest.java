@@ -38,7 +38,7 @@ class OriginClientTlsTest {
     @TempDir
     private Path directory = Path.of("");
 
-    /** A key and its own certificate for that name, made on the spot. */
+    /** Generates a key and a self-signed certificate for the name. */
     private KeyStore selfSignedKeyStore(String name) throws Exception {
         Path file = directory.resolve("store.p12");
         String keytool = Path.of(System.getProperty("java.home"), "bin", "keytool").toString();
@@ -79,8 +79,9 @@ class OriginClientTlsTest {
         return Optional.of(SslBundle.of(SslStoreBundle.of(store, PASSWORD, store)));
     }
 
-    private static void assertUnreachable(OriginFixture rig) {
-        assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(OriginFailedException.class,
+    private static void assertUnreachable(OriginFixture fixture) {
+        assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+                OriginFailedException.class,
                 failure -> assertThat(failure.reason()).isEqualTo(Reason.UNREACHABLE));
     }
 
@@ -88,9 +89,9 @@ class OriginClientTlsTest {
     void originTrustedByTheSslBundleIsReached() throws Exception {
         KeyStore store = selfSignedKeyStore("ip:127.0.0.1");
         DisposableServer server = serve(store);
-        try (var rig = OriginFixture.forOrigin(configFor(server.port(), bundleTrusting(store)))) {
+        try (var fixture = OriginFixture.forOrigin(configFor(server.port(), bundleTrusting(store)))) {
             for (int i = 0; i < 3; i++) {
-                assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("secret");
+                assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("secret");
             }
         } finally {
             server.disposeNow();
@@ -100,8 +101,8 @@ class OriginClientTlsTest {
     @Test
     void untrustedCertificateIsRejected() throws Exception {
         DisposableServer server = serve(selfSignedKeyStore("ip:127.0.0.1"));
-        try (var rig = OriginFixture.forOrigin(configFor(server.port(), Optional.empty()))) {
-            assertUnreachable(rig);
+        try (var fixture = OriginFixture.forOrigin(configFor(server.port(), Optional.empty()))) {
+            assertUnreachable(fixture);
         } finally {
             server.disposeNow();
         }
@@ -111,14 +112,14 @@ class OriginClientTlsTest {
     void certificateForAnotherNameIsRejected() throws Exception {
         KeyStore store = selfSignedKeyStore("dns:other.example");
         DisposableServer server = serve(store);
-        try (var rig = OriginFixture.forOrigin(configFor(server.port(), bundleTrusting(store)))) {
-            assertUnreachable(rig);
+        try (var fixture = OriginFixture.forOrigin(configFor(server.port(), bundleTrusting(store)))) {
+            assertUnreachable(fixture);
         } finally {
             server.disposeNow();
         }
     }
 
-    /** An origin whose answer nothing delimits; it closes TLS before the connection, or only the connection. */
+    /** An origin whose response has no length; it closes TLS before the connection, or only the connection. */
     private static ScriptedOrigin originWithCloseDelimitedBody(KeyStore store, boolean farewell) throws Exception {
         var keys = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
         keys.init(store, PASSWORD.toCharArray());
@@ -140,8 +141,8 @@ class OriginClientTlsTest {
     void closeDelimitedBodyEndsWithCloseNotify() throws Exception {
         KeyStore store = selfSignedKeyStore("ip:127.0.0.1");
         try (var server = originWithCloseDelimitedBody(store, true);
-                var rig = OriginFixture.forOrigin(configFor(server.uri().getPort(), bundleTrusting(store)))) {
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("all there is");
+                var fixture = OriginFixture.forOrigin(configFor(server.uri().getPort(), bundleTrusting(store)))) {
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("all there is");
         }
     }
 
@@ -149,8 +150,8 @@ class OriginClientTlsTest {
     void closeDelimitedBodyWithoutCloseNotifyIsTruncated() throws Exception {
         KeyStore store = selfSignedKeyStore("ip:127.0.0.1");
         try (var server = originWithCloseDelimitedBody(store, false);
-                var rig = OriginFixture.forOrigin(configFor(server.uri().getPort(), bundleTrusting(store)))) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
+                var fixture = OriginFixture.forOrigin(configFor(server.uri().getPort(), bundleTrusting(store)))) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/"))).isInstanceOfSatisfying(
                     OriginFailedException.class,
                     failure -> assertThat(failure.reason()).isEqualTo(Reason.TRUNCATED));
         }
@@ -159,8 +160,8 @@ class OriginClientTlsTest {
     @Test
     void originWithoutTlsIsUnreachable() throws Exception {
         try (var server = new ScriptedOrigin(peer -> peer.write("HTTP/1.1 400 Bad\r\n\r\n"));
-                var rig = OriginFixture.forOrigin(URI.create(server.uri().toString().replace("http:", "https:")))) {
-            assertUnreachable(rig);
+                var fixture = OriginFixture.forOrigin(URI.create(server.uri().toString().replace("http:", "https:")))) {
+            assertUnreachable(fixture);
         }
     }
 }

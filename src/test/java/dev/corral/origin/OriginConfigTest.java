@@ -27,13 +27,13 @@ class OriginConfigTest {
     @ParameterizedTest
     @CsvSource({"ftp://h/, must begin with http", "//h/, must begin with http", "http:/path, no valid host",
             "http:opaque, no valid host", "http://a_b/, no valid host", "http://u:p@h/, credentials",
-            "http://h:0/, a port that is none", "http://h:70000/, a port that is none", "http://h/?a=b, neither query",
+            "http://h:0/, has an invalid port", "http://h:70000/, has an invalid port", "http://h/?a=b, neither query",
             "http://h/?, neither query", "http://h/#f, neither query"})
-    void invalidOriginUriIsRejected(String base, String because) {
+    void invalidOriginUriIsRejected(String base, String reason) {
         assertThatIllegalArgumentException().isThrownBy(() -> config(base))
                 .withMessageContaining("origin shop: ")
-                .withMessageContaining(because)
-                .satisfies(refusal -> assertThat(refusal.getMessage()).doesNotContain("u:p"));
+                .withMessageContaining(reason)
+                .satisfies(exception -> assertThat(exception.getMessage()).doesNotContain("u:p"));
     }
 
     @ParameterizedTest
@@ -50,19 +50,20 @@ class OriginConfigTest {
         URI base = URI.create("http://h");
         Duration timeout = Duration.ofSeconds(5);
         Duration life = Duration.ofMinutes(1);
-        DataSize most = DataSize.ofMegabytes(2);
+        DataSize largest = DataSize.ofMegabytes(2);
         Optional<SslBundle> ssl = Optional.empty();
 
-        assertThatIllegalArgumentException().isThrownBy(() -> new OriginConfig(" ", base, timeout, most, 1, life, ssl))
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new OriginConfig(" ", base, timeout, largest, 1, life, ssl))
                 .withMessage("an origin needs an id");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> new OriginConfig("shop", base, Duration.ZERO, most, 1, life, ssl))
+                .isThrownBy(() -> new OriginConfig("shop", base, Duration.ZERO, largest, 1, life, ssl))
                 .withMessage("origin shop: timeout (PT0S) must be between a millisecond and a day");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> new OriginConfig("shop", base, timeout, most, 0, life, ssl))
+                .isThrownBy(() -> new OriginConfig("shop", base, timeout, largest, 0, life, ssl))
                 .withMessage("origin shop: concurrency (0) must be at least 1");
         assertThatIllegalArgumentException()
-                .isThrownBy(() -> new OriginConfig("shop", base, timeout, most, 1, Duration.ofMillis(999), ssl))
+                .isThrownBy(() -> new OriginConfig("shop", base, timeout, largest, 1, Duration.ofMillis(999), ssl))
                 .withMessage("origin shop: connection-max-life (PT0.999S) must be between a second and a day");
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> new OriginConfig("shop", base, timeout, DataSize.ofGigabytes(2), 1, life, ssl))

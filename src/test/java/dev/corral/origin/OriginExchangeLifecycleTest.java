@@ -54,7 +54,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-/** Every exchange ends, and whatever it held is given back, however it ends. */
+/** Every exchange ends and returns its resources, however it ends. */
 @Timeout(30)
 @ExtendWith(LeakGuard.class)
 class OriginExchangeLifecycleTest {
@@ -66,7 +66,7 @@ class OriginExchangeLifecycleTest {
     private final CountDownLatch requestReceived = new CountDownLatch(1);
     private final CountDownLatch connectionClosed = new CountDownLatch(1);
 
-    /** Says that, and no more, until the client closes the connection. */
+    /** Writes the text and nothing more until the client closes the connection. */
     private ScriptedOrigin originStoppingAfter(String text) {
         return new ScriptedOrigin(peer -> {
             peer.readRequest();
@@ -77,7 +77,7 @@ class OriginExchangeLifecycleTest {
         });
     }
 
-    /** Says that, and one byte now and then until the client closes the connection. */
+    /** Writes the text, then one byte from time to time until the client closes the connection. */
     private ScriptedOrigin tricklingOrigin(String text, Duration pause, int bytes) {
         return new ScriptedOrigin(peer -> {
             peer.readRequest();
@@ -100,76 +100,76 @@ class OriginExchangeLifecycleTest {
                 failure -> assertThat(failure.reason()).isEqualTo(reason));
     }
 
-    /** For what never answers. */
+    /** For an origin that never responds. */
     private static OriginFixture withShortTimeout(ScriptedOrigin server) {
         return OriginFixture.forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()), SHORT_TIMEOUT));
     }
 
-    /** For what answers at first, on a busy machine too. */
+    /** For an origin that responds at first, even on a busy machine. */
     private static OriginFixture withMediumTimeout(ScriptedOrigin server) {
         return OriginFixture
                 .forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)));
     }
 
-    /** What is given back in time is not given back by the timeout. */
+    /** Resources that are returned within this time were not returned by the timeout. */
     private static OriginFixture withLongTimeout(ScriptedOrigin server) {
         return OriginFixture
                 .forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofMinutes(1)));
     }
 
-    // The deadline.
+    // Time limits.
 
     @Test
     void missingResponseTimesOutAndClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(""); var rig = withShortTimeout(server)) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+        try (var server = originStoppingAfter(""); var fixture = withShortTimeout(server)) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                     .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
 
             assertClosed();
-            assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void stalledBufferedBodyTimesOutAndClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var rig = withShortTimeout(server)) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var fixture = withShortTimeout(server)) {
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                     .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
 
             assertClosed();
-            assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
-    /** A long response that is alive is no failure: what is not complete in time goes on as a stream, from its first byte. */
+    /** A long response that still arrives is not a failure: incomplete at the time limit, it becomes a stream from its first byte. */
     @Test
     void activeBufferedBodyBecomesAStreamAtTheTimeout() throws Exception {
         try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", SHORT_TIMEOUT, 20);
-                var rig = withMediumTimeout(server)) {
-            var answer = (OriginResponse.Streaming) rig.fetch(getRequest("/"))
+                var fixture = withMediumTimeout(server)) {
+            var response = (OriginResponse.Streaming) fixture.fetch(getRequest("/"))
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
 
-            assertThat(text(answer.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("x".repeat(20));
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.successes()).isEqualTo(1);
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
+            assertThat(text(response.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("x".repeat(20));
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.successes()).isEqualTo(1);
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
         }
     }
 
-    /** What has been read ahead waits for a reader that asks for one piece at a time. */
+    /** The prefetched bytes wait for a reader that requests one piece at a time. */
     @Test
     void streamOfABufferedBodyHonorsDemand() throws Exception {
         try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", SHORT_TIMEOUT, 20);
-                var rig = withMediumTimeout(server)) {
-            var answer = (OriginResponse.Streaming) rig.fetch(getRequest("/"))
+                var fixture = withMediumTimeout(server)) {
+            var response = (OriginResponse.Streaming) fixture.fetch(getRequest("/"))
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
             var all = new StringBuilder();
 
-            StepVerifier.create(answer.body().map(OriginFixture::text).doOnNext(all::append), 0)
+            StepVerifier.create(response.body().map(OriginFixture::text).doOnNext(all::append), 0)
                     .expectSubscription()
                     .expectNoEvent(SHORT_TIMEOUT.multipliedBy(3))
                     .thenRequest(1)
@@ -183,18 +183,18 @@ class OriginExchangeLifecycleTest {
         }
     }
 
-    /** What may be a stream is waited for only for a moment, also when it says nothing at all. */
+    /** A body that may be a stream is collected only briefly, even when no byte arrives. */
     @Test
     void brieflyBufferedBodyBecomesAStreamBeforeItsFirstPiece() throws Exception {
         try (var server = originStoppingAfter("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-                var rig = withLongTimeout(server)) {
-            var answer = (OriginResponse.Streaming) rig.origin.fetch(getRequest("/"), head -> BodyMode.BUFFER_BRIEFLY)
+                var fixture = withLongTimeout(server)) {
+            var response = (OriginResponse.Streaming) fixture.fetch(getRequest("/"), head -> BodyMode.BUFFER_BRIEFLY)
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
 
-            answer.discard();
+            response.discard();
             assertClosed();
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
         }
     }
 
@@ -203,8 +203,8 @@ class OriginExchangeLifecycleTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
-        }); var rig = withLongTimeout(server)) {
-            assertThat(rig.origin.fetch(getRequest("/"), head -> BodyMode.BUFFER_BRIEFLY)
+        }); var fixture = withLongTimeout(server)) {
+            assertThat(fixture.fetch(getRequest("/"), head -> BodyMode.BUFFER_BRIEFLY)
                     .block(OriginFixture.LONG_TIMEOUT))
                     .isInstanceOf(OriginResponse.Buffered.class);
         }
@@ -214,78 +214,78 @@ class OriginExchangeLifecycleTest {
     void streamWithPausesMayBeSilentBeyondTheTimeout() throws Exception {
         try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", SHORT_TIMEOUT.multipliedBy(5),
                 2);
-                var rig = OriginFixture.forOrigin(
+                var fixture = OriginFixture.forOrigin(
                         OriginFixture.withTimeout(OriginFixture.config(server.uri()), SHORT_TIMEOUT.multipliedBy(2)))) {
-            var answer = (OriginResponse.Streaming) rig.origin
+            var response = (OriginResponse.Streaming) fixture
                     .fetch(getRequest("/"), head -> BodyMode.STREAM_WITH_PAUSES)
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow();
 
-            assertThat(text(answer.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("xx");
-            assertThat(rig.failures()).isZero();
+            assertThat(text(response.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("xx");
+            assertThat(fixture.failures()).isZero();
         }
     }
 
     @Test
     void activeStreamedBodyMayExceedTheTimeout() throws Exception {
         try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", SHORT_TIMEOUT, 8);
-                var rig = withMediumTimeout(server)) {
-            assertThat(text(rig.fetchStreaming(getRequest("/")).body()).block(OriginFixture.LONG_TIMEOUT))
+                var fixture = withMediumTimeout(server)) {
+            assertThat(text(fixture.fetchStreaming(getRequest("/")).body()).block(OriginFixture.LONG_TIMEOUT))
                     .isEqualTo("xxxxxxxx");
         }
     }
 
     @Test
     void silentStreamedBodyTimesOutAndClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(LARGE_HEAD + "abc"); var rig = withMediumTimeout(server)) {
-            StepVerifier.create(rig.fetchStreaming(getRequest("/")).body().map(OriginFixture::text))
+        try (var server = originStoppingAfter(LARGE_HEAD + "abc"); var fixture = withMediumTimeout(server)) {
+            StepVerifier.create(fixture.fetchStreaming(getRequest("/")).body().map(OriginFixture::text))
                     .expectNext("abc")
                     .verifyErrorSatisfies(error -> assertReason(error, Reason.TIMED_OUT));
 
             assertClosed();
-            assertThat(rig.failures()).isEqualTo(1);
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isEqualTo(1);
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void readerWithoutDemandTimesOutWithoutAnOriginFailure() throws Exception {
         try (var server = originStoppingAfter(LARGE_HEAD + "x".repeat(200_000));
-                var rig = OriginFixture.forOrigin(OriginFixture.config(server.uri()), SHORT_TIMEOUT)) {
-            StepVerifier.create(rig.fetchStreaming(getRequest("/")).body().map(OriginFixture::text), 1)
+                var fixture = OriginFixture.forOrigin(OriginFixture.config(server.uri()), SHORT_TIMEOUT)) {
+            StepVerifier.create(fixture.fetchStreaming(getRequest("/")).body().map(OriginFixture::text), 1)
                     .expectNextCount(1)
                     .verifyError(TimeoutException.class);
 
             assertClosed();
-            assertThat(rig.failures()).isZero();
-            assertThat(rig.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
         }
     }
 
     @Test
     void unclaimedStreamDiscardsItself() throws Exception {
-        try (var server = originStoppingAfter(LARGE_HEAD + "abc"); var rig = withMediumTimeout(server)) {
-            OriginResponse.Streaming answer = rig.fetchStreaming(getRequest("/"));
+        try (var server = originStoppingAfter(LARGE_HEAD + "abc"); var fixture = withMediumTimeout(server)) {
+            OriginResponse.Streaming response = fixture.fetchStreaming(getRequest("/"));
 
             assertClosed();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-            StepVerifier.create(answer.body()).verifyError(IllegalStateException.class);
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+            StepVerifier.create(response.body()).verifyError(IllegalStateException.class);
         }
     }
 
     @Test
     void connectionThatIsNotAcceptedTimesOut() throws Exception {
         withFullAcceptQueue(base -> {
-            try (var rig = OriginFixture
+            try (var fixture = OriginFixture
                     .forOrigin(OriginFixture.withTimeout(OriginFixture.config(base), SHORT_TIMEOUT))) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                         .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
-                assertThat(rig.freePermits()).isEqualTo(4);
+                assertThat(fixture.freePermits()).isEqualTo(4);
             }
         });
     }
 
-    /** A full queue of connections nobody accepts: the kernel drops what else knocks. */
+    /** A full accept queue: the kernel drops further connection attempts. */
     private static void withFullAcceptQueue(Consumer<URI> test) throws IOException {
         try (var server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             var crowd = new ArrayList<Socket>();
@@ -313,37 +313,37 @@ class OriginExchangeLifecycleTest {
         }
     }
 
-    // Leaving.
+    // Cancellation.
 
     @Test
     void cancellationBeforeTheHeadClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(""); var rig = OriginFixture.forOrigin(server.uri())) {
-            Disposable exchange = rig.fetch(getRequest("/")).subscribe();
+        try (var server = originStoppingAfter(""); var fixture = OriginFixture.forOrigin(server.uri())) {
+            Disposable exchange = fixture.fetch(getRequest("/")).subscribe();
             assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
 
             exchange.dispose();
 
             assertClosed();
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.failures() + rig.successes()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures() + fixture.successes()).isZero();
         }
     }
 
-    /** Reactor Netty cannot take back a wait for a connection: who leaves has his place until it is over, and no longer. */
+    /** Reactor Netty cannot cancel a pending acquisition, so a cancelled request keeps its permit until the acquisition ends. */
     @Test
     void cancelledWaiterKeepsPermitUntilConnected() throws Exception {
         withFullAcceptQueue(base -> {
-            try (var rig = OriginFixture
+            try (var fixture = OriginFixture
                     .forOrigin(OriginFixture.withTimeout(OriginFixture.config(base), Duration.ofMinutes(1)))) {
                 for (int i = 0; i < 4; i++) {
-                    rig.fetch(getRequest("/")).subscribe().dispose();
+                    fixture.fetch(getRequest("/")).subscribe().dispose();
                 }
 
-                assertThat(rig.freePermits()).isZero();
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+                assertThat(fixture.freePermits()).isZero();
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                         .isInstanceOf(OriginConcurrencyExceededException.class);
-                await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-                assertThat(rig.failures() + rig.successes()).isZero();
+                await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+                assertThat(fixture.failures() + fixture.successes()).isZero();
             }
         });
     }
@@ -351,8 +351,8 @@ class OriginExchangeLifecycleTest {
     @Test
     void cancellationWhileBufferingClosesTheConnection() throws Exception {
         var head = new CountDownLatch(1);
-        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var rig = OriginFixture.forOrigin(server.uri())) {
-            Disposable exchange = rig.origin.fetch(getRequest("/"), got -> {
+        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var fixture = OriginFixture.forOrigin(server.uri())) {
+            Disposable exchange = fixture.fetch(getRequest("/"), got -> {
                 head.countDown();
                 return BodyMode.BUFFER;
             }).subscribe();
@@ -361,93 +361,94 @@ class OriginExchangeLifecycleTest {
             exchange.dispose();
 
             assertClosed();
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.failures() + rig.successes()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures() + fixture.successes()).isZero();
         }
     }
 
     @Test
     void cancelledStreamClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(LARGE_HEAD + "abc"); var rig = OriginFixture.forOrigin(server.uri())) {
-            StepVerifier.create(rig.fetchStreaming(getRequest("/")).body().map(OriginFixture::text))
+        try (var server = originStoppingAfter(LARGE_HEAD + "abc");
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(fixture.fetchStreaming(getRequest("/")).body().map(OriginFixture::text))
                     .expectNext("abc")
                     .thenCancel()
                     .verify();
 
             assertClosed();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-            assertThat(rig.failures()).isZero();
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+            assertThat(fixture.failures()).isZero();
         }
     }
 
     @Test
     void repeatedDiscardOfAStreamClosesTheConnection() throws Exception {
         try (var server = originStoppingAfter(LARGE_HEAD + "x".repeat(1_000_000));
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Streaming answer = rig.fetchStreaming(getRequest("/"));
-            assertThat(rig.freePermits()).isEqualTo(3);
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Streaming response = fixture.fetchStreaming(getRequest("/"));
+            assertThat(fixture.freePermits()).isEqualTo(3);
 
-            answer.discard();
-            answer.discard();
+            response.discard();
+            response.discard();
 
             assertClosed();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-            assertThat(rig.successes()).isEqualTo(1);
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+            assertThat(fixture.successes()).isEqualTo(1);
         }
     }
 
     @Test
     void discardOfAnOversizedBodyClosesTheConnection() throws Exception {
         try (var server = originStoppingAfter("HTTP/1.1 200 OK\r\n\r\n" + "x".repeat(1_000_000));
-                var rig = OriginFixture.forOrigin(server.uri())) {
-            ((OriginResponse.Streaming) rig.fetch(getRequest("/"))
+                var fixture = OriginFixture.forOrigin(server.uri())) {
+            ((OriginResponse.Streaming) fixture.fetch(getRequest("/"))
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
                     .orElseThrow()).discard();
 
             assertClosed();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
         }
     }
 
     @Test
     void cancellationAfterHandoverLeavesTheStreamIntact() throws Exception {
-        try (var server = ScriptedOrigin.respondingWith(OK); var rig = OriginFixture.forOrigin(server.uri())) {
-            var answers = new LinkedBlockingQueue<OriginResponse>();
-            rig.origin.fetch(getRequest("/"), head -> BodyMode.STREAM).subscribe(new BaseSubscriber<>() {
+        try (var server = ScriptedOrigin.respondingWith(OK); var fixture = OriginFixture.forOrigin(server.uri())) {
+            var responses = new LinkedBlockingQueue<OriginResponse>();
+            fixture.fetch(getRequest("/"), head -> BodyMode.STREAM).subscribe(new BaseSubscriber<>() {
                 @Override
                 protected void hookOnNext(OriginResponse value) {
                     cancel();
-                    answers.add(value);
+                    responses.add(value);
                 }
             });
 
-            var answer = (OriginResponse.Streaming) Optional.ofNullable(answers.poll(10, TimeUnit.SECONDS))
+            var response = (OriginResponse.Streaming) Optional.ofNullable(responses.poll(10, TimeUnit.SECONDS))
                     .orElseThrow();
-            assertThat(text(answer.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("ok");
+            assertThat(text(response.body()).block(OriginFixture.LONG_TIMEOUT)).isEqualTo("ok");
         }
     }
 
-    /** The answer is on its way through the operators, on the event loop, when the receiver leaves on another thread. */
+    /** The response is being delivered on the event loop while its subscriber cancels on another thread. */
     @Test
     void cancellationRacingWithDeliveryReleasesTheResponse() throws Exception {
-        try (var server = originStoppingAfter(LARGE_HEAD); var rig = withLongTimeout(server)) {
+        try (var server = originStoppingAfter(LARGE_HEAD); var fixture = withLongTimeout(server)) {
             Disposable.Swap receiver = Disposables.swap();
             var passing = new CountDownLatch(1);
-            var left = new AtomicBoolean();
-            receiver.update(rig.origin.fetch(getRequest("/"), head -> BodyMode.STREAM).doOnNext(answer -> {
+            var cancelled = new AtomicBoolean();
+            receiver.update(fixture.fetch(getRequest("/"), head -> BodyMode.STREAM).doOnNext(response -> {
                 passing.countDown();
-                while (!left.get()) {
-                    // Not even Thread.onSpinWait(): BlockHound takes it for blocking.
+                while (!cancelled.get()) {
+                    // No Thread.onSpinWait(): BlockHound treats it as blocking.
                 }
             }).subscribe());
 
             assertThat(passing.await(10, TimeUnit.SECONDS)).isTrue();
             receiver.dispose();
-            left.set(true);
+            cancelled.set(true);
 
             assertClosed();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-            assertThat(rig.failures()).isZero();
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+            assertThat(fixture.failures()).isZero();
         }
     }
 
@@ -462,17 +463,17 @@ class OriginExchangeLifecycleTest {
             second.countDown();
             peer.await(discarded).write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
             peer.awaitClosed();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Streaming first = rig.fetchStreaming(getRequest("/1"));
-            Mono<OriginResponse> answer = rig.fetch(getRequest("/2")).cache();
-            answer.subscribe();
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Streaming first = fixture.fetchStreaming(getRequest("/1"));
+            Mono<OriginResponse> response = fixture.fetch(getRequest("/2")).cache();
+            response.subscribe();
             assertThat(second.await(10, TimeUnit.SECONDS)).isTrue();
 
             first.discard();
             first.discard();
             discarded.countDown();
 
-            assertThat(text((OriginResponse.Buffered) answer.blockOptional(OriginFixture.LONG_TIMEOUT).orElseThrow()))
+            assertThat(text((OriginResponse.Buffered) response.blockOptional(OriginFixture.LONG_TIMEOUT).orElseThrow()))
                     .isEqualTo("second");
             assertThat(server.connectionCount()).isEqualTo(1);
             assertThat(server.requests()).hasSize(2);
@@ -490,13 +491,13 @@ class OriginExchangeLifecycleTest {
             second.countDown();
             peer.await(cancelled).write(OK);
             peer.awaitClosed();
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
-            OriginResponse.Streaming first = rig.fetchStreaming(getRequest("/1"));
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
+            OriginResponse.Streaming first = fixture.fetchStreaming(getRequest("/1"));
 
             StepVerifier.create(first.body().map(OriginFixture::text), 1).expectNext("ab").then(() -> {
-                Mono<OriginResponse> answer = rig.fetch(getRequest("/2")).cache();
-                answer.subscribe();
-                this.response = answer;
+                Mono<OriginResponse> response = fixture.fetch(getRequest("/2")).cache();
+                response.subscribe();
+                this.response = response;
                 await().until(() -> second.getCount() == 0);
             }).thenCancel().verify();
             cancelled.countDown();
@@ -511,52 +512,52 @@ class OriginExchangeLifecycleTest {
 
     @Test
     void failingBodyModeFunctionEndsTheExchange() throws Exception {
-        try (var server = originStoppingAfter(LONG_HEAD); var rig = OriginFixture.forOrigin(server.uri())) {
-            StepVerifier.create(rig.origin.fetch(getRequest("/"), head -> {
+        try (var server = originStoppingAfter(LONG_HEAD); var fixture = OriginFixture.forOrigin(server.uri())) {
+            StepVerifier.create(fixture.fetch(getRequest("/"), head -> {
                 throw new IllegalStateException("no idea");
             })).verifyErrorMessage("no idea");
 
             assertClosed();
-            assertThat(rig.freePermits()).isEqualTo(4);
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.freePermits()).isEqualTo(4);
+            assertThat(fixture.failures()).isZero();
         }
     }
 
     @Test
     void closeClosesIdleConnections() throws Exception {
         try (var server = originStoppingAfter(OK)) {
-            try (var rig = OriginFixture.forOrigin(server.uri())) {
-                rig.fetchBuffered(getRequest("/"));
+            try (var fixture = OriginFixture.forOrigin(server.uri())) {
+                fixture.fetchBuffered(getRequest("/"));
                 assertThat(connectionClosed.getCount()).isEqualTo(1);
             }
             assertClosed();
         }
     }
 
-    // The gate.
+    // Breakers and bulkhead.
 
     @Test
     void requestOverConcurrencyLimitIsRejectedUnsent() throws Exception {
         try (var server = originStoppingAfter(LARGE_HEAD);
-                var rig = OriginFixture
+                var fixture = OriginFixture
                         .forOrigin(OriginFixture.withConcurrency(OriginFixture.config(server.uri()), 1))) {
-            OriginResponse.Streaming first = rig.fetchStreaming(getRequest("/1"));
+            OriginResponse.Streaming first = fixture.fetchStreaming(getRequest("/1"));
 
-            StepVerifier.create(rig.fetch(getRequest("/2"))).verifyError(OriginConcurrencyExceededException.class);
+            StepVerifier.create(fixture.fetch(getRequest("/2"))).verifyError(OriginConcurrencyExceededException.class);
 
             assertThat(server.requests()).hasSize(1);
-            assertThat(rig.failures()).isZero();
+            assertThat(fixture.failures()).isZero();
             first.discard();
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(1));
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(1));
         }
     }
 
     @Test
     void permitIsReleasedBeforeTheResponseIsEmitted() throws Exception {
         try (var server = ScriptedOrigin.respondingWith(OK);
-                var rig = OriginFixture
+                var fixture = OriginFixture
                         .forOrigin(OriginFixture.withConcurrency(OriginFixture.config(server.uri()), 1))) {
-            Mono<OriginResponse> thousand = rig.fetch(getRequest("/")).repeat(999).last();
+            Mono<OriginResponse> thousand = fixture.fetch(getRequest("/")).repeat(999).last();
 
             assertThat(text((OriginResponse.Buffered) thousand.blockOptional(OriginFixture.LONG_TIMEOUT).orElseThrow()))
                     .isEqualTo("ok");
@@ -596,8 +597,8 @@ class OriginExchangeLifecycleTest {
                         .waitIntervalFunctionInOpenState(attempt -> 10_000L * attempt));
     }
 
-    private static void assertCircuitOpen(OriginFixture rig, Duration remaining) {
-        StepVerifier.create(rig.fetch(getRequest("/")))
+    private static void assertCircuitOpen(OriginFixture fixture, Duration remaining) {
+        StepVerifier.create(fixture.fetch(getRequest("/")))
                 .verifyErrorSatisfies(error -> assertThat(error)
                         .isInstanceOfSatisfying(OriginCircuitOpenException.class,
                                 shut -> assertThat(shut.retryAfter()).isEqualTo(remaining)));
@@ -614,36 +615,36 @@ class OriginExchangeLifecycleTest {
                     return;
                 }
             }
-        }); var rig = withCircuitBreaker(server, clock)) {
+        }); var fixture = withCircuitBreaker(server, clock)) {
             for (int i = 0; i < 2; i++) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                         .satisfies(error -> assertReason(error, Reason.TRUNCATED));
             }
-            assertCircuitOpen(rig, Duration.ofSeconds(10));
+            assertCircuitOpen(fixture, Duration.ofSeconds(10));
             clock.advance(Duration.ofSeconds(4));
-            assertCircuitOpen(rig, Duration.ofSeconds(6));
+            assertCircuitOpen(fixture, Duration.ofSeconds(6));
             assertThat(server.requests()).hasSize(2);
 
             clock.advance(Duration.ofSeconds(7));
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/")))
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                     .satisfies(error -> assertReason(error, Reason.TRUNCATED));
-            assertCircuitOpen(rig, Duration.ofSeconds(20));
+            assertCircuitOpen(fixture, Duration.ofSeconds(20));
 
             sick.set(false);
             clock.advance(Duration.ofSeconds(21));
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
         }
     }
 
     @Test
     void errorStatusIsNotAFailure() throws IOException {
         try (var server = ScriptedOrigin.respondingWith("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-                var rig = withCircuitBreaker(server, new AdjustableClock())) {
+                var fixture = withCircuitBreaker(server, new AdjustableClock())) {
             for (int i = 0; i < 10; i++) {
-                assertThat(rig.fetchBuffered(getRequest("/")).head().status()).isEqualTo(503);
+                assertThat(fixture.fetchBuffered(getRequest("/")).head().status()).isEqualTo(503);
             }
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
         }
     }
 
@@ -652,17 +653,17 @@ class OriginExchangeLifecycleTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write(LARGE_HEAD + "abc");
-        }); var rig = withCircuitBreaker(server, new AdjustableClock())) {
-            StepVerifier.create(text(rig.fetchStreaming(getRequest("/shop")).body()))
+        }); var fixture = withCircuitBreaker(server, new AdjustableClock())) {
+            StepVerifier.create(text(fixture.fetchStreaming(getRequest("/shop")).body()))
                     .verifyErrorSatisfies(error -> assertReason(error, Reason.TRUNCATED));
 
-            assertThat(rig.failures()).isEqualTo(1);
-            StepVerifier.create(rig.fetch(getRequest("/shop/2"))).verifyError(OriginCircuitOpenException.class);
-            rig.fetchStreaming(getRequest("/other")).discard();
+            assertThat(fixture.failures()).isEqualTo(1);
+            StepVerifier.create(fixture.fetch(getRequest("/shop/2"))).verifyError(OriginCircuitOpenException.class);
+            fixture.fetchStreaming(getRequest("/other")).discard();
         }
     }
 
-    /** One endpoint that does not respond is left alone by itself: the others are asked as before. */
+    /** An endpoint that does not respond opens only its own breaker. */
     @Test
     void silentEndpointDoesNotOpenTheCircuitOfItsRoute() throws Exception {
         try (var server = new ScriptedOrigin(peer -> {
@@ -674,7 +675,7 @@ class OriginExchangeLifecycleTest {
                 peer.write(OK);
             }
         });
-                var rig = OriginFixture.forOrigin(
+                var fixture = OriginFixture.forOrigin(
                         OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)),
                         new AdjustableClock(),
                         breaking -> breaking.slidingWindowSize(4)
@@ -682,61 +683,61 @@ class OriginExchangeLifecycleTest {
                                 .permittedNumberOfCallsInHalfOpenState(1)
                                 .waitIntervalFunctionInOpenState(attempt -> 10_000L * attempt))) {
             for (int i = 0; i < 2; i++) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/slow?user=1")))
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/slow?user=1")))
                         .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
             }
 
-            StepVerifier.create(rig.fetch(getRequest("/slow/2")))
+            StepVerifier.create(fixture.fetch(getRequest("/slow/2")))
                     .verifyErrorSatisfies(error -> assertThat(((OriginCircuitOpenException) error).retryAfter())
                             .isEqualTo(Duration.ofSeconds(10)));
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
             for (String other : List.of("/", "/page", "/slo")) {
-                assertThat(text(rig.fetchBuffered(getRequest(other)))).isEqualTo("ok");
+                assertThat(text(fixture.fetchBuffered(getRequest(other)))).isEqualTo("ok");
             }
 
-            rig.breaker.transitionToDisabledState();
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/slow")))
+            fixture.breaker.transitionToDisabledState();
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/slow")))
                     .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
-            rig.breaker.reset();
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/slow"))).as("nothing is counted after a reset")
+            fixture.breaker.reset();
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/slow"))).as("a reset clears the counts")
                     .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
         }
     }
 
-    /** An origin that cannot be reached is shut for all its endpoints. */
+    /** An unreachable origin opens the route's breaker for all endpoints. */
     @Test
     void unreachableOriginOpensTheCircuitForAllEndpoints() throws IOException {
         int port;
         try (var socket = new ServerSocket(0)) {
             port = socket.getLocalPort();
         }
-        try (var rig = OriginFixture.forOrigin(OriginFixture.config(URI.create("http://127.0.0.1:" + port)),
+        try (var fixture = OriginFixture.forOrigin(OriginFixture.config(URI.create("http://127.0.0.1:" + port)),
                 new AdjustableClock(),
                 breaking -> breaking.slidingWindowSize(4)
                         .minimumNumberOfCalls(2)
                         .waitIntervalFunctionInOpenState(attempt -> 10_000L * attempt))) {
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/a")))
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/a")))
                     .satisfies(error -> assertReason(error, Reason.UNREACHABLE));
-            assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/b")))
+            assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/b")))
                     .satisfies(error -> assertReason(error, Reason.UNREACHABLE));
 
-            assertCircuitOpen(rig, Duration.ofSeconds(10));
+            assertCircuitOpen(fixture, Duration.ofSeconds(10));
         }
     }
 
-    /** What comes and is no HTTP counts against the endpoint, and not against its route. */
+    /** A response that is not HTTP counts against the endpoint, not against the route. */
     @Test
     void malformedResponseDoesNotOpenTheCircuitOfItsRoute() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
             boolean bad = peer.readRequest().startsWith("GET /bad");
             peer.write(bad ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" : OK);
-        }); var rig = withCircuitBreaker(server, new AdjustableClock())) {
+        }); var fixture = withCircuitBreaker(server, new AdjustableClock())) {
             for (int i = 0; i < 2; i++) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/bad")))
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/bad")))
                         .satisfies(error -> assertReason(error, Reason.MALFORMED));
             }
-            StepVerifier.create(rig.fetch(getRequest("/bad"))).verifyError(OriginCircuitOpenException.class);
-            assertThat(text(rig.fetchBuffered(getRequest("/good")))).isEqualTo("ok");
+            StepVerifier.create(fixture.fetch(getRequest("/bad"))).verifyError(OriginCircuitOpenException.class);
+            assertThat(text(fixture.fetchBuffered(getRequest("/good")))).isEqualTo("ok");
         }
     }
 
@@ -751,7 +752,7 @@ class OriginExchangeLifecycleTest {
         assertThat(EndpointBreakers.firstSegment("/" + "x".repeat(5_000), "/")).hasSize(100);
     }
 
-    /** One line for each change of state: who reads the log hears when an origin is left alone, and when it is back. */
+    /** One log line per state transition, so that operators see when a breaker opens and closes. */
     @Test
     void circuitBreakerTransitionsAreLogged() throws IOException {
         var lines = new ListAppender<ILoggingEvent>();
@@ -764,11 +765,11 @@ class OriginExchangeLifecycleTest {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
             peer.write(OK);
-        }); var rig = withCircuitBreaker(server, clock)) {
-            rig.breaker.transitionToOpenState();
+        }); var fixture = withCircuitBreaker(server, clock)) {
+            fixture.breaker.transitionToOpenState();
             clock.advance(Duration.ofSeconds(11));
-            rig.fetchBuffered(getRequest("/"));
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            fixture.fetchBuffered(getRequest("/"));
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
         } finally {
             logger.detachAppender(lines);
             logger.setAdditive(true);
@@ -793,21 +794,21 @@ class OriginExchangeLifecycleTest {
             } else {
                 peer.write(OK);
             }
-        }); var rig = withCircuitBreaker(server, clock)) {
-            rig.breaker.transitionToOpenState();
+        }); var fixture = withCircuitBreaker(server, clock)) {
+            fixture.breaker.transitionToOpenState();
             clock.advance(Duration.ofSeconds(11));
-            Disposable trial = rig.fetch(getRequest("/slow")).subscribe();
+            Disposable trial = fixture.fetch(getRequest("/slow")).subscribe();
             assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
-            assertCircuitOpen(rig, Duration.ofSeconds(1));
+            assertCircuitOpen(fixture, Duration.ofSeconds(1));
 
             trial.dispose();
 
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
         }
     }
 
-    /** What was sent while the breaker was closed says nothing about the origin that is tried out now. */
+    /** A request sent while the breaker was closed does not count in its half-open trial. */
     @Test
     void lateFailureDoesNotCountInTheHalfOpenState() throws Exception {
         var clock = new AdjustableClock();
@@ -822,33 +823,33 @@ class OriginExchangeLifecycleTest {
                 peer.await(over).write(OK);
             }
         });
-                var rig = OriginFixture.forOrigin(OriginFixture.config(server.uri()), clock,
+                var fixture = OriginFixture.forOrigin(OriginFixture.config(server.uri()), clock,
                         breaking -> breaking.slidingWindowSize(2)
                                 .minimumNumberOfCalls(2)
                                 .permittedNumberOfCallsInHalfOpenState(1)
                                 .waitDurationInOpenState(Duration.ofSeconds(10)))) {
-            Mono<OriginResponse> earlier = rig.fetch(getRequest("/late")).cache();
-            earlier.subscribe(answer -> {}, failure -> {});
+            Mono<OriginResponse> earlier = fixture.fetch(getRequest("/late")).cache();
+            earlier.subscribe(response -> {}, failure -> {});
             assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
             for (int i = 0; i < 2; i++) {
-                assertThatThrownBy(() -> rig.fetchBuffered(getRequest("/broken")))
+                assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/broken")))
                         .isInstanceOf(OriginFailedException.class);
             }
-            assertCircuitOpen(rig, Duration.ofSeconds(10));
+            assertCircuitOpen(fixture, Duration.ofSeconds(10));
             clock.advance(Duration.ofSeconds(11));
-            Mono<OriginResponse> trial = rig.fetch(getRequest("/trial")).cache();
+            Mono<OriginResponse> trial = fixture.fetch(getRequest("/trial")).cache();
             trial.subscribe();
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
 
             late.countDown();
             assertThatThrownBy(() -> earlier.block(OriginFixture.LONG_TIMEOUT))
                     .isInstanceOf(OriginFailedException.class);
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.HALF_OPEN);
             over.countDown();
 
             assertThat(text((OriginResponse.Buffered) trial.blockOptional(OriginFixture.LONG_TIMEOUT).orElseThrow()))
                     .isEqualTo("ok");
-            assertThat(rig.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
+            assertThat(fixture.breaker.getState()).isEqualTo(CircuitBreaker.State.CLOSED);
         }
     }
 
@@ -856,18 +857,18 @@ class OriginExchangeLifecycleTest {
     void randomizedWaitIsReportedAsRetryAfter() throws Exception {
         var clock = new AdjustableClock();
         try (var server = ScriptedOrigin.respondingWith(OK);
-                var rig = OriginFixture.forOrigin(OriginFixture.config(server.uri()), clock,
+                var fixture = OriginFixture.forOrigin(OriginFixture.config(server.uri()), clock,
                         breaking -> breaking.waitIntervalFunctionInOpenState(new RecordingIntervalFunction(
                                 IntervalFunction.ofExponentialRandomBackoff(10_000, 2, 0.9, 60_000))))) {
-            rig.breaker.transitionToOpenState();
+            fixture.breaker.transitionToOpenState();
             var waits = new LinkedBlockingQueue<Duration>();
-            StepVerifier.create(rig.fetch(getRequest("/")))
+            StepVerifier.create(fixture.fetch(getRequest("/")))
                     .verifyErrorSatisfies(error -> waits.add(((OriginCircuitOpenException) error).retryAfter()));
 
             clock.advance(waits.remove());
-            StepVerifier.create(rig.fetch(getRequest("/"))).verifyError(OriginCircuitOpenException.class);
+            StepVerifier.create(fixture.fetch(getRequest("/"))).verifyError(OriginCircuitOpenException.class);
             clock.advance(Duration.ofMillis(1));
-            assertThat(text(rig.fetchBuffered(getRequest("/")))).isEqualTo("ok");
+            assertThat(text(fixture.fetchBuffered(getRequest("/")))).isEqualTo("ok");
         }
     }
 
@@ -887,14 +888,15 @@ class OriginExchangeLifecycleTest {
         assertThatThrownBy(
                 () -> new OriginClient(upstream, "/", breaker, Bulkhead.of("shop", wide), names, Clock.systemUTC()))
                 .hasMessage("origin shop: its bulkhead admits more than concurrency (4)");
-        BulkheadConfig right = BulkheadConfig.custom().maxConcurrentCalls(4).build();
+        BulkheadConfig bulkheadConfig = BulkheadConfig.custom().maxConcurrentCalls(4).build();
         assertThatThrownBy(
-                () -> new OriginClient(upstream, "/", CircuitBreaker.ofDefaults("shop"), Bulkhead.of("shop", right),
+                () -> new OriginClient(upstream, "/", CircuitBreaker.ofDefaults("shop"),
+                        Bulkhead.of("shop", bulkheadConfig),
                         names, Clock.systemUTC()))
                 .hasMessageStartingWith("origin shop: its breaker must count without a lock");
     }
 
-    /** A reader that asks for one piece and leaves. */
+    /** A reader that requests one piece and cancels. */
     private static final class OneElementSubscriber extends BaseSubscriber<DataBuffer> {
 
         @Override
@@ -910,7 +912,7 @@ class OriginExchangeLifecycleTest {
 
         @Override
         protected void hookOnError(Throwable error) {
-            // It was discarded first.
+            // The body was discarded before.
         }
     }
 
@@ -928,13 +930,13 @@ class OriginExchangeLifecycleTest {
                 }
                 peer.write(request.contains("small") ? small : large);
             }
-        }); var rig = OriginFixture.forOrigin(server.uri())) {
+        }); var fixture = OriginFixture.forOrigin(server.uri())) {
             for (int round = 0; round < 2_000; round++) {
                 BodyMode intake = round % 3 == 0 ? BodyMode.STREAM : BodyMode.BUFFER;
                 String target = round % 2 == 0 ? "/small" : "/large";
                 var answered = new CountDownLatch(1);
-                Disposable exchange = rig.origin.fetch(getRequest(target), head -> intake).subscribe(answer -> {
-                    if (answer instanceof OriginResponse.Streaming stream) {
+                Disposable exchange = fixture.fetch(getRequest(target), head -> intake).subscribe(response -> {
+                    if (response instanceof OriginResponse.Streaming stream) {
                         stream.body().subscribe(new OneElementSubscriber());
                         stream.discard();
                     }
@@ -945,9 +947,9 @@ class OriginExchangeLifecycleTest {
                 }
                 exchange.dispose();
             }
-            await().untilAsserted(() -> assertThat(rig.freePermits()).isEqualTo(4));
-            assertThat(rig.failures()).isZero();
-            assertThat(text(rig.fetchBuffered(getRequest("/small")))).isEqualTo("ok");
+            await().untilAsserted(() -> assertThat(fixture.freePermits()).isEqualTo(4));
+            assertThat(fixture.failures()).isZero();
+            assertThat(text(fixture.fetchBuffered(getRequest("/small")))).isEqualTo("ok");
             assertThat(dropped).isEmpty();
         } finally {
             Hooks.resetOnErrorDropped();

@@ -1,6 +1,7 @@
 package dev.corral.origin;
 
 import dev.corral.http.HeaderFields;
+import dev.corral.http.ResponseHead;
 import io.github.resilience4j.bulkhead.Bulkhead;
 import io.github.resilience4j.bulkhead.BulkheadConfig;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
@@ -14,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.core.io.buffer.DataBufferUtils;
@@ -21,7 +23,7 @@ import org.springframework.util.unit.DataSize;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
-/** An {@link OriginClient} with its breaker and its bulkhead in view, and short words for what tests ask of it. */
+/** An {@link OriginClient} with access to its breaker and its bulkhead, and short forms of the calls that tests make. */
 final class OriginFixture implements AutoCloseable {
 
     static final Duration LONG_TIMEOUT = Duration.ofSeconds(10);
@@ -69,7 +71,7 @@ final class OriginFixture implements AutoCloseable {
         return new OriginFixture(upstream, lockFree().build(), Clock.systemUTC(), patience);
     }
 
-    /** Closes the names with itself. */
+    /** Also closes the resolver group. */
     static OriginFixture forOrigin(OriginConfig upstream, AddressResolverGroup<InetSocketAddress> names) {
         return new OriginFixture(upstream, lockFree().build(), Clock.systemUTC(), LONG_TIMEOUT, names);
     }
@@ -104,9 +106,14 @@ final class OriginFixture implements AutoCloseable {
         return new OriginRequest("POST", target, HeaderFields.of(fields), Optional.of(body));
     }
 
-    /** Collected. */
+    /** The response with its body collected. */
     Mono<OriginResponse> fetch(OriginRequest request) {
-        return origin.fetch(request, head -> BodyMode.BUFFER);
+        return fetch(request, head -> BodyMode.BUFFER);
+    }
+
+    /** The response, without a listener for interim responses and with an unlimited memory budget. */
+    Mono<OriginResponse> fetch(OriginRequest request, Function<ResponseHead, BodyMode> bodyModeSelector) {
+        return origin.fetch(request, bodyModeSelector, interim -> {}, bytes -> true);
     }
 
     OriginResponse.Buffered fetchBuffered(OriginRequest request) {
@@ -114,17 +121,17 @@ final class OriginFixture implements AutoCloseable {
     }
 
     OriginResponse.Streaming fetchStreaming(OriginRequest request) {
-        return (OriginResponse.Streaming) origin.fetch(request, head -> BodyMode.STREAM)
+        return (OriginResponse.Streaming) fetch(request, head -> BodyMode.STREAM)
                 .blockOptional(LONG_TIMEOUT)
                 .orElseThrow();
     }
 
-    /** The places nobody has. */
+    /** The free slots of the bulkhead. */
     int freePermits() {
         return bulkhead.getMetrics().getAvailableConcurrentCalls();
     }
 
-    /** Of the origin and of its endpoints. */
+    /** The failures counted by the route's breaker and the endpoints' breakers. */
     int failures() {
         return breaker.getMetrics().getNumberOfFailedCalls() + origin.endpointFailures();
     }
@@ -133,11 +140,11 @@ final class OriginFixture implements AutoCloseable {
         return breaker.getMetrics().getNumberOfSuccessfulCalls();
     }
 
-    static String text(OriginResponse.Buffered answer) {
-        return new String(answer.body().bytes(), StandardCharsets.ISO_8859_1);
+    static String text(OriginResponse.Buffered response) {
+        return new String(response.body().bytes(), StandardCharsets.ISO_8859_1);
     }
 
-    /** The piece's text; the piece is released. */
+    /** The text of a piece, which is released. */
     static String text(DataBuffer piece) {
         String text = piece.toString(StandardCharsets.ISO_8859_1);
         DataBufferUtils.release(piece);

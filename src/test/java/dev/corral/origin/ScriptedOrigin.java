@@ -21,10 +21,10 @@ import java.util.concurrent.atomic.AtomicInteger;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
 
-/** An origin on a raw socket that does exactly what its script says, byte by byte; the script is played for each connection. */
+/** An origin on a raw socket that follows a script byte by byte; the script runs once for each connection. */
 final class ScriptedOrigin implements AutoCloseable {
 
-    /** What the origin does with one connection, which is closed at the end. */
+    /** The script for one connection, which is closed at its end. */
     interface ConnectionScript {
         void run(ScriptedConnection peer) throws Exception;
     }
@@ -42,7 +42,7 @@ final class ScriptedOrigin implements AutoCloseable {
             this.requests = requests;
         }
 
-        /** Reads one request's head, line by line as sent; empty when the client has gone. */
+        /** Reads one request head, line by line as sent; empty when the client has closed the connection. */
         String readRequest() throws IOException {
             var head = new StringBuilder();
             while (head.indexOf("\r\n\r\n") < 0) {
@@ -56,21 +56,21 @@ final class ScriptedOrigin implements AutoCloseable {
             return head.toString();
         }
 
-        /** Reads that many bytes. */
+        /** Reads exactly this number of bytes. */
         String readBytes(int count) throws IOException {
             return new String(input.readNBytes(count), StandardCharsets.ISO_8859_1);
         }
 
-        /** Reads until the client closes the connection, or resets it. */
+        /** Reads until the client closes or resets the connection. */
         void awaitClosed() {
             try {
                 input.transferTo(OutputStream.nullOutputStream());
             } catch (IOException reset) {
-                // Closed all the same.
+                // A reset also closes the connection.
             }
         }
 
-        /** TLS on this connection, which stays open when TLS is closed. */
+        /** Starts TLS on this connection; the connection stays open when TLS is closed. */
         SSLSocket serveTls(SSLContext context) throws IOException {
             var tls = (SSLSocket) context.getSocketFactory().createSocket(socket, "", 0, false);
             tls.setUseClientMode(false);
@@ -94,7 +94,7 @@ final class ScriptedOrigin implements AutoCloseable {
             return this;
         }
 
-        /** Ends its own side of the connection, as a close does, and returns the heads that come all the same. */
+        /** Shuts down the output, as a close does, and returns the request heads that still arrive. */
         List<String> halfClose() throws IOException {
             socket.shutdownOutput();
             var late = new ArrayList<String>();
@@ -103,17 +103,17 @@ final class ScriptedOrigin implements AutoCloseable {
                     late.add(head);
                 }
             } catch (IOException reset) {
-                // Nothing more comes.
+                // No more requests arrive.
             }
             return late;
         }
 
-        /** Closes, now. */
+        /** Closes the connection at once. */
         void closeNow() throws IOException {
             socket.close();
         }
 
-        /** Closes with a reset instead of an orderly end. */
+        /** Closes the connection with a reset. */
         void reset() throws IOException {
             socket.setSoLinger(true, 0);
             socket.close();
@@ -129,7 +129,7 @@ final class ScriptedOrigin implements AutoCloseable {
         this(InetAddress.getLoopbackAddress(), 0, script);
     }
 
-    /** At that address; a port of 0 is any. */
+    /** Listens on this address; port 0 means any free port. */
     ScriptedOrigin(InetAddress address, int port, ConnectionScript script) {
         try {
             server = new ServerSocket(port, 50, address);
@@ -139,11 +139,11 @@ final class ScriptedOrigin implements AutoCloseable {
         Thread.ofVirtual().start(() -> acceptConnections(script));
     }
 
-    /** Answers each request of each connection with the text. */
-    static ScriptedOrigin respondingWith(String answer) {
+    /** Responds to each request on each connection with the text. */
+    static ScriptedOrigin respondingWith(String response) {
         return new ScriptedOrigin(peer -> {
             while (!peer.readRequest().isEmpty()) {
-                peer.write(answer);
+                peer.write(response);
             }
         });
     }
@@ -157,7 +157,7 @@ final class ScriptedOrigin implements AutoCloseable {
                 Thread.ofVirtual().start(() -> runScript(script, socket));
             }
         } catch (IOException closed) {
-            // The test is over.
+            // The test has ended.
         }
     }
 
@@ -166,7 +166,7 @@ final class ScriptedOrigin implements AutoCloseable {
             socket.setTcpNoDelay(true);
             script.run(new ScriptedConnection(socket, requests));
         } catch (Exception gone) {
-            // The client left in the middle of the script, or the test is over.
+            // The client disconnected during the script, or the test has ended.
         }
     }
 
@@ -178,7 +178,7 @@ final class ScriptedOrigin implements AutoCloseable {
         return URI.create("http://127.0.0.1:" + server.getLocalPort());
     }
 
-    /** The heads of all requests, in the order they came. */
+    /** The heads of all requests, in the order of arrival. */
     List<String> requests() {
         return requests;
     }

@@ -9,38 +9,38 @@ import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
 import org.springframework.lang.Nullable;
 import reactor.core.publisher.Mono;
 
-/** What is stored for a URL: {@code GET /actuator/entry?url=...&header=Accept-Language:+en}. Never the body. */
+/** Reports the entry stored for a URL, without its body: {@code GET /actuator/entry?url=...&header=Accept-Language:+en}. */
 @Endpoint(id = "entry")
 public final class CacheEntryEndpoint {
 
     private final CacheCatalog cacheCatalog;
 
-    /** Looks into this inventory. */
-    public CacheEntryEndpoint(CacheCatalog inventory) {
-        this.cacheCatalog = inventory;
+    /** @param cacheCatalog reads the entries */
+    public CacheEntryEndpoint(CacheCatalog cacheCatalog) {
+        this.cacheCatalog = cacheCatalog;
     }
 
     /**
-     * Its state, age and so on.
+     * The entry's state, age and other properties.
      *
-     * @param url    absolute, or a path where no client's host is part of the key
-     * @param header each as {@code Name: value}; those that select a variant. Spring's own annotation: by another the actuator does
-     *               not know that it may be absent
+     * @param url    absolute, or a path where the client's host is not part of the key
+     * @param header the request fields that select a variant, each as {@code Name: value}. The annotation must be Spring's
+     *               {@code Nullable}; the actuator would take the parameter as required with any other
      */
     @ReadOperation
     public Mono<Object> entry(String url, @Nullable Object header) {
         try {
             return cacheCatalog.inspectEntry(url, headerLines(header));
-        } catch (IllegalArgumentException wrong) {
-            throw new InvalidEndpointRequestException("a bad parameter", "url or header: " + wrong.getMessage(), wrong);
+        } catch (IllegalArgumentException e) {
+            throw new InvalidEndpointRequestException("invalid parameter", "url or header: " + e.getMessage(), e);
         }
     }
 
-    /** As a list, Spring would take one value apart at its commas. */
+    /** The parameter is not declared as a list, because Spring would split a single value at its commas. */
     private static List<String> headerLines(@Nullable Object header) {
         return switch (header) {
             case null -> List.of();
-            case Collection<?> several -> several.stream().map(String::valueOf).toList();
+            case Collection<?> values -> values.stream().map(String::valueOf).toList();
             default -> List.of(header.toString());
         };
     }

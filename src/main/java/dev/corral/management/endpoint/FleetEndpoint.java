@@ -5,18 +5,18 @@ import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
 import reactor.core.publisher.Mono;
 
-/** The whole fleet as recorded in Redis, read at most half a second ago: {@code GET /actuator/fleet}. */
+/** The state of the whole fleet from Redis, at most half a second old: {@code GET /actuator/fleet}. */
 @Endpoint(id = "fleet")
 public final class FleetEndpoint {
 
     private final FleetMonitor fleetMonitor;
 
-    /** Reads this board. */
-    public FleetEndpoint(FleetMonitor board) {
-        this.fleetMonitor = board;
+    /** @param fleetMonitor reads the state of the fleet */
+    public FleetEndpoint(FleetMonitor fleetMonitor) {
+        this.fleetMonitor = fleetMonitor;
     }
 
-    /** One sample; without Redis this replica, and the others as they were last read. */
+    /** One sample as JSON. While Redis is unavailable: this replica, and the last known state of the others. */
     @ReadOperation(produces = "application/json")
     public Mono<String> fleet() {
         return fleetMonitor.currentSample();

@@ -7,8 +7,8 @@ import org.springframework.boot.actuate.health.HealthIndicator;
 import org.springframework.boot.actuate.health.Status;
 
 /**
- * Whether this replica's id is its own. With another live process of the same id it is {@code DEGRADED}: both serve, but a purge
- * may count an acknowledgement of one for the other. Neither liveness nor readiness depends on it.
+ * Reports whether this replica's id is unique. {@code DEGRADED} while another live process has the same id: both serve, but a purge
+ * may count the acknowledgement of one for the other. Liveness and readiness do not depend on it.
  */
 public final class FleetHealthIndicator implements HealthIndicator {
 
@@ -17,10 +17,10 @@ public final class FleetHealthIndicator implements HealthIndicator {
     private final String replicaId;
     private final Supplier<Optional<String>> duplicateIncarnation;
 
-    /** @param duplicate the incarnation of another process with this id; never blocks */
-    public FleetHealthIndicator(String replicaId, Supplier<Optional<String>> duplicate) {
+    /** @param duplicateIncarnation the incarnation of another live process with this id; must not block */
+    public FleetHealthIndicator(String replicaId, Supplier<Optional<String>> duplicateIncarnation) {
         this.replicaId = replicaId;
-        this.duplicateIncarnation = duplicate;
+        this.duplicateIncarnation = duplicateIncarnation;
     }
 
     @Override

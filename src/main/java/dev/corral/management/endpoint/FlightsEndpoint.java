@@ -13,20 +13,20 @@ import org.springframework.http.HttpStatus;
 import org.springframework.web.server.ResponseStatusException;
 import reactor.core.publisher.Mono;
 
-/** The flights in the air in this replica: {@code GET /actuator/flights}, {@code DELETE /actuator/flights/{id}}. */
+/** The current flights of this replica: {@code GET /actuator/flights}, {@code DELETE /actuator/flights/{id}}. */
 @Endpoint(id = "flights")
 public final class FlightsEndpoint {
 
     private final Supplier<List<FlightStatus>> flights;
     private final Function<String, Mono<Boolean>> abandon;
 
-    /** @param abandon false when there is no such flight */
+    /** @param abandon abandons the flight with an id; false when there is no such flight */
     public FlightsEndpoint(Supplier<List<FlightStatus>> flights, Function<String, Mono<Boolean>> abandon) {
         this.flights = flights;
         this.abandon = abandon;
     }
 
-    /** All of them, those with the most waiters first. */
+    /** All flights, those with the most waiters first. */
     @ReadOperation
     public Map<String, Object> flights() {
         List<FlightStatus> all = flights.get();
@@ -35,15 +35,15 @@ public final class FlightsEndpoint {
     }
 
     /**
-     * Gives up on one: whoever comes from now on starts afresh, those who wait for it get what it brings, and it is not stored. 404
-     * when it is not in the air here.
+     * Abandons a flight: its current waiters still get its response, which is not stored; later requests start a new flight. 404 when
+     * this replica has no such flight.
      */
     @DeleteOperation
     public Mono<Void> abandon(@Selector String id) {
         return abandon.apply(id)
-                .filter(given -> given)
+                .filter(abandoned -> abandoned)
                 .switchIfEmpty(Mono.error(() -> new ResponseStatusException(HttpStatus.NOT_FOUND,
-                        "There is no flight " + id + " in the air in this replica.")))
+                        "There is no flight " + id + " in this replica.")))
                 .then();
     }
 }

@@ -8,28 +8,31 @@ import java.util.function.Supplier;
 import org.springframework.boot.actuate.endpoint.annotation.Endpoint;
 import org.springframework.boot.actuate.endpoint.annotation.ReadOperation;
 
-/** The fleet's purges as this replica knows them: {@code GET /actuator/purge}. To purge, {@code POST} there: {@link PurgeController}. */
+/** The fleet's purges as known to this replica: {@code GET /actuator/purge}. {@link PurgeController} handles the {@code POST}. */
 @Endpoint(id = "purge")
 public final class PurgeEndpoint {
 
     /**
-     * Where the fleet's purges stand.
+     * The state of the fleet's purges.
      *
-     * @param position up to which nothing is missing in this replica
-     * @param last     the latest first; only those that operators asked for
+     * @param position the purge position up to which this replica knows all purges
+     * @param last     the last purges of operators, the latest first
      */
     public record PurgeStatus(long position, List<FleetMonitor.RecentPurge> last) {}
 
     private final LongSupplier position;
     private final Supplier<List<FleetMonitor.RecentPurge>> recentPurges;
 
-    /** Tells these. */
-    public PurgeEndpoint(LongSupplier position, Supplier<List<FleetMonitor.RecentPurge>> last) {
+    /**
+     * @param position     the purge position up to which this replica knows all purges
+     * @param recentPurges the last purges of operators, the latest first
+     */
+    public PurgeEndpoint(LongSupplier position, Supplier<List<FleetMonitor.RecentPurge>> recentPurges) {
         this.position = position;
-        this.recentPurges = last;
+        this.recentPurges = recentPurges;
     }
 
-    /** Position, and the last purges. */
+    /** The purge position and the last purges. */
     @ReadOperation
     public PurgeStatus purgeStatus() {
         return new PurgeStatus(position.getAsLong(), recentPurges.get());

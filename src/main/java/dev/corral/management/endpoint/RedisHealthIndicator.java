@@ -8,34 +8,36 @@ import org.springframework.boot.actuate.health.HealthIndicator;
 import org.springframework.boot.actuate.health.Status;
 
 /**
- * Says whether Redis answers. Its absence is a state of its own, {@code DEGRADED}: this replica serves on, by itself. Neither
- * liveness nor readiness asks.
+ * Reports whether Redis is available. While it is not, the status is {@code DEGRADED} and not {@code DOWN}: this replica keeps
+ * serving, without the fleet. Liveness and readiness do not depend on it.
  */
 public final class RedisHealthIndicator implements HealthIndicator {
 
-    /** This replica goes on without the fleet. */
+    /** The replica works without Redis and so without the fleet. */
     private static final Status DEGRADED = new Status("DEGRADED");
 
     /**
-     * How Redis is.
+     * The availability of Redis.
      *
-     * @param isUp   whether it answers
-     * @param since  since when
-     * @param reason why not; empty when it answers
+     * @param isUp   whether Redis is available
+     * @param since  the time of the last change
+     * @param reason why Redis is unavailable; empty when it is available
      */
     public record RedisStatus(boolean isUp, Instant since, String reason) {}
 
     private final Supplier<RedisStatus> status;
 
-    /** @param tier never blocks */
-    public RedisHealthIndicator(Supplier<RedisStatus> tier) {
-        this.status = tier;
+    /** @param status must not block */
+    public RedisHealthIndicator(Supplier<RedisStatus> status) {
+        this.status = status;
     }
 
     @Override
     public Health health() {
-        RedisStatus now = status.get();
-        Health.Builder health = now.isUp ? Health.up() : Health.status(DEGRADED).withDetail("reason", now.reason);
-        return health.withDetail("since", now.since).build();
+        RedisStatus current = status.get();
+        Health.Builder health = current.isUp
+                ? Health.up()
+                : Health.status(DEGRADED).withDetail("reason", current.reason);
+        return health.withDetail("since", current.since).build();
     }
 }

@@ -12,20 +12,26 @@ import org.springframework.boot.actuate.endpoint.annotation.Selector;
 import org.springframework.http.HttpStatus;
 import org.springframework.web.server.ResponseStatusException;
 
-/** The routes' settings and gates in this replica: {@code GET /actuator/routes}, and of one {@code /actuator/routes/{id}}. */
+/**
+ * The routes' settings, circuit breakers and concurrency limits in this replica: {@code GET /actuator/routes}, and
+ * {@code /actuator/routes/{id}} for one route.
+ */
 @Endpoint(id = "routes")
 public final class RoutesEndpoint {
 
     private final CacheCatalog cacheCatalog;
     private final RouteBreakerControl breakerControl;
 
-    /** Tells of these routes and breakers. */
-    public RoutesEndpoint(CacheCatalog inventory, RouteBreakerControl breakers) {
-        this.cacheCatalog = inventory;
-        this.breakerControl = breakers;
+    /**
+     * @param cacheCatalog   reads the settings
+     * @param breakerControl reads the breakers and limits
+     */
+    public RoutesEndpoint(CacheCatalog cacheCatalog, RouteBreakerControl breakerControl) {
+        this.cacheCatalog = cacheCatalog;
+        this.breakerControl = breakerControl;
     }
 
-    /** All, in the order in which they are tried. */
+    /** All routes, in matching order. */
     @ReadOperation
     public Map<String, Object> routes() {
         var routes = new ArrayList<Map<String, Object>>();
@@ -33,7 +39,7 @@ public final class RoutesEndpoint {
         return Map.of("routes", routes);
     }
 
-    /** One; 404 when there is none of that id. */
+    /** One route; 404 when there is no route with that id. */
     @ReadOperation
     public Map<String, Object> route(@Selector String id) {
         return Optional.ofNullable(cacheCatalog.routeSettings().get(id))

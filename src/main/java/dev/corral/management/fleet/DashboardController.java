@@ -39,25 +39,30 @@ import reactor.core.publisher.Sinks;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * The page for people who would rather look than read: {@code GET /actuator/dashboard}, what it is made of, and the stream of
- * samples that keeps it alive. Everything it needs is in this jar. Thread-safe.
+ * The dashboard: the page {@code GET /actuator/dashboard}, its assets, and the stream of samples that keeps it current. All assets are
+ * in this jar.
+ *
+ * <p>
+ * The page is rendered once per role at start-up. Asset URLs carry a hash of all assets, so browsers may keep them for ever. A stream
+ * begins with the history of the last five minutes and continues with one sample per second; the number of streams is limited, and
+ * each ends after 15 minutes or when this replica stops. Thread-safe.
  */
 @WebEndpoint(id = "dashboard")
 public final class DashboardController implements SmartLifecycle {
 
     private static final Duration KEEP_ALIVE_INTERVAL = Duration.ofSeconds(15);
 
-    /** The page then opens another: a place is not held for ever by who is gone, nor by who may no longer look. */
+    /** The page then opens a new stream. Bounds how long a client that is gone, or has lost its role, keeps a stream. */
     private static final Duration MAX_STREAM_DURATION = Duration.ofMinutes(15);
 
-    /** Who found no place may try again then: people come and go. */
+    /** Sent with 503 when all streams are in use. */
     private static final Duration RETRY_AFTER = Duration.ofSeconds(10);
 
     private static final MediaType JAVASCRIPT = MediaType.parseMediaType("text/javascript;charset=UTF-8");
     private static final MediaType CSS = MediaType.parseMediaType("text/css;charset=UTF-8");
     private static final MediaType SVG = MediaType.parseMediaType("image/svg+xml");
 
-    /** As the pom has it. */
+    /** The version must match the pom. */
     private static final String CHART_JS_RESOURCE = "/META-INF/resources/webjars/chart.js/4.5.1/dist/chart.umd.min.js";
 
     private record Asset(MediaType mediaType, ByteArrayResource content) {}
@@ -74,13 +79,13 @@ public final class DashboardController implements SmartLifecycle {
     private volatile boolean running;
 
     /**
-     * @param board     what is shown
-     * @param most      streams at a time; whoever comes then is answered 503
-     * @param scheduler where streams are timed
+     * @param fleetMonitor provides the samples
+     * @param maxStreams   the maximum of concurrent streams; further requests get 503
+     * @param scheduler    times the streams
      */
-    public DashboardController(FleetMonitor board, int most, Scheduler scheduler) {
-        this.fleetMonitor = board;
-        this.maxStreams = most;
+    public DashboardController(FleetMonitor fleetMonitor, int maxStreams, Scheduler scheduler) {
+        this.fleetMonitor = fleetMonitor;
+        this.maxStreams = maxStreams;
         this.scheduler = scheduler;
         for (String name : List.of("page.js", "fleet.js", "charts.js", "purge.js", "stream.js", "words.js")) {
             assets.put(name, new Asset(JAVASCRIPT, readResource("dashboard/" + name)));
@@ -89,21 +94,21 @@ public final class DashboardController implements SmartLifecycle {
         assets.put("page.css", new Asset(CSS, readResource("dashboard/page.css")));
         assets.put("icon.svg", new Asset(SVG, readResource("dashboard/icon.svg")));
         this.version = assetHash(assets);
-        // Relative, for a proxy may have moved all of it.
+        // Relative, because a proxy may serve the management port under another path.
         String page = new String(readResource("dashboard/page.html").getByteArray(), StandardCharsets.UTF_8)
                 .replace("@assets@", "dashboard/" + version);
         this.viewerPage = page.replace("@role@", "viewer");
         this.operatorPage = page.replace("@role@", "operator");
     }
 
-    /** The page; what a viewer cannot do, it does not offer. */
+    /** The page for the caller's role. A viewer's page has no actions. */
     @ReadOperation(produces = "text/html;charset=UTF-8")
     public String page(SecurityContext caller) {
         return caller.isUserInRole(ManagementRole.OPERATOR.name()) ? operatorPage : viewerPage;
     }
 
     /**
-     * What is below the page.
+     * The routes below the page: the stream and the assets.
      *
      * @param base the path of the management endpoints, such as {@code /actuator}
      */
@@ -122,12 +127,12 @@ public final class DashboardController implements SmartLifecycle {
         return RequestPredicates.methods(HttpMethod.GET, HttpMethod.HEAD).and(RequestPredicates.path(pattern));
     }
 
-    // ---- what the page is made of
+    // ---- assets
 
     private Mono<ServerResponse> asset(ServerRequest request) {
-        boolean same = request.pathVariable("version").equals(version);
-        // A page of another version asks while a fleet is upgraded: it gets what there is, and must not keep it.
-        CacheControl caching = same
+        boolean isCurrent = request.pathVariable("version").equals(version);
+        // During a rolling upgrade a page of another version may request an asset: it gets the present one and must not keep it.
+        CacheControl caching = isCurrent
                 ? CacheControl.maxAge(Duration.ofDays(365)).cachePrivate().immutable()
                 : CacheControl.noStore();
         return Optional.ofNullable(assets.get(request.pathVariable("name")))
@@ -143,7 +148,7 @@ public final class DashboardController implements SmartLifecycle {
     private static ByteArrayResource readResource(String name) {
         try (InputStream in = DashboardController.class.getResourceAsStream(name)) {
             if (in == null) {
-                throw new IllegalStateException("the class path lacks " + name);
+                throw new IllegalStateException("missing on the class path: " + name);
             }
             return new ByteArrayResource(in.readAllBytes());
         } catch (IOException e) {
@@ -156,8 +161,8 @@ public final class DashboardController implements SmartLifecycle {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             assets.values().forEach(asset -> digest.update(asset.content.getByteArray()));
             return HexFormat.of().formatHex(digest.digest(), 0, 6);
-        } catch (NoSuchAlgorithmException impossible) {
-            throw new IllegalStateException("every JDK has SHA-256", impossible);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every JDK has SHA-256", e);
         }
     }
 
@@ -166,28 +171,29 @@ public final class DashboardController implements SmartLifecycle {
     private Mono<ServerResponse> stream() {
         if (openStreams.get() >= maxStreams) {
             return ManagementExceptionHandler.problemResponse(HttpStatus.SERVICE_UNAVAILABLE, "too-many-streams",
-                    "This replica already keeps " + maxStreams + " dashboards up to date.", Optional.of(RETRY_AFTER));
+                    "This replica already has " + maxStreams + " open dashboard streams, its maximum.",
+                    Optional.of(RETRY_AFTER));
         }
         return ServerResponse.ok()
                 .cacheControl(CacheControl.noStore())
-                // nginx would collect the events.
+                // Without this nginx would buffer the events.
                 .header("X-Accel-Buffering", "no")
                 .body(BodyInserters.fromServerSentEvents(events()));
     }
 
-    /** Empty for who came too late for the last place. */
+    /** Empty when another request took the last stream in the meantime. */
     private Flux<ServerSentEvent<String>> events() {
         return Flux.defer(() -> openStreams.incrementAndGet() > maxStreams ? Flux.empty() : historyAndSamples())
-                .doFinally(ended -> openStreams.decrementAndGet());
+                .doFinally(signal -> openStreams.decrementAndGet());
     }
 
     private Flux<ServerSentEvent<String>> historyAndSamples() {
-        Mono<ServerSentEvent<String>> history = fleetMonitor.history().map(past -> event("history", past));
+        Mono<ServerSentEvent<String>> history = fleetMonitor.history().map(points -> event("history", points));
         Flux<ServerSentEvent<String>> samples = fleetMonitor.samples().map(sample -> event("sample", sample));
-        Flux<ServerSentEvent<String>> pulse = Flux.interval(KEEP_ALIVE_INTERVAL, scheduler)
+        Flux<ServerSentEvent<String>> keepAlive = Flux.interval(KEEP_ALIVE_INTERVAL, scheduler)
                 .onBackpressureDrop()
                 .map(tick -> ServerSentEvent.<String>builder().comment("").build());
-        return Flux.concat(history, Flux.merge(samples, pulse))
+        return Flux.concat(history, Flux.merge(samples, keepAlive))
                 .take(MAX_STREAM_DURATION, scheduler)
                 .takeUntilOther(stopSignal.asMono());
     }
@@ -196,14 +202,14 @@ public final class DashboardController implements SmartLifecycle {
         return ServerSentEvent.<String>builder().event(name).data(data).build();
     }
 
-    // ---- its end
+    // ---- lifecycle
 
     @Override
     public void start() {
         running = true;
     }
 
-    /** A graceful stop waits for requests to end, and a stream would not. */
+    /** Ends the streams, because a graceful shutdown waits for open requests. */
     @Override
     public void stop() {
         running = false;

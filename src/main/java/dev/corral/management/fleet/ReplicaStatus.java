@@ -5,20 +5,20 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * How one replica is, as it tells the fleet once a second. Counts are since its start.
+ * The status of one replica, which it writes to the fleet's registry once a second. Counts are since its start.
  *
- * @param version           of Corral
+ * @param version           the version of Corral
  * @param redis             {@code UP} or {@code DEGRADED}
- * @param position          the purge position up to which nothing is missing in its mirror
- * @param lagMillis         how long ago it was last in step with the fleet's purges
- * @param clockOffsetMillis what the fleet's clock adds to its machine's
- * @param flights           in the air
- * @param waiters           requests that wait for them
- * @param requests          by outcome
- * @param fetches           requests to origins
- * @param waitMillis        all waits for other replicas together
- * @param latency           of the requests since its last beat: an HdrHistogram of microseconds, compressed, in base64
- * @param breakers          state by route
+ * @param position          the purge position up to which it knows all purges
+ * @param lagMillis         the time since it last knew all purges of the fleet
+ * @param clockOffsetMillis the fleet's clock minus its machine's clock
+ * @param flights           the current number of flights
+ * @param waiters           the current number of requests that wait for flights
+ * @param requests          the number of requests by outcome
+ * @param fetches           the number of requests to origins
+ * @param waitMillis        the total time of all waits for other replicas
+ * @param latency           the latencies since its last heartbeat: an HdrHistogram of microseconds, compressed, in base64
+ * @param breakers          the breakers' states by route
  * @param top               the flights with the most waiters
  */
 public record ReplicaStatus(String version, Instant started, String redis, long position, long lagMillis,
@@ -27,10 +27,10 @@ public record ReplicaStatus(String version, Instant started, String redis, long 
         List<FlightStatus> top) {
 
     /**
-     * A flight in the air.
+     * A current flight.
      *
-     * @param id   for {@code DELETE /actuator/flights/{id}}
-     * @param key  its URL
+     * @param id   the id for {@code DELETE /actuator/flights/{id}}
+     * @param key  the URL
      * @param role {@code leader}, {@code follower} or {@code looking}
      */
     public record FlightStatus(String id, String key, String role, int waiters, long ageMillis) {}

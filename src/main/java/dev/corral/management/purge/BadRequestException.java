@@ -1,6 +1,6 @@
 package dev.corral.management.purge;
 
-/** What somebody sent cannot be taken; the message names it and says what would be right. */
+/** Invalid input of a client. The message names the invalid part and says what is valid. */
 final class BadRequestException extends RuntimeException {
 
     private static final long serialVersionUID = 1L;

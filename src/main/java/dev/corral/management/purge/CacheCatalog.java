@@ -5,52 +5,57 @@ import java.util.Map;
 import reactor.core.publisher.Mono;
 
 /**
- * What the rooms below know of URLs, tags and routes. Every method that takes a text throws {@link IllegalArgumentException} with a
- * sentence that says what is wrong with it. Thread-safe.
+ * Resolves URLs, tags and routes to purge targets, and inspects the cache. Every method that takes a text throws
+ * {@link IllegalArgumentException} with a sentence that says why the text is invalid. Thread-safe.
  */
 public interface CacheCatalog {
 
     /**
-     * Something to purge.
+     * A target of a purge.
      *
-     * @param description in words, for people
-     * @param names       as the fleet's record has them
+     * @param description readable text, for the audit log and the response
+     * @param names       the purge names as stored in the purge log
      */
     record PurgeTarget(String description, List<String> names) {}
 
-    /** How many answers in this replica's memory are hit, of how many. */
+    /**
+     * How many responses in this replica's memory a purge hits.
+     *
+     * @param hit the number of responses that are hit
+     * @param of  the number of all responses
+     */
     record PurgeHits(long hit, long of) {}
 
-    /** What a URL names. */
+    /** All variants of a URL. */
     PurgeTarget urlTarget(String url);
 
-    /** What a URL names that was asked for on this host, by whichever scheme. */
+    /** All variants of a target on this host, for http and https. */
     PurgeTarget urlTarget(String host, String target);
 
-    /** What begins so. */
+    /** All URLs that start with this string. */
     PurgeTarget prefixTarget(String prefix);
 
-    /** What begins so on this host, by whichever scheme; on any, where the host is no part of the key. */
+    /** All URLs on this host that start with this path, for http and https; on any host where the host is not part of the key. */
     PurgeTarget prefixTarget(String host, String path);
 
-    /** What has this tag. */
+    /** All responses with this tag. */
     PurgeTarget tagTarget(String tag);
 
-    /** What has one of the tags that this line of a field names, as an answer's line would. */
+    /** All responses with one of the tags in this field line, which is split like a response's field line. */
     List<PurgeTarget> tagTargets(String field, String line);
 
-    /** What belongs to this route. */
+    /** All responses of this route. */
     PurgeTarget routeTarget(String id);
 
-    /** Everything. */
+    /** All responses. */
     PurgeTarget everything();
 
-    /** What a purge of these names would hit. */
+    /** The responses in this replica's memory that a purge of these names would hit. */
     PurgeHits countHits(List<String> names);
 
-    /** What is stored for a URL and these request fields ({@code Name: value}): a record for JSON, never with a body. */
+    /** The entry for a URL and these request fields ({@code Name: value}), as a record for JSON; never with a body. */
     Mono<Object> inspectEntry(String url, List<String> fields);
 
-    /** The routes' effective settings, by id, in their order. */
+    /** The routes' effective settings by id, in matching order. */
     Map<String, Object> routeSettings();
 }

@@ -1,5 +1,6 @@
 package dev.corral.management.purge;
 
+import com.fasterxml.jackson.annotation.JsonProperty;
 import dev.corral.cache.Entry;
 import dev.corral.cache.FailedFill;
 import dev.corral.cache.Freshness;
@@ -35,98 +36,103 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import reactor.core.publisher.Mono;
 
-/** What is cached, as operators name it: by URL, tag, prefix, route. Looks like a request does, and fetches nothing. Thread-safe. */
+/**
+ * Finds cached responses by the names that operators use: URL, tag, prefix and route. It resolves them to purge names, counts the
+ * responses a purge would hit in this process's memory, and reports what is stored for a URL. Lookups go the way of a request,
+ * through near cache and Redis, but never fetch from the origin. Thread-safe.
+ */
 public final class CacheInspector {
 
-    /** For a Redis that is slow: an operator waits for it as long as for a page. */
+    /** The time limit for reading from a slow Redis; as long as an operator waits for a page. */
     private static final Duration LOOKUP_TIMEOUT = Duration.ofSeconds(5);
 
-    /** An absolute URL, or the path of one; neither user nor fragment, and nothing that could not stand in a request line. */
+    /** An absolute URL or a path, without user and fragment, and without characters that are invalid in a request line. */
     private static final Pattern URL_PATTERN = Pattern
             .compile("(?:(?<scheme>https?)://(?<authority>[^/?#@\\s\\p{Cntrl}\\\\]+))?(?<path>/[^?#\\s\\p{Cntrl}]*)?"
                     + "(?:\\?(?<query>[^#\\s\\p{Cntrl}]*))?", Pattern.CASE_INSENSITIVE);
 
-    /** Longer than any key needs: such a name would only fill the fleet's record. */
+    /** Bounds the size of a purge name; longer than any useful key. */
     private static final int MAX_URL_LENGTH = 8_192;
 
     /**
-     * What an operator has named.
+     * The resolved form of an operator's target.
      *
-     * @param description in words, for people
-     * @param names       for {@link PurgeRegistry}
+     * @param description readable text
+     * @param names       purge names for {@link PurgeRegistry}
      */
     public record ResolvedTarget(String description, List<String> names) {}
 
     /**
-     * What is stored for a URL.
+     * The entry stored for a URL.
      *
-     * @param url      as its key has it
-     * @param state    absent, fresh, stale, pointer (the variants lie under keys of their own),
-     *                 hit-for-miss (requests do not wait for each other), purged
-     * @param reason   of a marker, or of the origin's last failure; empty otherwise
-     * @param status   of the stored answer; 0 when there is none
-     * @param vary     the request fields that select a variant; empty when none does
-     * @param selected what this look had for them, normalised
-     * @param fields   of the stored answer, without credentials
-     * @param position the purge position before its fetch; 0 when absent
-     * @param purgedBy the names of purges that have hit it since; empty when none has
+     * @param url      the URL in the form of its cache key
+     * @param state    absent, fresh, stale, pointer (a Vary marker: the variants have their own keys), hit-for-miss (requests are not
+     *                 coalesced), purged
+     * @param reason   the reason of a marker, or of the origin's last failure; empty otherwise
+     * @param status   the status of the stored response; 0 when there is none
+     * @param vary     the request fields that select a variant; empty when there are no variants
+     * @param selected the normalized values of those fields in this lookup
+     * @param fields   the fields of the stored response, without credentials
+     * @param bytes    the length of the stored body
+     * @param position the purge position before the response was fetched; 0 when absent
+     * @param purgedBy the names of later purges that hit the entry; empty when there is none
      */
     public record EntryReport(String url, String route, String key, String state, String reason, int status,
             List<String> vary,
             List<String> selected, Optional<Long> ageSeconds, Optional<Long> ttlSeconds, Optional<Instant> storedAt,
-            List<String> tags, List<String> fields, int bytes, boolean inFlight, long position,
+            List<String> tags, List<String> fields, int bytes, @JsonProperty("flying") boolean inFlight, long position,
             List<String> purgedBy) {}
 
-    /** How many answers are hit, of how many. */
+    /** How many responses in this process's memory match, and how many there are. */
     public record LocalHits(long matching, long total) {}
 
     private final ProxyContext context;
     private final RouteTable routes;
     private final Supplier<Stream<Entry>> localEntries;
 
-    /** @param memory the answers in this process's memory */
-    public CacheInspector(ProxyContext edge, List<Route> routes, Supplier<Stream<Entry>> memory) {
-        this.context = edge;
+    /** @param localEntries the entries in this process's memory */
+    public CacheInspector(ProxyContext context, List<Route> routes, Supplier<Stream<Entry>> localEntries) {
+        this.context = context;
         this.routes = new RouteTable(routes);
-        this.localEntries = memory;
+        this.localEntries = localEntries;
     }
 
     /**
-     * All variants of a URL, or of a path if no client's host is part of its key.
+     * All variants of a URL, or of a path if the client's host is not part of its key.
      *
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public ResolvedTarget urlTarget(String url) {
         return new ResolvedTarget("url:" + url, List.of(purgeNames(parseUrl(url)).urlName()));
     }
 
-    /** Likewise, for whichever scheme: for callers that cannot tell. */
+    /** All variants of a target on this host for http and https, for callers that do not know the scheme. */
     public ResolvedTarget urlTarget(String host, String target) {
-        List<PurgeNames> places = Stream.of("http", "https")
+        List<PurgeNames> namesByScheme = Stream.of("http", "https")
                 .map(scheme -> purgeNames(parseUrl(scheme + "://" + host + target)))
                 .toList();
-        return new ResolvedTarget("url:" + (places.getFirst().hostInKey() ? host : "") + target,
-                places.stream().map(PurgeNames::urlName).distinct().toList());
+        return new ResolvedTarget("url:" + (namesByScheme.getFirst().hostInKey() ? host : "") + target,
+                namesByScheme.stream().map(PurgeNames::urlName).distinct().toList());
     }
 
     /**
-     * All whose URL begins so, to the letter: {@code /shoes} begins {@code /shoes-for-men} too.
+     * All URLs that start with this string: {@code /shoes} also matches {@code /shoes-for-men}.
      *
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public ResolvedTarget prefixTarget(String prefix) {
-        ParsedUrl read = parseUrl(prefix);
-        require(read.query().isEmpty(), prefix, "must have no query: it is the beginning of a path");
-        return new ResolvedTarget("prefix:" + prefix, read.authority()
-                .map(authority -> PurgeNames.prefixNames(read.scheme(), authority, read.path()))
-                .orElseGet(() -> List.of(PurgeNames.prefixName(read.path()))));
+        ParsedUrl parsed = parseUrl(prefix);
+        require(parsed.query().isEmpty(), prefix, "must not have a query: it is the beginning of a path");
+        return new ResolvedTarget("prefix:" + prefix, parsed.authority()
+                .map(authority -> PurgeNames.prefixNames(parsed.scheme(), authority, parsed.path()))
+                .orElseGet(() -> List.of(PurgeNames.prefixName(parsed.path()))));
     }
 
     /**
-     * Likewise on this host, for whichever scheme; on any host where that is no part of the key.
+     * All URLs on this host that start with a path, for http and https; on any host where the host is not part of the key.
      *
-     * @param path the beginning of one
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @param path the beginning of a path
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public ResolvedTarget prefixTarget(String host, String path) {
         return new ResolvedTarget("prefix:" + host + path, Stream.of("http", "https")
@@ -136,58 +142,59 @@ public final class CacheInspector {
     }
 
     /**
-     * All the origin has given this tag.
+     * All responses with this tag.
      *
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public ResolvedTarget tagTarget(String tag) {
         require(!tag.isBlank() && tag.equals(tag.strip()) && tag.length() <= SurrogateTags.MAX_TAG_LENGTH
                 && tag.chars().noneMatch(Character::isISOControl), tag,
                 "must be 1 to " + SurrogateTags.MAX_TAG_LENGTH
-                        + " characters, without blanks around it or control characters");
+                        + " characters, without surrounding spaces or control characters");
         return new ResolvedTarget("tag:" + tag, List.of(PurgeNames.tagName(tag)));
     }
 
     /**
-     * All the origin has given one of the tags that this line of a field names, as an answer's line would.
+     * All responses with one of the tags in this field line, which is split like a response's field line.
      *
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public List<ResolvedTarget> tagTargets(String field, String line) {
         return SurrogateTags.split(field, line).stream().map(this::tagTarget).toList();
     }
 
     /**
-     * All of one route.
+     * All responses of one route.
      *
-     * @throws IllegalArgumentException with a sentence that says what is wrong with it
+     * @throws IllegalArgumentException with a sentence that says why the text is invalid
      */
     public ResolvedTarget routeTarget(String id) {
         List<String> ids = routes.routes().stream().map(Route::id).toList();
-        require(ids.contains(id), id, "is no route; there are " + String.join(", ", ids));
+        require(ids.contains(id), id, "is not a route. Routes: " + String.join(", ", ids));
         return new ResolvedTarget("route:" + id, List.of(PurgeNames.routeName(id)));
     }
 
-    /** Everything. */
+    /** All responses. */
     public ResolvedTarget everything() {
         return new ResolvedTarget("all", List.of(PurgeRegistry.ALL_ENTRIES_NAME));
     }
 
-    /** How many of the answers in this process's memory purges of these names would hit, and how many there are. */
+    /** The number of responses in this process's memory that purges of these names would hit, and the number of all. */
     public LocalHits countHits(List<String> names) {
-        var of = new LongAdder();
-        long hit = localEntries.get().flatMap(CacheInspector::responses).filter(stored -> {
-            of.increment();
-            return purgeNamesOf(stored).filter(place -> matchesAny(names, place.allNames(stored.tags()))).isPresent();
+        var total = new LongAdder();
+        long matching = localEntries.get().flatMap(CacheInspector::responses).filter(stored -> {
+            total.increment();
+            return purgeNamesOf(stored).filter(purgeNames -> matchesAny(names, purgeNames.allNames(stored.tags())))
+                    .isPresent();
         }).count();
-        return new LocalHits(hit, of.sum());
+        return new LocalHits(matching, total.sum());
     }
 
     private static Stream<StoredResponse> responses(Entry entry) {
         return switch (entry) {
             case StoredResponse stored -> Stream.of(stored);
-            case StaleOnError ailing -> Stream.of(ailing.staleResponse());
-            case VaryMarker pointer -> Stream.empty();
+            case StaleOnError staleOnError -> Stream.of(staleOnError.staleResponse());
+            case VaryMarker varyMarker -> Stream.empty();
             case HitForMiss marker -> Stream.empty();
             case FailedFill failure -> Stream.empty();
         };
@@ -208,39 +215,41 @@ public final class CacheInspector {
     }
 
     /**
-     * What is stored for a GET of this URL with these fields.
+     * The entry for a GET of this URL with these request fields.
      *
-     * @param fields each as {@code Name: value}; those that select a variant, or are part of the key
-     * @throws IllegalArgumentException with a sentence that says what is wrong with the URL or a field
+     * @param fields each as {@code Name: value}; only fields that select a variant or are part of the key matter
+     * @throws IllegalArgumentException with a sentence that says why the URL or a field is invalid
      */
     public Mono<EntryReport> inspect(String url, List<String> fields) {
-        ParsedUrl read = parseUrl(url);
-        Route route = matchRoute(read);
-        RequestHead asked = RequestHead.parse("GET",
+        ParsedUrl parsed = parseUrl(url);
+        Route route = matchRoute(parsed);
+        RequestHead head = RequestHead.parse("GET",
                 HeaderFields.of(fields.stream().map(CacheInspector::parseFieldLine).toList()));
-        var from = new Forwarding.ClientConnection("operator", read.scheme(), read.authority().orElse(""), "1.1");
-        ClientRequest request = ClientRequest.of(route, asked, new RequestTarget(read.path(), read.query()), from,
+        var connection = new Forwarding.ClientConnection("operator", parsed.scheme(), parsed.authority().orElse(""),
+                "1.1");
+        ClientRequest request = ClientRequest.of(route, head, new RequestTarget(parsed.path(), parsed.query()),
+                connection,
                 interim -> {},
                 RequestTracing.RequestSpan.NONE);
-        TierKey resource = request.keys().resourceKey();
+        TierKey resourceKey = request.keys().resourceKey();
         return context.coalescer()
-                .find(resource, LOOKUP_TIMEOUT)
+                .find(resourceKey, LOOKUP_TIMEOUT)
                 .filter(entry -> entry.cacheKey().equals(request.keys().cacheKey()))
-                .flatMap(entry -> entry instanceof VaryMarker pointer && !pointer.fieldNames().isEmpty()
-                        ? inspectVariant(request, pointer)
-                        : Mono.just(entryReport(request, resource, List.of(), entry)))
-                .defaultIfEmpty(absentReport(request, resource, List.of()));
+                .flatMap(entry -> entry instanceof VaryMarker varyMarker && !varyMarker.fieldNames().isEmpty()
+                        ? inspectVariant(request, varyMarker)
+                        : Mono.just(entryReport(request, resourceKey, List.of(), entry)))
+                .defaultIfEmpty(absentReport(request, resourceKey, List.of()));
     }
 
-    private Mono<EntryReport> inspectVariant(ClientRequest request, VaryMarker pointer) {
-        HeaderFields selecting = Vary.selectingFields(pointer.fieldNames(), request.head().fields(),
+    private Mono<EntryReport> inspectVariant(ClientRequest request, VaryMarker varyMarker) {
+        HeaderFields selecting = Vary.selectingFields(varyMarker.fieldNames(), request.head().fields(),
                 request.route().cachePolicy());
         TierKey key = request.keys().variantKey(selecting);
         return context.coalescer()
                 .find(key, LOOKUP_TIMEOUT)
                 .filter(entry -> entry.cacheKey().equals(request.keys().cacheKey()))
-                .map(entry -> entryReport(request, key, pointer.fieldNames(), entry))
-                .defaultIfEmpty(absentReport(request, key, pointer.fieldNames()));
+                .map(entry -> entryReport(request, key, varyMarker.fieldNames(), entry))
+                .defaultIfEmpty(absentReport(request, key, varyMarker.fieldNames()));
     }
 
     private EntryReport absentReport(ClientRequest request, TierKey key, List<String> vary) {
@@ -252,7 +261,7 @@ public final class CacheInspector {
     }
 
     private EntryReport entryReport(ClientRequest request, TierKey key, List<String> vary, Entry entry) {
-        EntryReport nothing = absentReport(request, key, vary);
+        EntryReport absent = absentReport(request, key, vary);
         List<String> purgedBy = request.keys()
                 .purgeNamesOf(entry)
                 .stream()
@@ -262,31 +271,31 @@ public final class CacheInspector {
         Optional<Entry> valid = request.keys().validEntry(entry, context.purges(), context.clock().instant());
         String purged = valid.isPresent() ? "" : "purged";
         return switch (valid.orElse(entry)) {
-            case StoredResponse stored -> responseReport(nothing, stored, purged, "", purgedBy);
-            case StaleOnError ailing ->
-                responseReport(nothing, ailing.staleResponse(), purged, ailing.reason(), purgedBy);
+            case StoredResponse stored -> responseReport(absent, stored, purged, "", purgedBy);
+            case StaleOnError staleOnError ->
+                responseReport(absent, staleOnError.staleResponse(), purged, staleOnError.reason(), purgedBy);
             case HitForMiss marker ->
-                markerReport(nothing, purged.isEmpty() ? "hit-for-miss" : purged, marker.reason(), entry,
+                markerReport(absent, purged.isEmpty() ? "hit-for-miss" : purged, marker.reason(), entry,
                         purgedBy);
-            case VaryMarker pointer ->
-                markerReport(nothing, purged.isEmpty() ? "pointer" : purged, "", entry, purgedBy);
-            case FailedFill failure -> markerReport(nothing, "absent", failure.reason(), entry, purgedBy);
+            case VaryMarker varyMarker ->
+                markerReport(absent, purged.isEmpty() ? "pointer" : purged, "", entry, purgedBy);
+            case FailedFill failure -> markerReport(absent, "absent", failure.reason(), entry, purgedBy);
         };
     }
 
-    private static EntryReport markerReport(EntryReport nothing, String state, String reason, Entry entry,
+    private static EntryReport markerReport(EntryReport absent, String state, String reason, Entry entry,
             List<String> purgedBy) {
-        return new EntryReport(nothing.url, nothing.route, nothing.key, state, reason, 0, nothing.vary,
-                nothing.selected,
-                Optional.empty(), Optional.empty(), Optional.empty(), List.of(), List.of(), 0, nothing.inFlight,
+        return new EntryReport(absent.url, absent.route, absent.key, state, reason, 0, absent.vary,
+                absent.selected,
+                Optional.empty(), Optional.empty(), Optional.empty(), List.of(), List.of(), 0, absent.inFlight,
                 entry.purgePosition(), purgedBy);
     }
 
-    private EntryReport responseReport(EntryReport nothing, StoredResponse stored, String purged, String reason,
+    private EntryReport responseReport(EntryReport absent, StoredResponse stored, String purged, String reason,
             List<String> purgedBy) {
         Instant now = context.clock().instant();
-        Freshness terms = stored.freshness();
-        String state = purged.isEmpty() ? terms.isFresh(now) ? "fresh" : "stale" : purged;
+        Freshness freshness = stored.freshness();
+        String state = purged.isEmpty() ? freshness.isFresh(now) ? "fresh" : "stale" : purged;
         List<String> fields = stored.head()
                 .fields()
                 .lines()
@@ -294,10 +303,11 @@ public final class CacheInspector {
                 .filter(field -> !isSensitive(field.name()))
                 .map(field -> field.name() + ": " + field.value())
                 .toList();
-        return new EntryReport(nothing.url, nothing.route, nothing.key, state, reason, stored.head().status(),
-                nothing.vary,
-                nothing.selected, Optional.of(terms.age(now).toSeconds()), Optional.of(terms.ttl(now).toSeconds()),
-                Optional.of(terms.responseTime()), stored.tags(), fields, stored.body().length(), nothing.inFlight,
+        return new EntryReport(absent.url, absent.route, absent.key, state, reason, stored.head().status(),
+                absent.vary,
+                absent.selected, Optional.of(freshness.age(now).toSeconds()),
+                Optional.of(freshness.ttl(now).toSeconds()),
+                Optional.of(freshness.responseTime()), stored.tags(), fields, stored.body().length(), absent.inFlight,
                 stored.purgePosition(), purgedBy);
     }
 
@@ -316,8 +326,6 @@ public final class CacheInspector {
         return selected;
     }
 
-    // ---- reading
-
     private record ParsedUrl(String scheme, Optional<String> authority, String path, Optional<String> query) {}
 
     private static ParsedUrl parseUrl(String url) {
@@ -331,33 +339,34 @@ public final class CacheInspector {
                 Optional.ofNullable(parts.group("authority")), path, Optional.ofNullable(parts.group("query")));
     }
 
-    private PurgeNames purgeNames(ParsedUrl read) {
-        return PurgeNames.of(matchRoute(read), read.scheme(), read.authority().orElse(""), read.path(), read.query());
+    private PurgeNames purgeNames(ParsedUrl parsed) {
+        return PurgeNames.of(matchRoute(parsed), parsed.scheme(), parsed.authority().orElse(""), parsed.path(),
+                parsed.query());
     }
 
-    private Route matchRoute(ParsedUrl read) {
-        Route route = switch (routes.match(new RequestTarget(read.path(), read.query()))) {
-            case RouteTable.RouteMatch.MatchedRoute(Route found) -> found;
+    private Route matchRoute(ParsedUrl parsed) {
+        Route route = switch (routes.match(new RequestTarget(parsed.path(), parsed.query()))) {
+            case RouteTable.RouteMatch.MatchedRoute(Route matched) -> matched;
             case RouteTable.RouteMatch.NoRoute none ->
-                throw new IllegalArgumentException(read.path() + " matches the path of no route");
+                throw new IllegalArgumentException("no route matches the path " + parsed.path());
             case RouteTable.RouteMatch.AmbiguousPath ambiguous -> throw new IllegalArgumentException(
-                    read.path() + " is ambiguous: no request with such dot segments or encoded slashes is served");
+                    parsed.path() + " is ambiguous: requests with such dot segments or encoded slashes are rejected");
         };
-        require(read.authority().isPresent() || !(route.hostHeader() instanceof Route.HostHeaderRule.ClientHost),
-                read.path(),
-                "needs its scheme and host: they are part of the key on route " + route.id());
+        require(parsed.authority().isPresent() || !(route.hostHeader() instanceof Route.HostHeaderRule.ClientHost),
+                parsed.path(),
+                "needs a scheme and a host: they are part of the cache key on route " + route.id());
         return route;
     }
 
     private static HeaderFields.FieldLine parseFieldLine(String line) {
         int colon = line.indexOf(':');
-        require(colon > 0, line, "must be the name of a field, a colon and its value");
+        require(colon > 0, line, "must be a field name, a colon and a value");
         return new HeaderFields.FieldLine(line.substring(0, colon).strip(), line.substring(colon + 1).strip());
     }
 
-    private static void require(boolean holds, String what, String otherwise) {
-        if (!holds) {
-            throw new IllegalArgumentException(what + " " + otherwise);
+    private static void require(boolean condition, String input, String message) {
+        if (!condition) {
+            throw new IllegalArgumentException(input + " " + message);
         }
     }
 }

@@ -10,27 +10,27 @@ import java.util.regex.Pattern;
 import org.springframework.http.HttpHeaders;
 
 /**
- * Purges in the forms that plugins of content management systems send to Varnish, whose VCL decides what they mean: patterns instead
- * of names. What a pattern names literally is purged; every other is refused with {@link BadRequestException}, for a purge that is not
- * understood must not look like one that is done.
+ * Parses purges in the forms that plugins of content management systems send to Varnish, whose VCL interprets them: patterns instead
+ * of names. A pattern that stands for literal names is purged. Every other pattern is rejected with {@link BadRequestException},
+ * because a purge that is not understood must not look like a successful one.
  */
 final class PluginPurgeParser {
 
     /**
-     * What the target of a request names.
+     * The path that a request target names.
      *
-     * @param path     literal; the beginning of one when {@code isPrefix}
-     * @param isPrefix whether everything that begins so is meant
+     * @param path     a literal path, or the beginning of a path
+     * @param isPrefix whether all paths that start with {@code path} are meant
      */
     record PathTarget(String path, boolean isPrefix) {}
 
-    /** What {@code X-Magento-Tags-Pattern} names: tags, or everything. */
+    /** The content of {@code X-Magento-Tags-Pattern}: literal tags, or all responses. */
     record TagPattern(List<String> tags, boolean isAll) {}
 
     private static final String METHOD_HEADER = "X-Purge-Method";
     private static final String TAGS_PATTERN_HEADER = "X-Magento-Tags-Pattern";
 
-    /** Fields of other caches' configurations that say what to purge, in lower case, with what to send instead. */
+    /** Purge fields of other caches' configurations, in lower case, each with the form that Corral accepts instead. */
     private static final Map<String, String> UNSUPPORTED_HEADERS = Map.of(
             "x-cache-tags", "send the tags in Cache-Tag, with commas between them",
             "xkey-purge", "send the tags in xkey, with spaces between them",
@@ -38,25 +38,25 @@ final class PluginPurgeParser {
             "x-purge-regex", "send PURGE with the beginning of a path and .* at its end",
             "x-purge-prefix", "send PURGE with the beginning of a path and .* at its end");
 
-    // As Magento has it for each tag: at the beginning or behind a comma, and before a comma or at the end.
+    // Magento's pattern for each tag: at the beginning or after a comma, and before a comma or at the end.
     private static final Pattern DELIMITED_TAG = Pattern.compile("\\(\\(\\^\\|,\\)(.*)\\(,\\|\\$\\)\\)");
     private static final Pattern LITERAL_TAG = Pattern.compile("[^\\s\\\\^$.|?*+()\\[\\]{},]+");
     private static final Pattern TRAILING_WILDCARD = Pattern.compile("(\\.\\*|\\(\\.\\*\\))$");
-    // A dot is what it is: no plugin means another character. What remains could mean more than one path.
+    // A dot is literal, because no plugin uses it as a wildcard. The excluded characters could stand for more than one path.
     private static final Pattern LITERAL_PATH = Pattern.compile("[^\\\\^$|*+()\\[\\]{}?]*");
 
     private PluginPurgeParser() {}
 
-    /** Refuses fields that say what to purge in a way that is not understood here. */
+    /** Rejects fields that name the purge's targets in an unsupported way. */
     static void rejectUnsupportedHeaders(HttpHeaders fields) {
         for (String name : fields.keySet()) {
             String lower = name.toLowerCase(Locale.ROOT);
             if (UNSUPPORTED_HEADERS.containsKey(lower)) {
-                throw new BadRequestException(name + " is not understood: " + UNSUPPORTED_HEADERS.get(lower) + ".");
+                throw new BadRequestException(name + " is not supported: " + UNSUPPORTED_HEADERS.get(lower) + ".");
             }
             if (lower.startsWith("x-ban")) {
                 throw new BadRequestException(
-                        name + " is not understood: there are no bans. Send PURGE with a URL, with the beginning of "
+                        name + " is not supported: Corral has no bans. Send PURGE with a URL, with the beginning of "
                                 + "a path and .* at its end, or with tags in Cache-Tag, Surrogate-Key or xkey.");
             }
         }
@@ -65,7 +65,7 @@ final class PluginPurgeParser {
     /**
      * The tags of {@code X-Magento-Tags-Pattern}; empty when the field is absent.
      *
-     * @throws BadRequestException when it is a pattern that is no list of literal tags
+     * @throws BadRequestException when the pattern is not a list of literal tags
      */
     static Optional<TagPattern> parseTagPattern(HttpHeaders fields) {
         List<String> lines = fields.getOrEmpty(TAGS_PATTERN_HEADER);
@@ -87,7 +87,7 @@ final class PluginPurgeParser {
 
     private static List<String> parseTags(String line) {
         var tags = new ArrayList<String>();
-        // The bars within (^|,) and (,|$) part nothing.
+        // The bars within (^|,) and (,|$) are not separators.
         for (String part : line.split("(?<!\\(\\^)\\|(?!\\$\\))", -1)) {
             Matcher delimited = DELIMITED_TAG.matcher(part);
             String tag = delimited.matches() ? delimited.group(1) : part;
@@ -102,10 +102,10 @@ final class PluginPurgeParser {
     }
 
     /**
-     * What the target names, by {@code X-Purge-Method} if that is there.
+     * The path that the target names, interpreted by {@code X-Purge-Method} if that field is present.
      *
      * @param target path and query
-     * @throws BadRequestException when it is a pattern other than the beginning of a path with {@code .*} at its end
+     * @throws BadRequestException when the target is a pattern other than the beginning of a path with {@code .*} at its end
      */
     static PathTarget parseTarget(HttpHeaders fields, String target) {
         String method = Optional.ofNullable(fields.getFirst(METHOD_HEADER)).orElse("default").toLowerCase(Locale.ROOT);
@@ -120,16 +120,16 @@ final class PluginPurgeParser {
 
     private static PathTarget parsePrefix(String target) {
         String pattern = target.startsWith("^") ? target.substring(1) : target;
-        Matcher end = TRAILING_WILDCARD.matcher(pattern);
-        String beginning = end.find() ? pattern.substring(0, end.start()) : pattern;
-        if (beginning.equals(pattern) || !LITERAL_PATH.matcher(beginning).matches()) {
+        Matcher wildcard = TRAILING_WILDCARD.matcher(pattern);
+        String prefix = wildcard.find() ? pattern.substring(0, wildcard.start()) : pattern;
+        if (prefix.equals(pattern) || !LITERAL_PATH.matcher(prefix).matches()) {
             throw new BadRequestException(
                     "The path of a purge by pattern (" + METHOD_HEADER
-                            + ": regex, or one with .* in it) must be the literal "
+                            + ": regex, or a path with .* in it) must be the literal "
                             + "beginning of a path with .* at its end, such as /shoes/.*, not " + abbreviate(target)
-                            + ". For a URL that has .* in it, send " + METHOD_HEADER + ": exact.");
+                            + ". For a URL that contains .*, send " + METHOD_HEADER + ": exact.");
         }
-        return new PathTarget(beginning.isEmpty() ? "/" : beginning, true);
+        return new PathTarget(prefix.isEmpty() ? "/" : prefix, true);
     }
 
     private static String abbreviate(String text) {

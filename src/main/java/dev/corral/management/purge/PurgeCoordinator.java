@@ -21,43 +21,54 @@ import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * Purges for operators: written once, and, if they wait for it, known to every live replica. Each is one line of the audit log,
- * {@code corral.audit}. Thread-safe.
+ * Runs an operator's purge: writes it once to the purge registry and, if requested, waits until every live replica knows it. Each
+ * purge is one line of the audit log {@code corral.audit}.
+ *
+ * <p>
+ * The wait merges two sources: acknowledgements, which the replicas send at once, and the replicas' positions in the fleet's registry,
+ * which are polled in case an acknowledgement was lost. It ends when all live replicas are known to have the purge, or after the time
+ * limit. The set of live replicas is that of the first poll. Thread-safe; signals of one wait are synchronized on its tracker.
  */
 public final class PurgeCoordinator {
 
     private static final Logger audit = LoggerFactory.getLogger("corral.audit");
 
-    /** How often the fleet's own record is asked, in case that an answer was lost. */
+    /** How often the replicas' positions are polled, in case an acknowledgement was lost. */
     private static final Duration POLL_INTERVAL = Duration.ofMillis(250);
 
-    /** What the fleet's record says of a replica: whether it lives, and the position up to which it knows all purges. */
+    /**
+     * A replica in the fleet's registry.
+     *
+     * @param isLive   whether its heartbeat is recent
+     * @param position the purge position up to which it knows all purges
+     */
     public record ReplicaPosition(String id, boolean isLive, long position) {}
 
     /**
-     * What became of a purge.
+     * The result of a purge.
      *
-     * @param names    what was purged, in words
-     * @param complete whether each live replica is known to know; false as well when nobody waited
-     * @param replicas those that were live, and what is known of them; empty when nobody waited
-     * @param silent   those that the fleet's record still has and that were not live: they may have ended, or be cut off from Redis
-     *                 and serve; empty when nobody waited
+     * @param names    the purged targets, as readable text
+     * @param complete whether every live replica is known to have the purge; false also when the purge did not wait
+     * @param replicas the replicas that were live, and their acknowledgements; empty when the purge did not wait
+     * @param silent   the registered replicas that were not live: they may have ended, or be cut off from Redis and still serve; empty
+     *                 when the purge did not wait
      */
     public record PurgeResult(long position, boolean soft, List<String> names, boolean complete,
             List<ReplicaAcknowledgement> replicas,
             List<SilentReplica> silent) {}
 
     /**
-     * A replica that is not counted on.
+     * A replica that the purge does not wait for.
      *
-     * @param mayServeUntil by the fleet's clock, when it asks the origin for whatever was purged, if it serves at all
+     * @param mayServeUntil the time, by the fleet's clock, until which it may serve purged responses without revalidation, if it still
+     *                      runs
      */
     public record SilentReplica(String replica, Instant mayServeUntil) {}
 
     /**
-     * What is known of a replica.
+     * The acknowledgement of a replica.
      *
-     * @param millis from the purge's request to its answer; 0 when there was none
+     * @param millis the time from the purge request to the acknowledgement, in milliseconds; 0 without one
      */
     public record ReplicaAcknowledgement(String id, boolean acknowledged, double millis) {}
 
@@ -69,85 +80,87 @@ public final class PurgeCoordinator {
     private final CorralMetrics metrics;
 
     /**
-     * @param fleet     the fleet's record, asked anew at each subscription
-     * @param bound     how long to wait for replicas
-     * @param maxIsolation how long a replica that is cut off from Redis serves without asking the origin
-     * @param scheduler where the wait is timed
+     * @param replicaPositions reads the fleet's registry at each subscription
+     * @param timeout          how long to wait for replicas
+     * @param maxIsolation     how long a replica that is cut off from Redis serves without revalidation
+     * @param scheduler        times the wait
      */
-    public PurgeCoordinator(PurgeRegistry purges, Mono<List<ReplicaPosition>> fleet, Duration bound,
-            Duration maxIsolation, Scheduler scheduler,
-            CorralMetrics meters) {
-        this.purgeRegistry = purges;
-        this.replicaPositions = fleet;
-        this.timeout = bound;
+    public PurgeCoordinator(PurgeRegistry purgeRegistry, Mono<List<ReplicaPosition>> replicaPositions, Duration timeout,
+            Duration maxIsolation, Scheduler scheduler, CorralMetrics metrics) {
+        this.purgeRegistry = purgeRegistry;
+        this.replicaPositions = replicaPositions;
+        this.timeout = timeout;
         this.maxIsolation = maxIsolation;
         this.scheduler = scheduler;
-        this.metrics = meters;
+        this.metrics = metrics;
     }
 
     /**
-     * Purges the targets in one step. Errors with {@link TierUnavailableException} when that could not be written, with
-     * {@link IllegalArgumentException} when it is too much for one step.
+     * Purges the targets in one step. Fails with {@link TierUnavailableException} when the purge could not be written, and with
+     * {@link IllegalArgumentException} when it has too many names.
      *
-     * @param by    for the record
-     * @param waits whether to wait until the live replicas know, or the bound is reached
+     * @param by    the operator, for the audit log and the purge log
+     * @param waits whether to wait until the live replicas know the purge, or the time limit is reached
      */
     public Mono<PurgeResult> purge(List<CacheCatalog.PurgeTarget> targets, boolean soft, String by, boolean waits) {
-        List<String> told = targets.stream().map(CacheCatalog.PurgeTarget::description).toList();
-        var order = new PurgeRegistry.Purge(distinctNames(targets), soft, abbreviate(told), by, waits);
+        List<String> descriptions = targets.stream().map(CacheCatalog.PurgeTarget::description).toList();
+        var purge = new PurgeRegistry.Purge(distinctNames(targets), soft, abbreviate(descriptions), by, waits);
         return Mono.defer(() -> {
             long start = scheduler.now(TimeUnit.NANOSECONDS);
-            return purgeRegistry.purge(order)
-                    .flatMap(purged -> waits
-                            ? awaitReplicas(purged, start).map(waiting -> toResult(purged, soft, told, waiting))
+            return purgeRegistry.purge(purge)
+                    .flatMap(receipt -> waits
+                            ? awaitReplicas(receipt, start)
+                                    .map(tracker -> toResult(receipt, soft, descriptions, tracker))
                             : Mono.just(
-                                    new PurgeResult(purged.position(), soft, told, false, List.of(), List.of())))
+                                    new PurgeResult(receipt.position(), soft, descriptions, false, List.of(),
+                                            List.of())))
                     .doOnNext(result -> auditPurge(result, by,
                             Duration.ofNanos(scheduler.now(TimeUnit.NANOSECONDS) - start),
                             waits))
-                    .doOnError(error -> auditFailure(error, told, by));
+                    .doOnError(error -> auditFailure(error, descriptions, by));
         });
     }
 
     /**
-     * What a purge of these targets names, each once.
+     * The purge names of these targets, without duplicates.
      *
-     * @throws IllegalArgumentException when that is too much for one step
+     * @throws IllegalArgumentException when there are more than {@link PurgeRegistry.Purge#MAX_NAMES}
      */
     static List<String> distinctNames(List<CacheCatalog.PurgeTarget> targets) {
         List<String> names = targets.stream().flatMap(target -> target.names().stream()).distinct().toList();
         if (names.size() > PurgeRegistry.Purge.MAX_NAMES) {
             throw new IllegalArgumentException(
-                    "A purge names 1 to " + PurgeRegistry.Purge.MAX_NAMES + " things, not " + names.size()
+                    "A purge names 1 to " + PurgeRegistry.Purge.MAX_NAMES + " targets, not " + names.size()
                             + ": split the batch.");
         }
         return names;
     }
 
-    /** The record is for people; a batch's first names tell enough. */
-    private static List<String> abbreviate(List<String> told) {
-        return told.size() <= 10
-                ? told
-                : Stream.concat(told.stream().limit(10), Stream.of("and " + (told.size() - 10) + " more")).toList();
+    /** The first ten descriptions of a batch, which are enough for the log. */
+    private static List<String> abbreviate(List<String> descriptions) {
+        return descriptions.size() <= 10
+                ? descriptions
+                : Stream.concat(descriptions.stream().limit(10),
+                        Stream.of("and " + (descriptions.size() - 10) + " more")).toList();
     }
 
-    /** What was heard, from whoever was live when the purge was written; within the bound. */
-    private Mono<AcknowledgementTracker> awaitReplicas(PurgeReceipt purged, long start) {
+    /** Waits for the live replicas, at most for the time limit. */
+    private Mono<AcknowledgementTracker> awaitReplicas(PurgeReceipt receipt, long start) {
         return Mono.defer(() -> {
-            var waiting = new AcknowledgementTracker(purged.position(), start);
-            Flux<Boolean> answers = purged.acknowledgements().map(waiting::onAcknowledged);
-            Flux<Boolean> looks = Flux.interval(Duration.ZERO, POLL_INTERVAL, scheduler)
+            var tracker = new AcknowledgementTracker(receipt.position(), start);
+            Flux<Boolean> acknowledged = receipt.acknowledgements().map(tracker::onAcknowledged);
+            Flux<Boolean> polled = Flux.interval(Duration.ZERO, POLL_INTERVAL, scheduler)
                     .onBackpressureDrop()
                     .concatMap(tick -> replicaPositions.onErrorComplete(TierUnavailableException.class))
-                    .map(waiting::onPositionsRead);
-            return Flux.merge(answers, looks)
+                    .map(tracker::onPositionsRead);
+            return Flux.merge(acknowledged, polled)
                     .takeUntil(all -> all)
                     .take(timeout, scheduler)
-                    .then(Mono.just(waiting));
+                    .then(Mono.just(tracker));
         });
     }
 
-    /** Who has been heard of. Signals come one by one. */
+    /** Tracks which replicas are known to have the purge. */
     private final class AcknowledgementTracker {
 
         private final long position;
@@ -156,9 +169,9 @@ public final class PurgeCoordinator {
         private Set<String> liveReplicas = Set.of();
         private Set<String> silentReplicas = Set.of();
 
-        AcknowledgementTracker(long position, long start) {
+        AcknowledgementTracker(long position, long startNanos) {
             this.position = position;
-            this.startNanos = start;
+            this.startNanos = startNanos;
         }
 
         synchronized boolean onAcknowledged(String replica) {
@@ -174,12 +187,12 @@ public final class PurgeCoordinator {
                         .map(ReplicaPosition::id)
                         .collect(Collectors.toSet());
                 silentReplicas = fleet.stream()
-                        .filter(one -> !one.isLive())
+                        .filter(replica -> !replica.isLive())
                         .map(ReplicaPosition::id)
                         .collect(Collectors.toCollection(TreeSet::new));
             }
             fleet.stream()
-                    .filter(one -> one.position() >= position)
+                    .filter(replica -> replica.position() >= position)
                     .map(ReplicaPosition::id)
                     .forEach(this::onAcknowledged);
             return isComplete();
@@ -189,12 +202,12 @@ public final class PurgeCoordinator {
             return !liveReplicas.isEmpty() && latencyMsByReplica.keySet().containsAll(liveReplicas);
         }
 
-        /** Those that were not live at the first look, and have not been heard of since. */
+        /** The replicas that were not live at the first poll and have not acknowledged since. */
         synchronized List<String> silentReplicas() {
             return silentReplicas.stream().filter(id -> !latencyMsByReplica.containsKey(id)).toList();
         }
 
-        /** Empty when it could not be found out who lives. */
+        /** Empty when the live replicas could not be read. */
         synchronized List<ReplicaAcknowledgement> acknowledgements() {
             if (liveReplicas.isEmpty()) {
                 return List.of();
@@ -208,27 +221,28 @@ public final class PurgeCoordinator {
         }
     }
 
-    private PurgeResult toResult(PurgeReceipt purged, boolean soft, List<String> told, AcknowledgementTracker waiting) {
-        List<ReplicaAcknowledgement> heard = waiting.acknowledgements();
-        boolean complete = !heard.isEmpty() && heard.stream().allMatch(ReplicaAcknowledgement::acknowledged);
-        // However long it has been silent: the origin may have confirmed a response to it just before the purge.
-        Instant until = PurgeRegistry.timeOf(purged.position()).plus(maxIsolation);
-        List<SilentReplica> silent = waiting.silentReplicas().stream().map(id -> new SilentReplica(id, until)).toList();
-        return new PurgeResult(purged.position(), soft, told, complete, heard, silent);
+    private PurgeResult toResult(PurgeReceipt receipt, boolean soft, List<String> descriptions,
+            AcknowledgementTracker tracker) {
+        List<ReplicaAcknowledgement> replicas = tracker.acknowledgements();
+        boolean complete = !replicas.isEmpty() && replicas.stream().allMatch(ReplicaAcknowledgement::acknowledged);
+        // Counted from the purge, however long the replica has been silent: it may have revalidated a response just before.
+        Instant until = PurgeRegistry.timeOf(receipt.position()).plus(maxIsolation);
+        List<SilentReplica> silent = tracker.silentReplicas().stream().map(id -> new SilentReplica(id, until)).toList();
+        return new PurgeResult(receipt.position(), soft, descriptions, complete, replicas, silent);
     }
 
-    private void auditPurge(PurgeResult result, String by, Duration took, boolean waited) {
-        metrics.recordPurge(result.soft(), waited ? took : Duration.ZERO);
-        long known = result.replicas().stream().filter(ReplicaAcknowledgement::acknowledged).count();
+    private void auditPurge(PurgeResult result, String by, Duration duration, boolean waited) {
+        metrics.recordPurge(result.soft(), waited ? duration : Duration.ZERO);
+        long acknowledged = result.replicas().stream().filter(ReplicaAcknowledgement::acknowledged).count();
         audit.info("purge position={} soft={} by={} names={} replicas={}/{} ms={}", result.position(), result.soft(),
                 by,
-                abbreviate(result.names()), known, result.replicas().size(), took.toMillis());
+                abbreviate(result.names()), acknowledged, result.replicas().size(), duration.toMillis());
     }
 
-    private void auditFailure(Throwable error, List<String> told, String by) {
+    private void auditFailure(Throwable error, List<String> descriptions, String by) {
         if (error instanceof TierUnavailableException) {
             metrics.countFailedPurge();
         }
-        audit.warn("purge refused by={} names={}: {}", by, abbreviate(told), error.getMessage());
+        audit.warn("purge refused by={} names={}: {}", by, abbreviate(descriptions), error.getMessage());
     }
 }

@@ -18,8 +18,8 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /**
- * A JSON object somebody sent, read member by member. Nothing is converted: what is of another type, null, unknown or there twice
- * is refused with {@link BadRequestException}, for it may purge something else than was meant.
+ * A JSON object from a client, read member by member. Nothing is converted: members of another type, null, unknown or duplicate
+ * members are rejected with {@link BadRequestException}, because an ambiguous purge could miss entries.
  */
 final class StrictJson {
 
@@ -29,22 +29,22 @@ final class StrictJson {
         this.members = members;
     }
 
-    /** Reads objects with the application's JSON, and takes nothing that is ambiguous. */
+    /** A reader that rejects duplicate members and trailing content. */
     static ObjectReader strictReader(ObjectMapper json) {
         return json.readerFor(JsonNode.class)
                 .with(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
                 .with(JsonParser.Feature.STRICT_DUPLICATE_DETECTION);
     }
 
-    /** An object with none but these members. */
-    static StrictJson parse(byte[] bytes, ObjectReader reader, Set<String> known) {
+    /** Parses an object that has only members from {@code allowedMembers}. */
+    static StrictJson parse(byte[] bytes, ObjectReader reader, Set<String> allowedMembers) {
         if (!(readTree(bytes, reader) instanceof ObjectNode members)) {
-            throw new BadRequestException("The body must be a JSON object with " + sortedNames(known) + ".");
+            throw new BadRequestException("The body must be a JSON object with " + sortedNames(allowedMembers) + ".");
         }
         members.fieldNames().forEachRemaining(name -> {
-            if (!known.contains(name)) {
+            if (!allowedMembers.contains(name)) {
                 throw new BadRequestException(
-                        abbreviate(name) + " is not known here; there are " + sortedNames(known) + ".");
+                        abbreviate(name) + " is not a known member. Members: " + sortedNames(allowedMembers) + ".");
             }
         });
         return new StrictJson(members);
@@ -53,29 +53,29 @@ final class StrictJson {
     private static JsonNode readTree(byte[] bytes, ObjectReader reader) {
         try {
             return reader.readTree(bytes);
-        } catch (MismatchedInputException trailing) {
-            throw new BadRequestException("The body must be one JSON object, with nothing behind its end.");
-        } catch (JsonProcessingException broken) {
-            throw new BadRequestException("The body is no JSON: " + parseError(broken) + ".");
-        } catch (IOException impossible) {
-            throw new IllegalStateException("bytes in memory can be read", impossible);
+        } catch (MismatchedInputException e) {
+            throw new BadRequestException("The body must be one JSON object without trailing content.");
+        } catch (JsonProcessingException e) {
+            throw new BadRequestException("The body is not valid JSON: " + parseError(e) + ".");
+        } catch (IOException e) {
+            throw new IllegalStateException("an array cannot fail to be read", e);
         }
     }
 
-    /** Without what is for programmers: sources, settings of the parser. */
-    private static String parseError(JsonProcessingException broken) {
-        String what = broken.getOriginalMessage().replaceAll("(?s)(: was expecting| \\(start marker).*", "");
-        return broken.getLocation() == null
-                ? what
-                : what + ", line " + broken.getLocation().getLineNr() + ", column "
-                        + broken.getLocation().getColumnNr();
+    /** Jackson's message with line and column, but without source references and parser settings. */
+    private static String parseError(JsonProcessingException error) {
+        String message = error.getOriginalMessage().replaceAll("(?s)(: was expecting| \\(start marker).*", "");
+        return error.getLocation() == null
+                ? message
+                : message + ", line " + error.getLocation().getLineNr() + ", column "
+                        + error.getLocation().getColumnNr();
     }
 
     private static String sortedNames(Set<String> names) {
         return String.join(", ", new TreeSet<>(names));
     }
 
-    /** The texts of a list; empty when it is absent. */
+    /** The strings of a list; empty when the member is absent. */
     List<String> getStrings(String name) {
         JsonNode list = members.path(name);
         if (list.isMissingNode()) {
@@ -94,34 +94,38 @@ final class StrictJson {
         return texts;
     }
 
-    boolean getBoolean(String name, boolean otherwise) {
+    boolean getBoolean(String name, boolean defaultValue) {
         JsonNode flag = members.path(name);
         if (!flag.isMissingNode() && !flag.isBoolean()) {
             throw typeMismatch(name, "true or false", flag);
         }
-        return flag.asBoolean(otherwise);
+        return flag.asBoolean(defaultValue);
     }
 
-    /** The text; empty when it is absent. */
-    Optional<String> getString(String name, String right) {
+    /**
+     * The string; empty when the member is absent.
+     *
+     * @param expected describes the valid values, for the message
+     */
+    Optional<String> getString(String name, String expected) {
         JsonNode text = members.path(name);
         if (!text.isMissingNode() && !text.isTextual()) {
-            throw typeMismatch(name, right, text);
+            throw typeMismatch(name, expected, text);
         }
         return Optional.ofNullable(text.textValue());
     }
 
-    private static BadRequestException typeMismatch(String name, String right, JsonNode found) {
-        JsonNodeType type = found.getNodeType();
-        String what = switch (type) {
+    private static BadRequestException typeMismatch(String name, String expected, JsonNode node) {
+        JsonNodeType type = node.getNodeType();
+        String actual = switch (type) {
             case NULL -> "null";
             case ARRAY -> "a list";
             case OBJECT -> "an object";
-            case STRING -> "the string " + abbreviate(found.textValue());
-            case NUMBER, BOOLEAN -> found.asText();
+            case STRING -> "the string " + abbreviate(node.textValue());
+            case NUMBER, BOOLEAN -> node.asText();
             case BINARY, POJO, MISSING -> type.name().toLowerCase(Locale.ROOT);
         };
-        return new BadRequestException(name + " must be " + right + ", not " + what + ".");
+        return new BadRequestException(name + " must be " + expected + ", not " + actual + ".");
     }
 
     private static String abbreviate(String text) {

@@ -1,4 +1,4 @@
-/** Purges by operators and plugins, and the inspection of what is cached. */
+/** Purges by operators and plugins, and the inspection of cached entries. */
 @NullMarked
 package dev.corral.management.purge;
 

@@ -13,8 +13,8 @@ import org.springframework.web.server.WebFilterChain;
 import reactor.core.publisher.Mono;
 
 /**
- * A line of the audit log, {@code corral.audit}, for whatever an endpoint has changed: a log level, a flight. What {@link PurgeController}
- * does says more of itself.
+ * Writes a line to the audit log {@code corral.audit} for each successful change by an actuator endpoint, such as a log level or a
+ * flight. {@link PurgeController} writes its own, more detailed lines.
  */
 public final class AuditFilter implements WebFilter {
 
@@ -31,11 +31,11 @@ public final class AuditFilter implements WebFilter {
 
     private static void auditChange(ServerWebExchange exchange, String by) {
         HttpStatusCode status = exchange.getResponse().getStatusCode();
-        boolean byEndpoint = exchange
+        boolean isEndpoint = exchange
                 .getAttribute(HandlerMapping.BEST_MATCHING_HANDLER_ATTRIBUTE) instanceof HandlerMethod;
-        if (byEndpoint && status != null && !status.isError()) {
+        if (isEndpoint && status != null && !status.isError()) {
             ServerHttpRequest request = exchange.getRequest();
-            // The path as it was sent, with its escapes: it cannot begin a line.
+            // The raw path keeps its percent-encoding, so it cannot inject a line.
             audit.info("change method={} path={} by={}", request.getMethod(), request.getURI().getRawPath(), by);
         }
     }

@@ -4,12 +4,12 @@ import java.security.Principal;
 import org.springframework.web.server.ServerWebExchange;
 import reactor.core.publisher.Mono;
 
-/** Who asks, as the audit log and the fleet's record have it. */
+/** The name of a request's user for the audit log and the purge log. */
 public final class AuditUser {
 
     private AuditUser() {}
 
-    /** The name of the login, in one line whatever a token's issuer has put into it. */
+    /** The user's name, or {@code anonymous}. Control characters and line breaks are replaced, as a token may contain any. */
     public static Mono<String> nameOf(ServerWebExchange exchange) {
         return exchange.getPrincipal()
                 .map(Principal::getName)

@@ -14,31 +14,31 @@ import org.springframework.web.server.WebFilterChain;
 import reactor.core.publisher.Mono;
 
 /**
- * Refuses what another site makes a browser send that is logged in here (CSRF), without tokens or sessions: a request that changes
- * something must be one that a browser sends across sites only after asking (a method or a content type that no form has), and
- * must not say that it comes from elsewhere. Thread-safe.
+ * Rejects requests that another site makes a logged-in browser send (CSRF), without tokens or sessions. A request that changes
+ * something must have a method or a content type that no HTML form can send, for which browsers make a preflight request across sites;
+ * and its {@code Sec-Fetch-Site} or {@code Origin} must not name another site. Thread-safe.
  */
 public final class FetchMetadataCsrfFilter implements WebFilter {
 
     /** Methods that change nothing. */
     static final Set<HttpMethod> SAFE_METHODS = Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS);
 
-    /** What a form can send (Fetch standard, "CORS-safelisted request-header"). */
+    /** The content types that a form can send (Fetch standard, "CORS-safelisted request-header"). */
     private static final Set<String> FORM_CONTENT_TYPES = Set.of(MediaType.APPLICATION_FORM_URLENCODED_VALUE,
             MediaType.MULTIPART_FORM_DATA_VALUE, MediaType.TEXT_PLAIN_VALUE);
 
     private final SecurityProblemHandler problemHandler;
 
-    /** @param refusals tells the client */
-    public FetchMetadataCsrfFilter(SecurityProblemHandler refusals) {
-        this.problemHandler = refusals;
+    /** @param problemHandler writes the error response */
+    public FetchMetadataCsrfFilter(SecurityProblemHandler problemHandler) {
+        this.problemHandler = problemHandler;
     }
 
     @Override
     public Mono<Void> filter(ServerWebExchange exchange, WebFilterChain chain) {
         ServerHttpRequest request = exchange.getRequest();
         return findProblem(request.getMethod(), request.getHeaders())
-                .map(refusal -> problemHandler.writeProblem(exchange, refusal))
+                .map(problem -> problemHandler.writeProblem(exchange, problem))
                 .orElseGet(() -> chain.filter(exchange));
     }
 
@@ -55,7 +55,8 @@ public final class FetchMetadataCsrfFilter implements WebFilter {
     }
 
     private static boolean isCrossSite(HttpHeaders fields) {
-        // A script cannot set it, and it holds behind a proxy that changes Host; a browser sends it over TLS and to localhost only.
+        // Scripts cannot set Sec-Fetch-Site, and it is right behind a proxy that changes Host. Browsers send it only over TLS and to
+        // localhost, hence the check of Origin below.
         String site = fields.getFirst("Sec-Fetch-Site");
         if (site != null) {
             return !site.equals("same-origin") && !site.equals("none");
@@ -64,16 +65,16 @@ public final class FetchMetadataCsrfFilter implements WebFilter {
         return origin != null && !authority(origin).equalsIgnoreCase(fields.getFirst(HttpHeaders.HOST));
     }
 
-    /** Empty, which no Host is, when there is none, as in {@code null}. */
+    /** The authority of an Origin field; empty, and so equal to no Host, when there is none, as in {@code Origin: null}. */
     private static String authority(String origin) {
         try {
             return Optional.ofNullable(URI.create(origin).getRawAuthority()).orElse("");
-        } catch (IllegalArgumentException broken) {
+        } catch (IllegalArgumentException ignored) {
             return "";
         }
     }
 
-    /** The raw field: what Spring cannot parse a browser may still send. */
+    /** Reads the raw field, because a browser may send a content type that Spring cannot parse. */
     private static boolean hasFormContentType(HttpHeaders fields) {
         String type = fields.getFirst(HttpHeaders.CONTENT_TYPE);
         return type == null || type.isBlank()

@@ -20,20 +20,23 @@ import org.springframework.security.oauth2.server.resource.authentication.Reacti
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
-/** Checks bearer tokens (RFC 6750): signature, time, issuer and audience by Spring's decoder, the role by a claim. Thread-safe. */
+/**
+ * Authenticates bearer tokens (RFC 6750): Spring's decoder checks signature, time, issuer and audience, a claim gives the role.
+ * Thread-safe.
+ */
 public final class JwtAuthentication {
 
     /**
-     * Which claim says who may do what.
+     * The mapping from a claim to a role.
      *
-     * @param claim          its name, or names joined by dots for one within another, such as {@code realm_access.roles}. Its value is a
-     *                 list, or words with spaces between
-     * @param viewerValues   values that make a viewer
-     * @param operatorValues values that make an operator
+     * @param claim          the name of the claim, or a path with dots for a nested claim, such as {@code realm_access.roles}. Its
+     *                       value is a list, or words separated by spaces
+     * @param viewerValues   the values that give the role viewer
+     * @param operatorValues the values that give the role operator
      */
     public record JwtRoles(String claim, Set<String> viewerValues, Set<String> operatorValues) {
 
-        /** Empty when the claims name no role, which is no error: somebody known who may do nothing. */
+        /** The role; empty when the claims give none. That is not an error: the user is authenticated but has no permission. */
         Optional<ManagementRole> roleFrom(Map<String, Object> claims) {
             List<String> values = claimValues(findClaim(claims, claim));
             if (values.stream().anyMatch(operatorValues::contains)) {
@@ -44,7 +47,7 @@ public final class JwtAuthentication {
                     : Optional.empty();
         }
 
-        /** The whole name first: a claim's name may be a URL, with dots in it. */
+        /** Tries the whole name first, because the name of a claim may be a URL with dots. */
         private static Optional<Object> findClaim(Map<?, ?> claims, String name) {
             Object whole = claims.get(name);
             int dot = name.indexOf('.');
@@ -58,44 +61,48 @@ public final class JwtAuthentication {
 
         private static List<String> claimValues(Optional<Object> claim) {
             return claim.stream().flatMap(value -> switch (value) {
-                case Collection<?> several -> several.stream().map(String::valueOf);
-                case String words -> Stream.of(words.split(" ", -1));
+                case Collection<?> list -> list.stream().map(String::valueOf);
+                case String text -> Stream.of(text.split(" ", -1));
                 default -> Stream.empty();
             }).toList();
         }
     }
 
-    /** The issuer's keys may have to be fetched first. */
+    /** Includes the time for fetching the issuer's keys. */
     private static final Duration DECODER_TIMEOUT = Duration.ofSeconds(10);
 
     private final JwtReactiveAuthenticationManager authenticationManager;
     private final LoginRateLimiter rateLimiter;
 
-    /** @param principal the claim with the name of who it is */
-    public JwtAuthentication(ReactiveJwtDecoder decoder, JwtRoles claims, String principal, LoginRateLimiter guesses) {
+    /** @param nameClaim the claim with the user's name */
+    public JwtAuthentication(ReactiveJwtDecoder decoder, JwtRoles roles, String nameClaim,
+            LoginRateLimiter rateLimiter) {
         var converter = new ReactiveJwtAuthenticationConverter();
-        converter.setPrincipalClaimName(principal);
+        converter.setPrincipalClaimName(nameClaim);
         Converter<Jwt, Flux<GrantedAuthority>> authorities = token -> Flux.fromStream(
-                () -> claims.roleFrom(token.getClaims()).stream().flatMap(role -> role.authorities().stream()));
+                () -> roles.roleFrom(token.getClaims()).stream().flatMap(role -> role.authorities().stream()));
         converter.setJwtGrantedAuthoritiesConverter(authorities);
         this.authenticationManager = new JwtReactiveAuthenticationManager(decoder);
         this.authenticationManager.setJwtAuthenticationConverter(converter);
-        this.rateLimiter = guesses;
+        this.rateLimiter = rateLimiter;
     }
 
     /**
-     * Checks what a client sends. Errors: {@link OAuth2AuthenticationException}, {@link LoginRateLimiter.TooManyLoginAttemptsException}, and
-     * {@link AuthenticationServiceException} when the issuer's keys cannot be had.
+     * Authenticates the tokens of one client. Errors: {@link OAuth2AuthenticationException},
+     * {@link LoginRateLimiter.TooManyLoginAttemptsException}, and {@link AuthenticationServiceException} when the issuer's keys cannot be
+     * fetched.
+     *
+     * @param client the client's key of {@link LoginRateLimiter#clientKey}
      */
     ReactiveAuthenticationManager forClient(String client) {
-        return asked -> Mono.defer(() -> {
+        return authentication -> Mono.defer(() -> {
             rateLimiter.checkAllowed(client);
-            return authenticationManager.authenticate(asked);
+            return authenticationManager.authenticate(authentication);
         })
                 .timeout(DECODER_TIMEOUT)
-                // The decoder hands on what its client for the keys has met.
+                // The decoder passes on the errors of the HTTP client that fetches the keys.
                 .onErrorMap(error -> !(error instanceof AuthenticationException),
-                        error -> new AuthenticationServiceException("no keys", error))
-                .doOnError(OAuth2AuthenticationException.class, refused -> rateLimiter.recordFailure(client));
+                        error -> new AuthenticationServiceException("the issuer's keys cannot be fetched", error))
+                .doOnError(OAuth2AuthenticationException.class, failure -> rateLimiter.recordFailure(client));
     }
 }

@@ -14,19 +14,19 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.security.core.AuthenticationException;
 
 /**
- * Counts the failed logins of each client address: after ten within a minute it gets no further try until that minute is over,
- * not even with the right password. Thread-safe; remembers at most 10,000 addresses, about a megabyte.
+ * Counts the failed logins of each client address. After ten failures within a minute, the address is locked out until that minute
+ * is over, even with the right password. Thread-safe. Keeps at most 10,000 addresses, about a megabyte.
  */
 public final class LoginRateLimiter {
 
-    /** A person mistypes a password a few times; a program that guesses needs thousands of tries. */
+    /** A person mistypes a password a few times; a guessing program needs thousands of attempts. */
     static final int MAX_FAILURES = 10;
 
     static final Duration FAILURE_WINDOW = Duration.ofMinutes(1);
 
     private static final int MAX_ADDRESSES = 10_000;
 
-    /** Too many logins failed, or too many wait to be checked. */
+    /** Too many logins of the address failed, or too many logins are queued for verification. */
     static final class TooManyLoginAttemptsException extends AuthenticationException {
 
         private static final long serialVersionUID = 1L;
@@ -45,9 +45,9 @@ public final class LoginRateLimiter {
 
     private final Cache<String, AtomicInteger> failures;
 
-    /** @param ticker tells when a minute is over */
+    /** @param ticker measures the minute */
     public LoginRateLimiter(Ticker ticker) {
-        // Counting does not write the entry anew: the minute is that of the first failure.
+        // Counting does not rewrite the entry, so the minute starts with the first failure.
         failures = Caffeine.newBuilder()
                 .maximumSize(MAX_ADDRESSES)
                 .expireAfterWrite(FAILURE_WINDOW)
@@ -55,7 +55,7 @@ public final class LoginRateLimiter {
                 .build();
     }
 
-    /** Whoever shares this has one count: an IPv4 address, or the 64 bits of an IPv6 address that one client has to itself. */
+    /** The key under which failures are counted: the IPv4 address, or the first 64 bits of the IPv6 address, which belong to one client. */
     static String clientKey(@Nullable InetSocketAddress remote) {
         if (remote == null || remote.getAddress() == null) {
             return "unknown";
@@ -65,7 +65,7 @@ public final class LoginRateLimiter {
                 .formatHex(remote.getAddress() instanceof Inet6Address ? Arrays.copyOf(address, 8) : address);
     }
 
-    /** @throws TooManyLoginAttemptsException when this client has failed too often */
+    /** @throws TooManyLoginAttemptsException when the client is locked out */
     void checkAllowed(String client) {
         AtomicInteger count = failures.getIfPresent(client);
         if (count != null && count.get() >= MAX_FAILURES) {
@@ -74,7 +74,7 @@ public final class LoginRateLimiter {
     }
 
     void recordFailure(String client) {
-        failures.get(client, first -> new AtomicInteger()).incrementAndGet();
+        failures.get(client, key -> new AtomicInteger()).incrementAndGet();
     }
 
     /** How many addresses are remembered. */
@@ -84,10 +84,10 @@ public final class LoginRateLimiter {
     }
 
     private Duration remainingLockout(String client) {
-        long passed = failures.policy()
+        long elapsedMillis = failures.policy()
                 .expireAfterWrite()
                 .map(window -> window.ageOf(client, TimeUnit.MILLISECONDS).orElse(0))
                 .orElse(0L);
-        return Duration.ofMillis(Math.max(1_000, FAILURE_WINDOW.toMillis() - passed));
+        return Duration.ofMillis(Math.max(1_000, FAILURE_WINDOW.toMillis() - elapsedMillis));
     }
 }

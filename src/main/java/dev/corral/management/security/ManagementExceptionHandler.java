@@ -17,46 +17,46 @@ import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.server.WebExceptionHandler;
 import reactor.core.publisher.Mono;
 
-/** Says what is wrong with a request to the management port as problem+json (RFC 9457). Other errors are Spring's to tell. */
+/** Renders Spring's error responses of the management port as problem+json (RFC 9457). Other errors are left to Spring Boot. */
 public final class ManagementExceptionHandler implements WebExceptionHandler, Ordered {
 
     private final ObjectMapper objectMapper;
 
-    /** @param json the application's */
-    public ManagementExceptionHandler(ObjectMapper json) {
-        this.objectMapper = json;
+    /** @param objectMapper the application's */
+    public ManagementExceptionHandler(ObjectMapper objectMapper) {
+        this.objectMapper = objectMapper;
     }
 
     @Override
     public Mono<Void> handle(ServerWebExchange exchange, Throwable error) {
         ServerHttpResponse response = exchange.getResponse();
-        if (!(error instanceof ErrorResponse told) || response.isCommitted()) {
+        if (!(error instanceof ErrorResponse errorResponse) || response.isCommitted()) {
             return Mono.error(error);
         }
-        ProblemDetail problem = told.getBody();
-        problem.setProperty("reason", reasonOf(told.getStatusCode().value()));
-        response.setStatusCode(told.getStatusCode());
-        response.getHeaders().putAll(told.getHeaders());
+        ProblemDetail problem = errorResponse.getBody();
+        problem.setProperty("reason", reasonOf(errorResponse.getStatusCode().value()));
+        response.setStatusCode(errorResponse.getStatusCode());
+        response.getHeaders().putAll(errorResponse.getHeaders());
         response.getHeaders().setContentType(MediaType.APPLICATION_PROBLEM_JSON);
         return response.writeWith(Mono.fromSupplier(() -> response.bufferFactory().wrap(problemJson(problem))));
     }
 
     /**
-     * The answer of a route that knows what is wrong. Nobody keeps it.
+     * A problem response for a route; sent with {@code Cache-Control: no-store}.
      *
      * @param reason     a stable token for programs
      * @param detail     one sentence for people
-     * @param retryAfter when to try again; empty when that would not help
+     * @param retryAfter the time after which a retry may succeed; empty when a retry does not help
      */
     public static Mono<ServerResponse> problemResponse(HttpStatus status, String reason, String detail,
             Optional<Duration> retryAfter) {
         ProblemDetail problem = ProblemDetail.forStatusAndDetail(status, detail);
         problem.setProperty("reason", reason);
-        ServerResponse.BodyBuilder answer = ServerResponse.status(status)
+        ServerResponse.BodyBuilder response = ServerResponse.status(status)
                 .cacheControl(CacheControl.noStore())
                 .contentType(MediaType.APPLICATION_PROBLEM_JSON);
-        retryAfter.ifPresent(time -> answer.header(HttpHeaders.RETRY_AFTER, Long.toString(time.toSeconds())));
-        return answer.bodyValue(problem);
+        retryAfter.ifPresent(time -> response.header(HttpHeaders.RETRY_AFTER, Long.toString(time.toSeconds())));
+        return response.bodyValue(problem);
     }
 
     /** A stable token for programs. */
@@ -75,12 +75,12 @@ public final class ManagementExceptionHandler implements WebExceptionHandler, Or
     private byte[] problemJson(ProblemDetail problem) {
         try {
             return objectMapper.writeValueAsBytes(problem);
-        } catch (JsonProcessingException impossible) {
-            throw new IllegalStateException("a problem is JSON", impossible);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("a problem can always be written as JSON", e);
         }
     }
 
-    /** Before Spring Boot's, at -1. */
+    /** Before Spring Boot's handler, which has order -1. */
     @Override
     public int getOrder() {
         return -2;

@@ -4,16 +4,16 @@ import java.util.List;
 import org.springframework.security.core.GrantedAuthority;
 import org.springframework.security.core.authority.AuthorityUtils;
 
-/** What somebody who has logged in to the management port may do. */
+/** The permissions of an authenticated user of the management port. */
 public enum ManagementRole {
 
-    /** May look: GET and HEAD. */
+    /** May read: GET and HEAD. */
     VIEWER,
 
-    /** May look, and change: purge, open a breaker, set a log level. */
+    /** May read and change: purge, open a breaker, set a log level. */
     OPERATOR;
 
-    /** What Spring Security checks; an operator has the viewer's too. */
+    /** The authorities that Spring Security checks. An operator also has the viewer's. */
     List<GrantedAuthority> authorities() {
         return switch (this) {
             case VIEWER -> AuthorityUtils.createAuthorityList("ROLE_VIEWER");

@@ -24,14 +24,14 @@ import org.springframework.security.web.server.util.matcher.ServerWebExchangeMat
 import org.springframework.web.server.ServerWebExchange;
 import reactor.core.publisher.Mono;
 
-/** Who gets in at the management port, whatever the path, and what for. Nothing is kept between two requests. */
+/** The security filters of the management port, for all paths. Stateless: there are no sessions. */
 public final class ManagementSecurityChain {
 
-    /** All of a page comes from here, and nothing in it is inline. */
+    /** Pages load everything from this port and contain no inline scripts or styles. */
     private static final String CONTENT_SECURITY_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
             + "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-    /** Endpoints of Spring Boot that show more than a viewer may see (settings, memory, what others do), if they are exposed. */
+    /** Endpoints of Spring Boot that, if exposed, show more than a viewer may see: settings, memory, other users' requests. */
     private static final String[] OPERATOR_ENDPOINTS = {"heapdump", "env", "configprops", "threaddump", "logfile",
             "httpexchanges",
             "auditevents", "sessions"};
@@ -39,14 +39,15 @@ public final class ManagementSecurityChain {
     private ManagementSecurityChain() {}
 
     /**
-     * The chain of filters before everything on the port.
+     * The filter chain for all requests to the port.
      *
-     * @param logins         empty: no names and passwords
-     * @param tokens         empty: no tokens
-     * @param prometheusOpen whether the metrics are for everybody, as health is
+     * @param passwords      checks names and passwords; empty when they are not accepted
+     * @param tokens         checks bearer tokens; empty when they are not accepted
+     * @param problemHandler writes the error responses
+     * @param prometheusOpen whether the metrics are readable without a login, as health is
      */
-    public static SecurityWebFilterChain chain(ServerHttpSecurity http, Optional<PasswordAuthentication> logins,
-            Optional<JwtAuthentication> tokens, SecurityProblemHandler refusals, boolean prometheusOpen) {
+    public static SecurityWebFilterChain chain(ServerHttpSecurity http, Optional<PasswordAuthentication> passwords,
+            Optional<JwtAuthentication> tokens, SecurityProblemHandler problemHandler, boolean prometheusOpen) {
         http.csrf(ServerHttpSecurity.CsrfSpec::disable)
                 .formLogin(ServerHttpSecurity.FormLoginSpec::disable)
                 .httpBasic(ServerHttpSecurity.HttpBasicSpec::disable)
@@ -54,19 +55,20 @@ public final class ManagementSecurityChain {
                 .requestCache(ServerHttpSecurity.RequestCacheSpec::disable)
                 .headers(ManagementSecurityChain::configureHeaders)
                 .exceptionHandling(
-                        refused -> refused.authenticationEntryPoint(refusals).accessDeniedHandler(refusals))
+                        handling -> handling.authenticationEntryPoint(problemHandler)
+                                .accessDeniedHandler(problemHandler))
                 .authorizeExchange(paths -> authorize(paths, prometheusOpen));
-        http.addFilterAt(new FetchMetadataCsrfFilter(refusals), SecurityWebFiltersOrder.CSRF);
-        logins.ifPresent(basic -> http.addFilterAt(
-                authenticationFilter(new ServerHttpBasicAuthenticationConverter(), basic::forClient, refusals),
+        http.addFilterAt(new FetchMetadataCsrfFilter(problemHandler), SecurityWebFiltersOrder.CSRF);
+        passwords.ifPresent(basic -> http.addFilterAt(
+                authenticationFilter(new ServerHttpBasicAuthenticationConverter(), basic::forClient, problemHandler),
                 SecurityWebFiltersOrder.HTTP_BASIC));
         tokens.ifPresent(bearer -> http.addFilterAt(
-                authenticationFilter(new ServerBearerTokenAuthenticationConverter(), bearer::forClient, refusals),
+                authenticationFilter(new ServerBearerTokenAuthenticationConverter(), bearer::forClient, problemHandler),
                 SecurityWebFiltersOrder.AUTHENTICATION));
         return http.build();
     }
 
-    /** The path of a PURGE is the name of something elsewhere, however it is spelt; all other requests are for something here. */
+    /** Checks the paths of all requests but PURGE, whose path names a cached URL and may have any form. */
     public static ServerWebExchangeFirewall firewall() {
         var strict = new StrictServerWebExchangeFirewall();
         return exchange -> exchange.getRequest().getMethod().name().equals("PURGE")
@@ -86,8 +88,8 @@ public final class ManagementSecurityChain {
                 .hasRole(ManagementRole.OPERATOR.name());
     }
 
-    private static ServerWebExchangeMatcher readsOf(ServerWebExchangeMatcher at) {
-        return new AndServerWebExchangeMatcher(ManagementSecurityChain::matchRead, at);
+    private static ServerWebExchangeMatcher readsOf(ServerWebExchangeMatcher paths) {
+        return new AndServerWebExchangeMatcher(ManagementSecurityChain::matchRead, paths);
     }
 
     private static Mono<MatchResult> matchRead(ServerWebExchange exchange) {
@@ -98,20 +100,20 @@ public final class ManagementSecurityChain {
     }
 
     private static void configureHeaders(ServerHttpSecurity.HeaderSpec headers) {
-        // Strict-Transport-Security is for a host with all its ports, and the clients' port may speak plain HTTP.
+        // Strict-Transport-Security applies to all ports of a host, and the data port may use plain HTTP.
         headers.hsts(ServerHttpSecurity.HeaderSpec.HstsSpec::disable)
                 .contentSecurityPolicy(policy -> policy.policyDirectives(CONTENT_SECURITY_POLICY))
                 .referrerPolicy(policy -> policy.policy(ReferrerPolicy.NO_REFERRER));
     }
 
-    /** Spring's filter, told where the request comes from. */
+    /** Spring's authentication filter with an authentication manager for the client's address. */
     private static AuthenticationWebFilter authenticationFilter(ServerAuthenticationConverter converter,
-            Function<String, ReactiveAuthenticationManager> check, SecurityProblemHandler refusals) {
+            Function<String, ReactiveAuthenticationManager> managerForClient, SecurityProblemHandler problemHandler) {
         var filter = new AuthenticationWebFilter((ServerWebExchange exchange) -> Mono
-                .just(check.apply(LoginRateLimiter.clientKey(exchange.getRequest().getRemoteAddress()))));
+                .just(managerForClient.apply(LoginRateLimiter.clientKey(exchange.getRequest().getRemoteAddress()))));
         filter.setServerAuthenticationConverter(converter);
         filter.setAuthenticationFailureHandler(
-                (failed, cause) -> refusals.commence(failed.getExchange(), cause));
+                (filterExchange, cause) -> problemHandler.commence(filterExchange.getExchange(), cause));
         return filter;
     }
 }

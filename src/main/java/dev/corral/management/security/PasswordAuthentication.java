@@ -29,16 +29,16 @@ import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 
 /**
- * Checks names and passwords. Thread-safe. An unknown name costs as much time as a known one. What has been found right is
- * remembered for a minute, by a keyed hash, so that a program that logs in with each request does not pay for bcrypt each time;
- * the rest is checked on two threads of its own, behind a queue with an end, and never on an event loop.
+ * Authenticates names and passwords. An unknown name takes as much time as a known one. Verified credentials are cached for a minute,
+ * by a keyed hash, so that a program that logs in with each request does not pay for bcrypt each time. Other credentials are verified
+ * on two dedicated threads with a bounded queue, never on an event loop. Thread-safe.
  */
 public final class PasswordAuthentication implements AutoCloseable {
 
     /**
-     * Somebody who may log in.
+     * A user of the management port.
      *
-     * @param password in clear, or Spring's encoded form: {@code {noop}..} or {@code {bcrypt}..}
+     * @param password plain text, or Spring's encoded form: {@code {noop}..} or {@code {bcrypt}..}
      */
     public record ManagementUser(String name, String password, ManagementRole role) {
 
@@ -52,7 +52,7 @@ public final class PasswordAuthentication implements AutoCloseable {
     private static final int VERIFICATION_THREADS = 2;
     private static final int MAX_QUEUED_VERIFICATIONS = 100;
 
-    /** A changed password takes a restart anyway. */
+    /** Does not delay a changed password, because changing one takes a restart. */
     private static final Duration VERIFIED_TTL = Duration.ofMinutes(1);
     private static final int MAX_VERIFIED = 1_000;
 
@@ -64,12 +64,12 @@ public final class PasswordAuthentication implements AutoCloseable {
     private final Cache<String, ManagementUser> verifiedCredentials;
     private final Scheduler verificationScheduler;
 
-    /** @param logins at least one, each with a name of its own */
-    public PasswordAuthentication(List<ManagementUser> logins, LoginRateLimiter guesses, Ticker ticker) {
-        this.usersByName = logins.stream()
+    /** @param users at least one, each with a unique name */
+    public PasswordAuthentication(List<ManagementUser> users, LoginRateLimiter rateLimiter, Ticker ticker) {
+        this.usersByName = users.stream()
                 .collect(Collectors.toUnmodifiableMap(ManagementUser::name, Function.identity()));
-        this.timingDecoy = logins.getFirst();
-        this.rateLimiter = guesses;
+        this.timingDecoy = users.getFirst();
+        this.rateLimiter = rateLimiter;
         var encoders = new DelegatingPasswordEncoder("bcrypt",
                 Map.of("bcrypt", new BCryptPasswordEncoder(), "noop", new PlainTextPasswordEncoder()));
         encoders.setDefaultPasswordEncoderForMatches(new PlainTextPasswordEncoder());
@@ -86,53 +86,59 @@ public final class PasswordAuthentication implements AutoCloseable {
                 "unauthenticated", 60, true);
     }
 
-    /** Checks what a client sends. Errors: {@link BadCredentialsException}, {@link LoginRateLimiter.TooManyLoginAttemptsException}. */
+    /**
+     * Authenticates the logins of one client. Errors: {@link BadCredentialsException} and
+     * {@link LoginRateLimiter.TooManyLoginAttemptsException}.
+     *
+     * @param client the client's key of {@link LoginRateLimiter#clientKey}
+     */
     ReactiveAuthenticationManager forClient(String client) {
-        return asked -> Mono.defer(() -> authenticate(client, asked));
+        return authentication -> Mono.defer(() -> authenticate(client, authentication));
     }
 
-    private Mono<Authentication> authenticate(String client, Authentication asked) {
+    private Mono<Authentication> authenticate(String client, Authentication authentication) {
         rateLimiter.checkAllowed(client);
-        String credentials = credentialHash(asked);
-        ManagementUser known = verifiedCredentials.getIfPresent(credentials);
-        return known != null
-                ? Mono.just(toAuthentication(known))
-                : Mono.fromCallable(() -> verifyPassword(client, asked, credentials))
+        String credentials = credentialHash(authentication);
+        ManagementUser verified = verifiedCredentials.getIfPresent(credentials);
+        return verified != null
+                ? Mono.just(toAuthentication(verified))
+                : Mono.fromCallable(() -> verifyPassword(client, authentication, credentials))
                         .subscribeOn(verificationScheduler)
                         .onErrorMap(RejectedExecutionException.class,
-                                full -> new LoginRateLimiter.TooManyLoginAttemptsException(Duration.ofSeconds(1)));
+                                ignored -> new LoginRateLimiter.TooManyLoginAttemptsException(Duration.ofSeconds(1)));
     }
 
-    private Authentication verifyPassword(String client, Authentication asked, String credentials) {
-        // Again: a burst of guesses passes the first look together.
+    private Authentication verifyPassword(String client, Authentication authentication, String credentials) {
+        // Checked again, because a burst of attempts passes the first check before any of them has failed.
         rateLimiter.checkAllowed(client);
-        ManagementUser claimed = usersByName.get(asked.getName());
-        boolean matches = passwordEncoder.matches(password(asked),
-                (claimed == null ? timingDecoy : claimed).password());
-        if (!matches || claimed == null) {
+        ManagementUser user = usersByName.get(authentication.getName());
+        boolean matches = passwordEncoder.matches(password(authentication),
+                (user == null ? timingDecoy : user).password());
+        if (!matches || user == null) {
             rateLimiter.recordFailure(client);
             throw new BadCredentialsException("unknown name or wrong password");
         }
-        verifiedCredentials.put(credentials, claimed);
-        return toAuthentication(claimed);
+        verifiedCredentials.put(credentials, user);
+        return toAuthentication(user);
     }
 
-    private static Authentication toAuthentication(ManagementUser login) {
-        return UsernamePasswordAuthenticationToken.authenticated(login.name(), null, login.role().authorities());
+    private static Authentication toAuthentication(ManagementUser user) {
+        return UsernamePasswordAuthenticationToken.authenticated(user.name(), null, user.role().authorities());
     }
 
-    private static String password(Authentication asked) {
-        return String.valueOf(asked.getCredentials());
+    private static String password(Authentication authentication) {
+        return String.valueOf(authentication.getCredentials());
     }
 
-    private String credentialHash(Authentication asked) {
+    private String credentialHash(Authentication authentication) {
         try {
             Mac mac = Mac.getInstance("HmacSHA256");
             mac.init(hmacKey);
-            // A name has no colon.
-            return HexFormat.of().formatHex(mac.doFinal(utf8(asked.getName() + ":" + password(asked))));
-        } catch (GeneralSecurityException impossible) {
-            throw new IllegalStateException("every JDK has HMAC with SHA-256", impossible);
+            // Unambiguous, because a name has no colon.
+            return HexFormat.of()
+                    .formatHex(mac.doFinal(utf8(authentication.getName() + ":" + password(authentication))));
+        } catch (GeneralSecurityException e) {
+            throw new IllegalStateException("every JDK has HMAC with SHA-256", e);
         }
     }
 
@@ -145,7 +151,7 @@ public final class PasswordAuthentication implements AutoCloseable {
         verificationScheduler.dispose();
     }
 
-    /** Passwords in clear. Spring's own encoder for them stops at the first character that differs. */
+    /** Plain text passwords. Spring's encoder for them stops at the first different character, which leaks timing. */
     private static final class PlainTextPasswordEncoder implements PasswordEncoder {
 
         @Override
@@ -153,7 +159,7 @@ public final class PasswordAuthentication implements AutoCloseable {
             return String.valueOf(password);
         }
 
-        /** The time tells nothing, not even the length. */
+        /** Constant time: reveals nothing about the password, not even its length. */
         @Override
         public boolean matches(@Nullable CharSequence password, @Nullable String stored) {
             return MessageDigest.isEqual(sha256(String.valueOf(password)), sha256(String.valueOf(stored)));
@@ -162,8 +168,8 @@ public final class PasswordAuthentication implements AutoCloseable {
         private static byte[] sha256(String text) {
             try {
                 return MessageDigest.getInstance("SHA-256").digest(utf8(text));
-            } catch (GeneralSecurityException impossible) {
-                throw new IllegalStateException("every JDK has SHA-256", impossible);
+            } catch (GeneralSecurityException e) {
+                throw new IllegalStateException("every JDK has SHA-256", e);
             }
         }
     }

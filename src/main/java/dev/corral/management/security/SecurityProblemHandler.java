@@ -22,7 +22,7 @@ import org.springframework.security.web.server.firewall.ServerExchangeRejectedHa
 import org.springframework.web.server.ServerWebExchange;
 import reactor.core.publisher.Mono;
 
-/** Who is not let in to the management port is told so, and why, as problem+json (RFC 9457). Thread-safe. */
+/** Renders the management port's security errors as problem+json (RFC 9457). Thread-safe. */
 public final class SecurityProblemHandler
         implements
             ServerAuthenticationEntryPoint,
@@ -30,7 +30,7 @@ public final class SecurityProblemHandler
             ServerExchangeRejectedHandler {
 
     /**
-     * Why somebody is not let in.
+     * A reason for rejecting a request.
      *
      * @param reason a stable token for programs
      * @param detail one sentence for people
@@ -38,13 +38,14 @@ public final class SecurityProblemHandler
     record SecurityProblem(HttpStatus status, String reason, String detail, Optional<Duration> retryAfter) {}
 
     static final SecurityProblem UNAUTHENTICATED = new SecurityProblem(HttpStatus.UNAUTHORIZED, "unauthenticated",
-            "This needs a login (corral.management), and there was none, or it was not right.", Optional.empty());
+            "Authentication required, or the credentials are invalid (see corral.management).", Optional.empty());
 
     static final SecurityProblem FORBIDDEN = new SecurityProblem(HttpStatus.FORBIDDEN, "forbidden",
-            "This login may not do that: a viewer looks, an operator changes things.", Optional.empty());
+            "This login lacks the role for this request: viewers may read, operators may also make changes.",
+            Optional.empty());
 
     static final SecurityProblem CROSS_SITE = new SecurityProblem(HttpStatus.FORBIDDEN, "cross-site",
-            "A page of another site must not change anything here.", Optional.empty());
+            "Requests from pages of other sites may not make changes.", Optional.empty());
 
     static final SecurityProblem FORM_CONTENT_TYPE = new SecurityProblem(HttpStatus.UNSUPPORTED_MEDIA_TYPE,
             "content-type",
@@ -52,28 +53,28 @@ public final class SecurityProblemHandler
 
     private static final SecurityProblem JWT_KEYS_UNAVAILABLE = new SecurityProblem(HttpStatus.SERVICE_UNAVAILABLE,
             "login-unavailable",
-            "The keys of the tokens' issuer cannot be had.", Optional.of(Duration.ofSeconds(5)));
+            "The keys of the token issuer cannot be fetched.", Optional.of(Duration.ofSeconds(5)));
 
     private static final SecurityProblem MALFORMED_REQUEST = new SecurityProblem(HttpStatus.BAD_REQUEST, "malformed",
-            "The request's method, path or fields are nothing this port knows.", Optional.empty());
+            "Malformed request: the method, path or header fields are not valid on this port.", Optional.empty());
 
     private final ObjectMapper objectMapper;
     private final List<String> challenges;
 
-    /** @param challenges what a client may log in with, as WWW-Authenticate has it */
-    public SecurityProblemHandler(ObjectMapper json, List<String> challenges) {
-        this.objectMapper = json;
+    /** @param challenges the accepted authentication schemes, as values of WWW-Authenticate */
+    public SecurityProblemHandler(ObjectMapper objectMapper, List<String> challenges) {
+        this.objectMapper = objectMapper;
         this.challenges = List.copyOf(challenges);
     }
 
     @Override
     public Mono<Void> commence(ServerWebExchange exchange, AuthenticationException cause) {
         return switch (cause) {
-            case LoginRateLimiter.TooManyLoginAttemptsException limit -> writeProblem(exchange,
+            case LoginRateLimiter.TooManyLoginAttemptsException e -> writeProblem(exchange,
                     new SecurityProblem(HttpStatus.TOO_MANY_REQUESTS, "too-many-logins",
-                            "Too many logins from this address have failed, or are being checked.",
-                            Optional.of(limit.retryAfter())));
-            case AuthenticationServiceException away -> writeProblem(exchange, JWT_KEYS_UNAVAILABLE);
+                            "Too many logins from this address have failed, or too many logins are being verified.",
+                            Optional.of(e.retryAfter())));
+            case AuthenticationServiceException ignored -> writeProblem(exchange, JWT_KEYS_UNAVAILABLE);
             default -> {
                 exchange.getResponse().getHeaders().addAll(HttpHeaders.WWW_AUTHENTICATE, challenges(cause));
                 yield writeProblem(exchange, UNAUTHENTICATED);
@@ -97,32 +98,32 @@ public final class SecurityProblemHandler
         return writeProblem(exchange, MALFORMED_REQUEST);
     }
 
-    /** Answers with it. */
-    Mono<Void> writeProblem(ServerWebExchange exchange, SecurityProblem refusal) {
+    /** Writes the problem as the response. */
+    Mono<Void> writeProblem(ServerWebExchange exchange, SecurityProblem problem) {
         ServerHttpResponse response = exchange.getResponse();
-        response.setStatusCode(refusal.status());
+        response.setStatusCode(problem.status());
         HttpHeaders fields = response.getHeaders();
         fields.setContentType(MediaType.APPLICATION_PROBLEM_JSON);
         fields.setCacheControl("no-store");
-        refusal.retryAfter()
+        problem.retryAfter()
                 .ifPresent(
                         time -> fields.set(HttpHeaders.RETRY_AFTER, String.valueOf(time.plusMillis(999).toSeconds())));
-        byte[] body = problemJson(refusal);
+        byte[] body = problemJson(problem);
         fields.setContentLength(body.length);
         return response.writeWith(Mono.fromSupplier(() -> response.bufferFactory().wrap(body)));
     }
 
-    private byte[] problemJson(SecurityProblem refusal) {
-        Map<String, Object> problem = new LinkedHashMap<>();
-        problem.put("type", "about:blank");
-        problem.put("title", refusal.status().getReasonPhrase());
-        problem.put("status", refusal.status().value());
-        problem.put("detail", refusal.detail());
-        problem.put("reason", refusal.reason());
+    private byte[] problemJson(SecurityProblem problem) {
+        Map<String, Object> members = new LinkedHashMap<>();
+        members.put("type", "about:blank");
+        members.put("title", problem.status().getReasonPhrase());
+        members.put("status", problem.status().value());
+        members.put("detail", problem.detail());
+        members.put("reason", problem.reason());
         try {
-            return objectMapper.writeValueAsBytes(problem);
-        } catch (JsonProcessingException impossible) {
-            throw new IllegalStateException("text and a number", impossible);
+            return objectMapper.writeValueAsBytes(members);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("a problem can always be written as JSON", e);
         }
     }
 }

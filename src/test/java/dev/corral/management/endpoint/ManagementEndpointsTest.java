@@ -32,7 +32,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** What operators see of one replica, and what they change besides purging. */
+/** The endpoints of one replica for reading and for changes other than purges. */
 @Timeout(120)
 class ManagementEndpointsTest {
 
@@ -79,8 +79,8 @@ class ManagementEndpointsTest {
         return "/e/" + PATHS.incrementAndGet();
     }
 
-    private static void storeResponse(String path, StubResponse answer, String... fields) {
-        shop.respondWith(path, answer);
+    private static void storeResponse(String path, StubResponse response, String... fields) {
+        shop.respondWith(path, response);
         replica.request("GET", path, fields);
         awaitNoFlights();
     }
@@ -98,9 +98,9 @@ class ManagementEndpointsTest {
     }
 
     private static JsonNode getJson(String target) {
-        HttpResponse<String> answer = getAsViewer(target);
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
-        return read(answer.body());
+        HttpResponse<String> response = getAsViewer(target);
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+        return read(response.body());
     }
 
     private static JsonNode read(String json) {
@@ -127,10 +127,10 @@ class ManagementEndpointsTest {
         return IntStream.range(0, list.size()).mapToObj(i -> list.get(i).asText()).toList();
     }
 
-    private static void assertProblem(HttpResponse<String> answer, int status, String reason, String... detail) {
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(status);
-        assertThat(answer.headers().firstValue("Content-Type")).contains("application/problem+json");
-        JsonNode problem = read(answer.body());
+    private static void assertProblem(HttpResponse<String> response, int status, String reason, String... detail) {
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(status);
+        assertThat(response.headers().firstValue("Content-Type")).contains("application/problem+json");
+        JsonNode problem = read(response.body());
         assertThat(problem.path("reason").asText()).isEqualTo(reason);
         assertThat(problem.path("status").asInt()).isEqualTo(status);
         for (String part : detail) {
@@ -153,7 +153,7 @@ class ManagementEndpointsTest {
     void flightInProgressIsListed() {
         String path = path();
         Sinks.One<StubResponse> held = Sinks.one();
-        shop.script(path, asked -> held.asMono());
+        shop.script(path, request -> held.asMono());
         var waiting = List.of(replica.requestAsync(path), replica.requestAsync(path), replica.requestAsync(path));
         await().atMost(Duration.ofSeconds(15)).until(() -> coalescer().waiterCount() == 3 && shop.count(path) == 1);
 
@@ -170,18 +170,18 @@ class ManagementEndpointsTest {
         assertThat(entry(path).path("inFlight").asBoolean()).isTrue();
 
         held.tryEmitValue(StubResponse.of(200, "landed", "Cache-Control", "max-age=60")).orThrow();
-        waiting.forEach(one -> assertThat(one.join().body()).isEqualTo("landed"));
+        waiting.forEach(response -> assertThat(response.join().body()).isEqualTo("landed"));
         awaitNoFlights();
         assertThat(getJson("/actuator/flights").path("count").asInt()).isZero();
     }
 
-    /** Who waits gets what it brings; who comes later starts afresh; what it brings is not stored. */
+    /** Current waiters get the response of the abandoned flight, later requests start a new one, and the response is not stored. */
     @Test
     void abandonedFlightServesItsWaitersAndIsNotStored() {
         String path = path();
         Sinks.One<StubResponse> first = Sinks.one();
         Sinks.One<StubResponse> second = Sinks.one();
-        shop.script(path, asked -> asked.number() == 1 ? first.asMono() : second.asMono());
+        shop.script(path, request -> request.number() == 1 ? first.asMono() : second.asMono());
         var old = replica.requestAsync(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
@@ -208,12 +208,12 @@ class ManagementEndpointsTest {
         assertThat(shop.count(path)).isEqualTo(2);
     }
 
-    /** An abandoned flight is not told of as though those who wait for its successor waited for it. */
+    /** The waiters of the successor are not attributed to the abandoned flight. */
     @Test
     void abandoningTwiceIsNotFound() {
         String path = path();
         Sinks.One<StubResponse> held = Sinks.one();
-        shop.script(path, asked -> held.asMono());
+        shop.script(path, request -> held.asMono());
         var old = replica.requestAsync(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
@@ -263,10 +263,10 @@ class ManagementEndpointsTest {
                         "X-Shown",
                         "yes"));
 
-        HttpResponse<String> answer = getAsViewer("/actuator/entry?url=" + encoded(path));
+        HttpResponse<String> response = getAsViewer("/actuator/entry?url=" + encoded(path));
 
-        assertThat(answer.body()).doesNotContain("the body itself", "swordfish");
-        JsonNode entry = read(answer.body());
+        assertThat(response.body()).doesNotContain("the body itself", "swordfish");
+        JsonNode entry = read(response.body());
         assertThat(entry.path("state").asText()).isEqualTo("fresh");
         assertThat(entry.path("status").asInt()).isEqualTo(200);
         assertThat(entry.path("ageSeconds").asInt(-1)).isBetween(0, 10);
@@ -277,7 +277,7 @@ class ManagementEndpointsTest {
         assertThat(entry.path("position").asLong()).isPositive();
         assertThat(entry.path("storedAt").asText()).startsWith("20");
         assertThat(entry.path("purgedBy")).isEmpty();
-        // The URL in full is the same.
+        // The absolute URL names the same entry.
         assertThat(entry(shop.url() + path).path("key")).isEqualTo(entry.path("key"));
     }
 
@@ -303,8 +303,9 @@ class ManagementEndpointsTest {
     void variantIsFoundBySelectingHeaders() {
         String path = path();
         shop.script(path,
-                asked -> Mono.just(StubResponse.of(200, asked.fields().combinedValue("Accept-Language").orElse("none"),
-                        "Cache-Control", "max-age=60", "Vary", "Accept-Language, X-Group")));
+                request -> Mono
+                        .just(StubResponse.of(200, request.fields().combinedValue("Accept-Language").orElse("none"),
+                                "Cache-Control", "max-age=60", "Vary", "Accept-Language, X-Group")));
         replica.request("GET", path, "Accept-Language", "de, en;q=0.5", "X-Group", "a,b");
         awaitNoFlights();
 
@@ -314,13 +315,14 @@ class ManagementEndpointsTest {
         assertThat(texts(stored.path("selected"))).anyMatch(field -> field.matches("(?i)x-group: a,b"));
         assertThat(entry(path, "Accept-Language: fr", "X-Group: a,b").path("state").asText()).isEqualTo("absent");
 
-        String one = path();
-        shop.script(one, asked -> Mono.just(StubResponse.of(200, "a", "Cache-Control", "max-age=60", "Vary",
-                "Accept-Language")));
-        replica.request("GET", one, "Accept-Language", "de, en;q=0.5");
+        String singleFieldPath = path();
+        shop.script(singleFieldPath,
+                request -> Mono.just(StubResponse.of(200, "a", "Cache-Control", "max-age=60", "Vary",
+                        "Accept-Language")));
+        replica.request("GET", singleFieldPath, "Accept-Language", "de, en;q=0.5");
         awaitNoFlights();
-        assertThat(entry(one, "Accept-Language: de, en;q=0.5").path("state").asText()).isEqualTo("fresh");
-        assertThat(entry(one).path("state").asText()).isEqualTo("absent");
+        assertThat(entry(singleFieldPath, "Accept-Language: de, en;q=0.5").path("state").asText()).isEqualTo("fresh");
+        assertThat(entry(singleFieldPath).path("state").asText()).isEqualTo("absent");
     }
 
     @Test
@@ -338,7 +340,7 @@ class ManagementEndpointsTest {
     @CsvSource(delimiter = '|', value = {
             "/actuator/entry | url",
             "/actuator/entry?url=nothing | url or header: nothing must be an absolute http or https URL",
-            "/actuator/entry?url=/a&header=nothing | nothing must be the name of a field",
+            "/actuator/entry?url=/a&header=nothing | nothing must be a field name",
             "/actuator/entry?url=ftp://a/b | ftp://a/b must be an absolute http",
     })
     void invalidEntryQueryIsRejected(String target, String named) {
@@ -370,7 +372,7 @@ class ManagementEndpointsTest {
     void originRequestsInProgressAreCounted() {
         String path = "/gated" + path();
         Sinks.One<StubResponse> held = Sinks.one();
-        shop.script(path, asked -> held.asMono());
+        shop.script(path, request -> held.asMono());
         var waiting = replica.requestAsync(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
 
@@ -425,7 +427,7 @@ class ManagementEndpointsTest {
             "{\"breaker\":null} | breaker must be open, closed, disabled, not null",
             "{\"breaker\":\"OPEN\"} | breaker must be open, closed, disabled",
             "{\"breaker\":true} | breaker must be open, closed, disabled, not true",
-            "{\"braker\":\"open\"} | braker is not known here; there are breaker",
+            "{\"braker\":\"open\"} | braker is not a known member. Members: breaker",
             "[] | must be a JSON object with breaker",
     })
     void invalidBreakerCommandIsRejected(String json, String named) {
@@ -441,7 +443,7 @@ class ManagementEndpointsTest {
         assertProblem(changeBreaker("shoop", "{\"breaker\":\"open\"}"), 404, "not-found", "shoop", "gated, shop");
     }
 
-    // ---- the rest
+    // ---- other endpoints
 
     @Test
     void actuatorLinksListEveryEndpoint() {

@@ -38,7 +38,7 @@ import org.slf4j.LoggerFactory;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * The dashboard as people have it: in a browser, over three replicas under load. Skipped, and said so, where there is no browser.
+ * The dashboard in a real browser, with three replicas under load. Skipped with a message when there is no browser.
  */
 @EnabledIf(value = "isThereABrowser", disabledReason = HeadlessBrowser.BROWSER_MISSING_MESSAGE)
 class DashboardIT {
@@ -51,7 +51,7 @@ class DashboardIT {
     private static ShopperLoad load;
     private static HeadlessBrowser browser;
 
-    /** Clients that ask for what is in the shop's window, and now and then all at once for something new. */
+    /** Clients that request popular pages, and from time to time a new page all at once. */
     private static final class ShopperLoad implements AutoCloseable {
 
         private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
@@ -65,7 +65,7 @@ class DashboardIT {
 
         private void tick() {
             tick++;
-            // A wave of a bit more than a minute, and a rush now and then.
+            // A wave of slightly more than a minute, with occasional bursts.
             int size = (int) (7 + 4 * Math.sin(tick / 110.0)) + (tick % 430 < 60 ? 14 : 0);
             for (int i = 0; i < size; i++) {
                 request(i, "/products/" + (int) Math.abs(random.nextGaussian() * 25));
@@ -103,7 +103,7 @@ class DashboardIT {
     static boolean isThereABrowser() {
         boolean found = HeadlessBrowser.BrowserBinaries.locate().isPresent();
         if (!found) {
-            // Beside the count of skipped tests, which says no reason.
+            // The count of skipped tests does not tell the reason.
             LoggerFactory.getLogger(DashboardIT.class).warn(HeadlessBrowser.BROWSER_MISSING_MESSAGE);
         }
         return found;
@@ -143,7 +143,7 @@ class DashboardIT {
         open("olga:acts");
     }
 
-    /** As a reader does who has the login in the address, which a script may not send on. */
+    /** Opens the page with the credentials in the URL, which scripts may not use for their requests. */
     private static void open(String login) {
         open(login, FLEET.getFirst().managementPort());
     }
@@ -163,7 +163,7 @@ class DashboardIT {
         return Awaitility.await()
                 .atMost(Duration.ofSeconds(30))
                 .pollInterval(Duration.ofMillis(100))
-                // An element may be new, or gone, while it is looked for.
+                // An element may be replaced while it is being read.
                 .ignoreExceptionsInstanceOf(WebDriverException.class);
     }
 
@@ -184,10 +184,10 @@ class DashboardIT {
 
     private static void preview() {
         browser.find("#preview").click();
-        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("It will hit"));
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("The purge will hit"));
     }
 
-    // ---- see
+    // ---- display
 
     @Test
     void figuresUpdateUnderLoad() {
@@ -207,7 +207,7 @@ class DashboardIT {
         assertThat(browser.findAll("#replicas tr")).hasSize(REPLICAS)
                 .allSatisfy(row -> assertThat(row.getText()).contains("corral-", "live", "up", "closed"));
         await().untilAsserted(() -> assertThat(browser.text("#keys")).contains("-"));
-        // Painted: a canvas without a chart has one colour.
+        // A canvas without a chart has only one color.
         assertThat(browser.runScript("""
                 const canvas = document.getElementById('traffic');
                 const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -227,7 +227,7 @@ class DashboardIT {
                 .contains("origin fetches now", "at most"));
     }
 
-    /** The sums are the page's own: no count may go down because a replica begins again. */
+    /** The page adds up the counts itself; no sum may decrease when a replica restarts. */
     @Test
     void restartedReplicaCausesNoNegativeRate() {
         Object rates = browser
@@ -241,10 +241,10 @@ class DashboardIT {
                                 });
                                 sample(1000, ['a', 'early', 500], ['b', 'early', 9000]);
                                 sample(1001, ['a', 'early', 510], ['b', 'early', 9010]);
-                                sample(1002, ['a', 'early', 520], ['b', 'anew', 3]);
+                                sample(1002, ['a', 'early', 520], ['b', 'restarted', 3]);
                                 sample(1003, ['a', 'early', 530]);
-                                sample(1004, ['a', 'early', 540], ['b', 'anew', 5], ['c', new Date(1003500).toISOString(), 7]);
-                                sample(1005, ['a', 'early', 550], ['b', 'anew', 5], ['c', new Date(1003500).toISOString(), 7], ['d', '1970-01-01T00:00:00Z', 99]);
+                                sample(1004, ['a', 'early', 540], ['b', 'restarted', 5], ['c', new Date(1003500).toISOString(), 7]);
+                                sample(1005, ['a', 'early', 550], ['b', 'restarted', 5], ['c', new Date(1003500).toISOString(), 7], ['d', '1970-01-01T00:00:00Z', 99]);
                                 sample(1005, ['a', 'early', 0]);
                                 return fleet.points.map((point, index) => fleet.rates(1000, index)?.hit ?? -1).join(' ');
                                 """);
@@ -261,7 +261,7 @@ class DashboardIT {
 
             await().untilAsserted(() -> {
                 assertThat(browser.text("#link")).isEqualTo("Not live");
-                assertThat(browser.text("#lost")).contains("Not live since", "Trying again");
+                assertThat(browser.text("#lost")).contains("Not live since", "Reconnecting");
             });
 
             cable.restore();
@@ -271,7 +271,7 @@ class DashboardIT {
             String clock = browser.text("#clock");
             await().untilAsserted(() -> assertThat(browser.text("#clock")).isNotEqualTo(clock));
             browser.driver().get("about:blank");
-            // That it was cut off is what the console had to say.
+            // The console reports the lost connection.
             assertThat(browser.consoleWarnings()).isNotEmpty().allMatch(line -> line.contains("net::ERR_"));
         }
     }
@@ -297,8 +297,9 @@ class DashboardIT {
         assertThat(cacheStatusOf(1, path)).contains("; hit");
         browser.find("#purge-now").click();
 
-        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Purged", "All 3 replicas knew",
-                "corral-1", "corral-2", "corral-3", " ms"));
+        await().untilAsserted(
+                () -> assertThat(browser.text("#outcome")).contains("Purged", "All 3 replicas acknowledged",
+                        "corral-1", "corral-2", "corral-3", " ms"));
         assertThat(cacheStatusOf(1, path)).doesNotContain("; hit");
         assertThat(shop.count(path)).isEqualTo(2);
         await().untilAsserted(() -> assertThat(browser.text("#purges li:first-child")).contains(path, "removed",
@@ -320,7 +321,7 @@ class DashboardIT {
 
     @Test
     void everyTargetKindCanBeSoftPurged() {
-        record Kind(String what, String names, String told) {}
+        record Kind(String what, String names, String description) {}
         for (Kind kind : List.of(new Kind("tags", "sale\n<b>summer</b>", "tag:<b>summer</b>"),
                 new Kind("prefixes", "/products/9", "/products/9"), new Kind("routes", "", "shop"))) {
             choose(kind.what);
@@ -329,11 +330,11 @@ class DashboardIT {
                 enterNames(kind.names);
             }
             preview();
-            assertThat(browser.text("#outcome")).contains(kind.told);
+            assertThat(browser.text("#outcome")).contains(kind.description);
             browser.find("#purge-now").click();
-            await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Made stale", kind.told));
+            await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Made stale", kind.description));
             await().untilAsserted(
-                    () -> assertThat(browser.text("#purges li:first-child")).contains(kind.told, "made stale"));
+                    () -> assertThat(browser.text("#purges li:first-child")).contains(kind.description, "made stale"));
         }
         choose("all");
         preview();
@@ -344,7 +345,7 @@ class DashboardIT {
     void invalidPurgeTargetIsExplained() {
         enterNames(" ");
         browser.find("#preview").click();
-        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Name something first"));
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("Enter at least one name"));
         assertThat(browser.driver().switchTo().activeElement()).isEqualTo(browser.find("#names"));
 
         enterNames("nonsense");
@@ -352,7 +353,7 @@ class DashboardIT {
 
         await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("urls[0]"));
         assertThat(browser.find("#purge-now").isEnabled()).isFalse();
-        // A browser logs each refusal.
+        // The browser logs each rejected request.
         assertThat(browser.consoleWarnings()).allMatch(line -> line.contains("status of 400"));
     }
 
@@ -361,11 +362,11 @@ class DashboardIT {
         open("ada:looks");
 
         assertThat(browser.find("#purge").isDisplayed()).isFalse();
-        assertThat(browser.text("aside")).contains("To purge takes an operator");
+        assertThat(browser.text("aside")).contains("Purging requires the operator role");
         await().untilAsserted(() -> assertThat(browser.number("#requests")).isPositive());
     }
 
-    // ---- for everybody
+    // ---- accessibility
 
     @Test
     void pageHasNoAccessibilityViolations() {
@@ -409,9 +410,9 @@ class DashboardIT {
         assertThat(reached).contains("urls", "names", "hard", "preview").noneMatch(each -> each.endsWith("unseen"));
     }
 
-    // ---- the picture of the README
+    // ---- the screenshot of the README
 
-    /** {@code ./mvnw test -Dtest='DashboardIT#thePicture*' -Dcorral.picture=src/docs/dashboard.png}: five minutes of a sale. */
+    /** {@code ./mvnw test -Dtest='DashboardIT#readmeScreenshot*' -Dcorral.picture=src/docs/dashboard.png}: five minutes of a sale. */
     @Test
     @Timeout(value = 10, unit = TimeUnit.MINUTES)
     @EnabledIfSystemProperty(named = "corral.picture", matches = ".+")
@@ -424,7 +425,7 @@ class DashboardIT {
         waitFor(Duration.ofSeconds(95));
         purge("urls", "hard", "/products/1\n/products/7");
         waitFor(Duration.ofSeconds(25));
-        // As far as the replicas: what waits changes by the second, and a picture in a repository is kept for ever.
+        // Only down to the replicas: the keys below change every second, and the picture is kept in the repository.
         browser.saveScreenshot(file, 1_060);
         assertThat(file).isNotEmptyFile();
     }
@@ -435,10 +436,10 @@ class DashboardIT {
         enterNames(names);
         preview();
         browser.find("#purge-now").click();
-        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("All 3 replicas knew"));
+        await().untilAsserted(() -> assertThat(browser.text("#outcome")).contains("All 3 replicas acknowledged"));
     }
 
-    /** The sale goes on meanwhile. */
+    /** Lets the load continue for this time. */
     private static void waitFor(Duration time) {
         Awaitility.await().pollDelay(time).atMost(time.plusSeconds(30)).until(() -> true);
     }

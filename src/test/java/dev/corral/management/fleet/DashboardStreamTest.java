@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The dashboard's stream where it ends, is refused or has moved. Each test has a replica of its own. */
+/** The dashboard's stream when it ends, is rejected or has another base path. Each test uses a separate replica. */
 class DashboardStreamTest {
 
     private static final String VIEWER = basicAuthorization("ada", "looks");
@@ -70,17 +70,18 @@ class DashboardStreamTest {
 
     @Test
     void streamLimitRejectsUntilAStreamCloses() throws Exception {
-        try (var own = InProcessReplica.start(settings())) {
+        try (var replica = InProcessReplica.start(settings())) {
             var streams = new ArrayList<ServerSentEventReader>();
             try {
                 for (int i = 0; i < 50; i++) {
-                    ServerSentEventReader stream = ServerSentEventReader.open(own, VIEWER,
+                    ServerSentEventReader stream = ServerSentEventReader.open(replica, VIEWER,
                             "/actuator/dashboard/stream");
                     streams.add(stream);
                     assertThat(stream.response().statusCode()).isEqualTo(200);
                 }
 
-                HttpResponse<String> full = own.requestManagement("GET", "/actuator/dashboard/stream", "Authorization",
+                HttpResponse<String> full = replica.requestManagement("GET", "/actuator/dashboard/stream",
+                        "Authorization",
                         VIEWER);
 
                 assertThat(full.statusCode()).isEqualTo(503);
@@ -91,7 +92,7 @@ class DashboardStreamTest {
                 streams.removeLast().close();
 
                 Awaitility.await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> {
-                    try (var again = ServerSentEventReader.open(own, VIEWER, "/actuator/dashboard/stream")) {
+                    try (var again = ServerSentEventReader.open(replica, VIEWER, "/actuator/dashboard/stream")) {
                         assertThat(again.response().statusCode()).isEqualTo(200);
                     }
                 });
@@ -105,18 +106,18 @@ class DashboardStreamTest {
 
     @Test
     void openStreamDoesNotDelayShutdown() throws Exception {
-        InProcessReplica own = InProcessReplica.start(settings());
-        try (var stream = ServerSentEventReader.open(own, VIEWER, "/actuator/dashboard/stream")) {
+        InProcessReplica replica = InProcessReplica.start(settings());
+        try (var stream = ServerSentEventReader.open(replica, VIEWER, "/actuator/dashboard/stream")) {
             stream.next("history");
             Instant start = Instant.now();
 
-            own.close();
+            replica.close();
 
-            // A graceful stop would wait for it 20 s.
+            // A graceful shutdown would wait 20 s for the stream.
             assertThat(Duration.between(start, Instant.now())).isLessThan(Duration.ofSeconds(10));
-            String left = stream.next("sample");
-            while (!left.isEmpty()) {
-                left = stream.next("sample");
+            String event = stream.next("sample");
+            while (!event.isEmpty()) {
+                event = stream.next("sample");
             }
         }
     }

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The dashboard as HTTP has it: who may have which part of it, and what its stream tells. What it looks like: DashboardIT. */
+/** The HTTP side of the dashboard: access to its parts, and the content of its stream. DashboardIT tests the page itself. */
 class DashboardTest {
 
     private static final String VIEWER = basicAuthorization("ada", "looks");
@@ -35,7 +35,7 @@ class DashboardTest {
     private static DemoShop shop;
     private static InProcessReplica replica;
 
-    /** A replica before that shop: ada looks, olga acts. */
+    /** A replica with this origin; ada is a viewer, olga an operator. */
     static Map<String, String> settings(EmbeddedRedis redis, DemoShop shop) {
         Map<String, String> settings = new HashMap<>(redis.settings());
         settings.put("corral.routes[0].id", "shop");
@@ -92,7 +92,7 @@ class DashboardTest {
         String policy = page.headers().firstValue("Content-Security-Policy").orElse("");
         assertThat(policy).contains("default-src 'none'", "script-src 'self';", "style-src 'self';",
                 "connect-src 'self'", "frame-ancestors 'none'").doesNotContain("unsafe", "*", "http");
-        // What that policy would refuse.
+        // Inline code that the policy would block.
         assertThat(page.body()).doesNotContainPattern("<style|<script(?![^>]* src=)| style=| on[a-z]+=");
         assertThat(links(page.body())).hasSizeGreaterThan(3).allSatisfy(link -> {
             assertThat(link).startsWith("dashboard/");
@@ -109,7 +109,7 @@ class DashboardTest {
     @Test
     void everyImportedModuleIsServed() {
         String script = pageScriptPath(replica, "/actuator");
-        var seen = new ArrayList<String>();
+        var modules = new ArrayList<String>();
         var open = new ArrayList<>(List.of("page.js"));
         while (!open.isEmpty()) {
             String name = open.removeLast();
@@ -118,18 +118,18 @@ class DashboardTest {
                     VIEWER);
             assertThat(module.statusCode()).as(name).isEqualTo(200);
             assertThat(module.headers().firstValue("Content-Type")).contains("text/javascript;charset=UTF-8");
-            seen.add(name);
+            modules.add(name);
             Matcher imports = Pattern.compile("from '\\./([^']+)'").matcher(module.body());
             while (imports.find()) {
-                if (!seen.contains(imports.group(1)) && !open.contains(imports.group(1))) {
+                if (!modules.contains(imports.group(1)) && !open.contains(imports.group(1))) {
                     open.add(imports.group(1));
                 }
             }
         }
-        assertThat(seen).contains("page.js", "fleet.js", "charts.js", "purge.js", "stream.js", "words.js");
+        assertThat(modules).contains("page.js", "fleet.js", "charts.js", "purge.js", "stream.js", "words.js");
     }
 
-    /** Whatever the page says, the server decides; but it should not offer what will be refused. */
+    /** The server enforces the role; the page should not offer actions that would be rejected. */
     @Test
     void pageContainsRoleOfTheUser() {
         assertThat(replica.requestManagement("GET", "/actuator/dashboard", "Authorization", VIEWER).body())
@@ -155,10 +155,10 @@ class DashboardTest {
     @ValueSource(strings = {"/actuator/dashboard", "/actuator/dashboard/", "/actuator/dashboard/stream",
             "/actuator/dashboard/abc/page.js", "/actuator/dashboard/abc/nothing.js"})
     void dashboardRequiresLogin(String path) {
-        HttpResponse<String> answer = replica.requestManagement("GET", path);
+        HttpResponse<String> response = replica.requestManagement("GET", path);
 
-        assertThat(answer.statusCode()).isEqualTo(401);
-        assertThat(answer.headers().firstValue("Content-Type")).contains("application/problem+json");
+        assertThat(response.statusCode()).isEqualTo(401);
+        assertThat(response.headers().firstValue("Content-Type")).contains("application/problem+json");
     }
 
     @ParameterizedTest
@@ -169,14 +169,14 @@ class DashboardTest {
             "/abc/..%5c..%5capplication.properties", "/abc/%252e%252e%252fapplication.properties", "/abc/",
             "/xyz/page.js", "/abc/page.js%00", "/abc//page.js", "/stream/x"})
     void unknownDashboardPathIsNotServed(String path) {
-        HttpResponse<String> answer = replica.requestManagement("GET", "/actuator/dashboard" + path, "Authorization",
+        HttpResponse<String> response = replica.requestManagement("GET", "/actuator/dashboard" + path, "Authorization",
                 OPERATOR);
 
-        assertThat(answer.statusCode()).isIn(400, 404);
-        assertThat(answer.body()).doesNotContain("management.server.port", "import ", "Exception");
+        assertThat(response.statusCode()).isIn(400, 404);
+        assertThat(response.body()).doesNotContain("management.server.port", "import ", "Exception");
     }
 
-    /** While a fleet is upgraded, a page of one replica asks another. */
+    /** During a rolling upgrade, the page of one replica requests assets from another. */
     @Test
     void assetOfAnotherVersionIsServedUncacheable() {
         HttpResponse<String> asset = replica.requestManagement("GET", "/actuator/dashboard/0123456789ab/page.js",
@@ -194,7 +194,7 @@ class DashboardTest {
 
         assertThat(replica.request("GET", path, "Authorization", OPERATOR).body()).doesNotContain("data-role");
 
-        // The path is the shop's.
+        // On the data port this path belongs to the origin.
         assertThat(shop.count(path)).isGreaterThan(before);
     }
 

@@ -30,7 +30,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** Two replicas at one Redis, each by a user of its own there, so that one can be cut off and the other not. */
+/** Two replicas on one Redis with different Redis users, so that one replica can be cut off without the other. */
 @Timeout(180)
 class FleetManagementTest {
 
@@ -84,23 +84,23 @@ class FleetManagementTest {
         await().atMost(Duration.ofSeconds(20)).untilAsserted(holds);
     }
 
-    private static JsonNode read(HttpResponse<String> answer) {
+    private static JsonNode read(HttpResponse<String> response) {
         try {
-            return JSON.readTree(answer.body());
+            return JSON.readTree(response.body());
         } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
-            throw new AssertionError("no JSON: " + answer.body(), e);
+            throw new AssertionError("no JSON: " + response.body(), e);
         }
     }
 
-    private static JsonNode getJson(InProcessReplica by, String target) {
-        HttpResponse<String> answer = by.requestManagement("GET", target, "Authorization", OLGA);
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
-        return read(answer);
+    private static JsonNode getJson(InProcessReplica replica, String target) {
+        HttpResponse<String> response = replica.requestManagement("GET", target, "Authorization", OLGA);
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+        return read(response);
     }
 
-    /** What one replica says of another, or of itself. */
-    private static JsonNode member(InProcessReplica by, String id) {
-        for (JsonNode member : getJson(by, "/actuator/fleet").path("replicas")) {
+    /** The status of a replica as reported by one of them. */
+    private static JsonNode member(InProcessReplica replica, String id) {
+        for (JsonNode member : getJson(replica, "/actuator/fleet").path("replicas")) {
             if (member.path("id").asText().equals(id)) {
                 return member;
             }
@@ -108,9 +108,9 @@ class FleetManagementTest {
         return JSON.missingNode();
     }
 
-    private static List<String> liveReplicas(InProcessReplica by) {
+    private static List<String> liveReplicas(InProcessReplica replica) {
         var live = new ArrayList<String>();
-        for (JsonNode member : getJson(by, "/actuator/fleet").path("replicas")) {
+        for (JsonNode member : getJson(replica, "/actuator/fleet").path("replicas")) {
             if (member.path("live").asBoolean()) {
                 live.add(member.path("id").asText());
             }
@@ -122,7 +122,7 @@ class FleetManagementTest {
         return at.postJson("/actuator/purge", json, "Authorization", OLGA);
     }
 
-    /** Whom that purge has heard from, in its own words. */
+    /** The acknowledgements of a purge, as its response lists them. */
     private static Map<String, Boolean> acknowledgements(HttpResponse<String> purge) {
         var acknowledged = new HashMap<String, Boolean>();
         for (JsonNode replica : read(purge).path("replicas")) {
@@ -132,7 +132,7 @@ class FleetManagementTest {
         return acknowledged;
     }
 
-    /** A path that both have in their memory. */
+    /** A path whose response is in both replicas' memory. */
     private static String storedPath() {
         String path = "/f/" + PATHS.incrementAndGet();
         shop.respondWith(path, StubResponse.of(200, "a", "Cache-Control", "max-age=600", "Cache-Tag", "f"));
@@ -144,8 +144,8 @@ class FleetManagementTest {
         return path;
     }
 
-    private static String status(InProcessReplica by, String path) {
-        return by.request("GET", path).headers().firstValue("Cache-Status").orElse("");
+    private static String status(InProcessReplica replica, String path) {
+        return replica.request("GET", path).headers().firstValue("Cache-Status").orElse("");
     }
 
     // ---- the fleet
@@ -154,17 +154,18 @@ class FleetManagementTest {
     void eachReplicaReportsTheWholeFleet() {
         long position = read(purge(a, "{\"tags\":[\"nothing\"]}")).path("position").asLong();
 
-        for (InProcessReplica by : List.of(a, b)) {
+        for (InProcessReplica replica : List.of(a, b)) {
             eventually(() -> {
-                assertThat(getJson(by, "/actuator/fleet").path("self").asText()).isEqualTo(by.equals(a) ? "a" : "b");
+                assertThat(getJson(replica, "/actuator/fleet").path("self").asText())
+                        .isEqualTo(replica.equals(a) ? "a" : "b");
                 for (String id : List.of("a", "b")) {
-                    JsonNode member = member(by, id);
+                    JsonNode member = member(replica, id);
                     assertThat(member.path("live").asBoolean()).isTrue();
                     assertThat(member.path("version").asText()).isNotBlank();
                     assertThat(member.path("redis").asText()).isEqualTo("UP");
                     assertThat(member.path("position").asLong()).isGreaterThanOrEqualTo(position);
                     assertThat(member.path("lagMillis").asLong(-1)).isBetween(0L, 2_000L);
-                    // One machine, one clock.
+                    // Both run on one machine, so the clock offset is small.
                     assertThat(member.path("clockOffsetMillis").asLong(9_999)).isBetween(-1_000L, 1_000L);
                     assertThat(Instant.parse(member.path("started").asText()))
                             .isBefore(Instant.parse(member.path("seen").asText()));
@@ -175,7 +176,7 @@ class FleetManagementTest {
         }
     }
 
-    /** Of the requests of the last second. */
+    /** The share covers the requests of the last second. */
     @Test
     void trafficSharesSumToOne() {
         String path = storedPath();
@@ -204,7 +205,7 @@ class FleetManagementTest {
         HttpResponse<String> ofThree = purge(c, "{\"tags\":[\"f\"]}");
         assertThat(acknowledgements(ofThree)).isEqualTo(Map.of("a", true, "b", true, "c", true));
 
-        // As at its end; to close the whole would take the event loops from the others, which are in this JVM.
+        // Stops only this part, as at shutdown: closing the whole replica would stop the event loops of the others in this JVM.
         var left = new CountDownLatch(1);
         c.context().getBean(FleetMonitor.class).stop(left::countDown);
         assertThat(left.await(15, TimeUnit.SECONDS)).isTrue();
@@ -220,7 +221,7 @@ class FleetManagementTest {
     void leaderAndFollowerFlightsAreReported() {
         String path = "/f/" + PATHS.incrementAndGet();
         Sinks.One<StubResponse> held = Sinks.one();
-        shop.script(path, asked -> held.asMono());
+        shop.script(path, request -> held.asMono());
         var leader = a.requestAsync(path);
         await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
         var follower = b.requestAsync(path);
@@ -256,7 +257,7 @@ class FleetManagementTest {
                 .isEqualTo(read(purge).path("position").asLong());
     }
 
-    /** Redis is the truth, a message only a hint: the log is read all the same, and the fleet's record says so. */
+    /** A message is only a hint: without it, the purge log is read nevertheless, and the fleet's registry shows the position. */
     @Test
     void replicaWithoutPubSubStillAcknowledgesPurge() {
         String path = storedPath();
@@ -274,13 +275,13 @@ class FleetManagementTest {
         }
     }
 
-    /** Safety rule 2, for a leader that has not heard of the purge, though Redis has told it the position. */
+    /** Safety rule 2, for a leader that does not know the purge, although Redis returned its position. */
     @Test
     void revalidationUnawareOfPurgeDoesNotRestoreEntry() {
         try {
             redis.execute("ACL SETUSER b resetchannels");
 
-            // Twice a second it reads what it has not heard: perhaps just before it is asked.
+            // The replica polls the purge log twice a second, perhaps just before the request.
             boolean unaware = false;
             for (int i = 0; i < 20 && !unaware; i++) {
                 unaware = revalidatesBeforePurgeIsKnown();
@@ -293,7 +294,7 @@ class FleetManagementTest {
         }
     }
 
-    /** Whether the one that is cut off has validated what was purged, without knowing that it was. */
+    /** Whether the isolated replica has revalidated the purged response without knowing of the purge. */
     private static boolean revalidatesBeforePurgeIsKnown() {
         String path = "/f/" + PATHS.incrementAndGet();
         shop.respondWith(path,
@@ -301,7 +302,7 @@ class FleetManagementTest {
         b.request("GET", path);
         eventually(
                 () -> assertThat(getJson(b, "/actuator/entry?url=" + path).path("state").asText()).isEqualTo("stale"));
-        shop.script(path, asked -> Mono.just(asked.fields().has("If-None-Match")
+        shop.script(path, request -> Mono.just(request.fields().has("If-None-Match")
                 ? StubResponse.of(304, "", "Cache-Control", "max-age=600", "ETag", "\"old\"")
                 : StubResponse.of(200, "new", "Cache-Control", "max-age=600")));
 
@@ -335,7 +336,7 @@ class FleetManagementTest {
             assertThat(alone.statusCode()).isEqualTo(200);
             assertThat(acknowledgements(alone)).isEqualTo(Map.of("a", true));
 
-            // The one that is cut off says so, and promises nothing.
+            // The isolated replica reports that the purge failed.
             assertThat(getJson(b, "/actuator/health").path("status").asText()).isEqualTo("DEGRADED");
             eventually(() -> assertThat(liveReplicas(b)).containsExactly("b"));
             assertThat(purge(b, "{\"urls\":[\"" + path + "\"]}").statusCode()).isEqualTo(503);
@@ -346,7 +347,7 @@ class FleetManagementTest {
                 assertThat(liveReplicas(b)).containsExactly("a", "b");
             });
         }
-        // It has read what it did not hear.
+        // The replica has read the purge from the log without a message.
         long count = shop.count(path);
         assertThat(status(b, path)).startsWith("Corral; fwd=");
         assertThat(shop.count(path)).isEqualTo(count + 1);

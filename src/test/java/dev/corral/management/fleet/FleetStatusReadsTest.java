@@ -23,7 +23,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** The statuses of the whole fleet are read from Redis only while somebody looks, and once for all who look at one replica. */
+/** The statuses of the fleet are read from Redis only while there is a reader, and once for all readers of one replica. */
 @Timeout(180)
 class FleetStatusReadsTest {
 
@@ -67,7 +67,7 @@ class FleetStatusReadsTest {
         return calls.find() ? Long.parseLong(calls.group(1)) : 0;
     }
 
-    /** How often all statuses were read during at least this many beats of both. */
+    /** How often all statuses were read during at least this number of heartbeats of both replicas. */
     private static long readsDuring(int beats) {
         redis.execute("CONFIG RESETSTAT");
         await().atMost(Duration.ofSeconds(60)).until(() -> commandCalls("zadd") >= beats);
@@ -109,7 +109,7 @@ class FleetStatusReadsTest {
         await().atMost(Duration.ofSeconds(60)).until(() -> readsDuring(4) == 0);
     }
 
-    /** Though nobody looked: each replica writes a point of its own. */
+    /** Each replica writes its history points even without a reader. */
     @Test
     void newStreamStartsWithRecordedHistory() throws Exception {
         await().atMost(Duration.ofSeconds(60)).untilAsserted(() -> {

@@ -28,7 +28,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** Purges as operators and content management systems ask for them, at one replica. */
+/** Purges by operators and by content management systems, on one replica. */
 @Timeout(120)
 class PurgeControllerTest {
 
@@ -71,18 +71,18 @@ class PurgeControllerTest {
         redis.close();
     }
 
-    /** A path of this test's own whose answer is fresh for a minute, and stored. */
+    /** A path unique to this test, whose response is stored and fresh for a minute. */
     private static String storedPath(String... fields) {
         return storeAt("/p/" + PATHS.incrementAndGet(), fields);
     }
 
     private static String storeAt(String path, String... fields) {
-        StubResponse answer = StubResponse.of(200, "body of " + path, "Cache-Control",
+        StubResponse response = StubResponse.of(200, "body of " + path, "Cache-Control",
                 "max-age=60, stale-while-revalidate=60");
         for (int i = 0; i < fields.length; i += 2) {
-            answer = answer.withField(fields[i], fields[i + 1]);
+            response = response.withField(fields[i], fields[i + 1]);
         }
-        shop.respondWith(path, answer);
+        shop.respondWith(path, response);
         assertThat(replica.request("GET", path).statusCode()).isEqualTo(200);
         awaitNoFlights();
         assertThat(cacheStatusOf(path)).startsWith("Corral; hit");
@@ -94,7 +94,7 @@ class PurgeControllerTest {
                 .until(() -> replica.context().getBean(Coalescer.class).flightCount() == 0);
     }
 
-    /** What the cache says of a request for it. */
+    /** The Cache-Status of a request for the path. */
     private static String cacheStatusOf(String path) {
         return replica.request("GET", path).headers().firstValue("Cache-Status").orElse("");
     }
@@ -113,17 +113,17 @@ class PurgeControllerTest {
     }
 
     private static JsonNode purgeSuccessfully(String json) {
-        HttpResponse<String> answer = purge(json);
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
-        assertThat(answer.headers().firstValue("Content-Type")).contains("application/json");
-        return read(answer);
+        HttpResponse<String> response = purge(json);
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+        assertThat(response.headers().firstValue("Content-Type")).contains("application/json");
+        return read(response);
     }
 
-    private static JsonNode read(HttpResponse<String> answer) {
+    private static JsonNode read(HttpResponse<String> response) {
         try {
-            return JSON.readTree(answer.body());
+            return JSON.readTree(response.body());
         } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
-            throw new AssertionError("no JSON: " + answer.body(), e);
+            throw new AssertionError("no JSON: " + response.body(), e);
         }
     }
 
@@ -131,10 +131,10 @@ class PurgeControllerTest {
         return IntStream.range(0, list.size()).mapToObj(i -> list.get(i).asText()).toList();
     }
 
-    private static void assertProblem(HttpResponse<String> answer, int status, String reason, String... detail) {
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(status);
-        assertThat(answer.headers().firstValue("Content-Type")).contains("application/problem+json");
-        JsonNode problem = read(answer);
+    private static void assertProblem(HttpResponse<String> response, int status, String reason, String... detail) {
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(status);
+        assertThat(response.headers().firstValue("Content-Type")).contains("application/problem+json");
+        JsonNode problem = read(response);
         assertThat(problem.path("type").asText()).isEqualTo("about:blank");
         assertThat(problem.path("status").asInt()).isEqualTo(status);
         assertThat(problem.path("title").asText()).isNotBlank();
@@ -145,7 +145,7 @@ class PurgeControllerTest {
         }
     }
 
-    // ---- what can be named
+    // ---- targets
 
     @Test
     void urlPurgeRemovesAllVariants() {
@@ -184,14 +184,14 @@ class PurgeControllerTest {
         purgeSuccessfully("{\"urls\":[\"http://" + here + path + "\"]}");
         assertPurged(path);
         assertProblem(purge("{\"urls\":[\"" + path + "\"]}"), 400, "bad-input", "urls[0]", path,
-                "needs its scheme and host", "route tenants");
+                "needs a scheme and a host", "route tenants");
     }
 
     @Test
     void tagPurgeMatchesEitherTagHeader() {
         String red = storedPath("Cache-Tag", "red,sale");
         String blue = storedPath("Surrogate-Key", "blue sale");
-        String none = storedPath();
+        String unpurged = storedPath();
 
         purgeSuccessfully("{\"tags\":[\"red\"]}");
         assertPurged(red);
@@ -201,7 +201,7 @@ class PurgeControllerTest {
         purgeSuccessfully("{\"tags\":[\"sale\"]}");
         assertPurged(red);
         assertPurged(blue);
-        assertHit(none);
+        assertHit(unpurged);
     }
 
     @Test
@@ -250,7 +250,7 @@ class PurgeControllerTest {
         await().atMost(Duration.ofSeconds(15)).until(() -> replica.request("GET", path).body().equals("new"));
     }
 
-    // ---- what it answers
+    // ---- responses
 
     @Test
     void waitingPurgeListsAcknowledgements() {
@@ -318,16 +318,16 @@ class PurgeControllerTest {
                 .isEqualTo(position);
     }
 
-    // ---- what it refuses
+    // ---- invalid input
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '\0', value = {
-            "{} | Nothing is named | tags",
-            "{\"soft\":true} | Nothing is named | \"all\": true",
-            "{\"tags\":[]} | Nothing is named | urls",
-            "{\"all\":false} | Nothing is named | urls",
-            "{\"tag\":[\"a\"]} | tag is not known | tags",
-            "{\"tags\":[\"a\"],\"Soft\":true} | Soft is not known | soft",
+            "{} | The purge has no target | tags",
+            "{\"soft\":true} | The purge has no target | \"all\": true",
+            "{\"tags\":[]} | The purge has no target | urls",
+            "{\"all\":false} | The purge has no target | urls",
+            "{\"tag\":[\"a\"]} | tag is not a known member | tags",
+            "{\"tags\":[\"a\"],\"Soft\":true} | Soft is not a known member | soft",
             "{\"tags\":\"a\"} | tags must be a list of strings | the string a",
             "{\"tags\":{\"a\":1}} | tags must be a list of strings | an object",
             "{\"tags\":null} | tags must be a list of strings | null",
@@ -343,29 +343,29 @@ class PurgeControllerTest {
             "{\"all\":0} | all must be true or false | 0",
             "{\"tags\":[\"\"]} | tags[0]: | must be 1 to 1024 characters",
             "{\"tags\":[\"a\\nb\"]} | tags[0]: | control characters",
-            "{\"tags\":[\"a\",\" b\"]} | tags[1]: | without blanks",
+            "{\"tags\":[\"a\",\" b\"]} | tags[1]: | without surrounding spaces",
             "{\"urls\":[\"products/1\"]} | urls[0]: products/1 | begins with /",
             "{\"urls\":[\"\"]} | urls[0]: | begins with /",
             "{\"urls\":[\"ftp://a/b\"]} | urls[0]: ftp://a/b | http or https",
             "{\"urls\":[\"http://u:p@a/b\"]} | urls[0]: | without user",
             "{\"urls\":[\"/a#b\"]} | urls[0]: /a#b | fragment",
             "{\"urls\":[\"/a b\"]} | urls[0]: /a b | begins with /",
-            "{\"prefixes\":[\"/a?b\"]} | prefixes[0]: /a?b | no query",
+            "{\"prefixes\":[\"/a?b\"]} | prefixes[0]: /a?b | must not have a query",
             "{\"prefixes\":[\"a\"]} | prefixes[0]: a | begins with /",
-            "{\"routes\":[\"shoop\"]} | routes[0]: shoop is no route | tenants, shop",
-            "{\"tags\":[\"a\"]} {} | one JSON object | behind its end",
-            "{\"tags\":[\"a\"]}] | no JSON | line 1",
+            "{\"routes\":[\"shoop\"]} | routes[0]: shoop is not a route | tenants, shop",
+            "{\"tags\":[\"a\"]} {} | one JSON object | without trailing content",
+            "{\"tags\":[\"a\"]}] | not valid JSON | line 1",
             "{\"tags\":[\"a\"],\"tags\":[\"b\"]} | Duplicate | tags",
-            "{\"tags\":[\"a\"] | no JSON | end",
-            "{'tags':['a']} | no JSON | '",
-            "nonsense | no JSON | nonsense",
+            "{\"tags\":[\"a\"] | not valid JSON | end",
+            "{'tags':['a']} | not valid JSON | '",
+            "nonsense | not valid JSON | nonsense",
             "[] | must be a JSON object | tags",
             "\"all\" | must be a JSON object | all",
             "null | must be a JSON object | urls",
     })
-    void invalidPurgeBodyIsRejectedWithReason(String json, String named, String right) {
+    void invalidPurgeBodyIsRejectedWithReason(String json, String named, String advice) {
         try (var audit = new AuditLogCapture()) {
-            assertProblem(purge(json), 400, "bad-input", named, right);
+            assertProblem(purge(json), 400, "bad-input", named, advice);
             assertThat(audit.lines()).isEmpty();
         }
     }
@@ -393,11 +393,11 @@ class PurgeControllerTest {
     @ValueSource(strings = {"text/xml", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream",
             "*/*", "broken", "application/json/x"})
     void nonJsonContentTypeIsRejected(String type) {
-        HttpResponse<String> answer = replica.requestManagement("POST", "/actuator/purge", "Authorization", OLGA,
+        HttpResponse<String> response = replica.requestManagement("POST", "/actuator/purge", "Authorization", OLGA,
                 "Content-Type",
                 type);
 
-        assertProblem(answer, 415, "content-type", "application/json");
+        assertProblem(response, 415, "content-type", "application/json");
     }
 
     @ParameterizedTest
@@ -427,9 +427,9 @@ class PurgeControllerTest {
                 .stream()
                 .flatMap(List::stream)
                 .toArray(String[]::new);
-        HttpResponse<String> answer = replica.requestManagement("PURGE", target, all);
-        assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
-        return read(answer);
+        HttpResponse<String> response = replica.requestManagement("PURGE", target, all);
+        assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+        return read(response);
     }
 
     @Test
@@ -474,7 +474,7 @@ class PurgeControllerTest {
         assertPurged(path);
     }
 
-    /** RFC 9112 section 3.2.2: the target's host wins over the field's. */
+    /** RFC 9112 section 3.2.2: the host of the target takes precedence over Host. */
     @Test
     void purgeMethodPrefersHostOfAbsoluteTarget() {
         String path = storeAt("/tenants/" + PATHS.incrementAndGet());
@@ -526,7 +526,7 @@ class PurgeControllerTest {
         assertThat(purgeByRawRequest("http://u:p@a/b", "a")).startsWith("HTTP/1.1 400 ").contains("problem+json");
     }
 
-    // ---- what plugins send
+    // ---- forms of plugins
 
     @ParameterizedTest
     @CsvSource({"/pattern/shoes/.*,", "/pattern/shoes/.*,regex", "/pattern/sh.*,default", "/pattern/shoes/(.*),regex"})
@@ -591,7 +591,7 @@ class PurgeControllerTest {
         assertPurged(tenant);
     }
 
-    /** Not one of these is a 200 that purges nothing. */
+    /** None of these may get a 200 without purging anything. */
     @ParameterizedTest
     @CsvSource(delimiter = ';', value = {
             "/a/.*/b; Host; h; .* at its end",
@@ -602,18 +602,18 @@ class PurgeControllerTest {
             "/; X-Magento-Tags-Pattern; cat_p_.*; X-Magento-Tags-Pattern must be",
             "/; X-Magento-Tags-Pattern; ((^|,)cat_(p|c)_1(,|$)); literal tags",
             "/; X-Magento-Tags-Pattern; ''; X-Magento-Tags-Pattern must be",
-            "/; X-Ban-Url; /a/.*; X-Ban-Url is not understood",
-            "/; X-Ban-Host; shop.example; there are no bans",
+            "/; X-Ban-Url; /a/.*; X-Ban-Url is not supported",
+            "/; X-Ban-Host; shop.example; Corral has no bans",
             "/; X-Cache-Tags; a,b; Cache-Tag",
             "/; xkey-softpurge; a b; Corral-Purge: soft",
     })
-    void unsupportedPurgePatternIsRejected(String target, String field, String value, String right) {
+    void unsupportedPurgePatternIsRejected(String target, String field, String value, String advice) {
         String path = storedPath();
 
         String response = replica.sendRaw("PURGE " + target + " HTTP/1.1\r\nConnection: close\r\nAuthorization: " + OLGA
                 + "\r\n" + (field.equals("Host") ? "" : "Host: a\r\n") + field + ": " + value + "\r\n\r\n");
 
-        assertThat(response).startsWith("HTTP/1.1 400 ").contains("problem+json", right);
+        assertThat(response).startsWith("HTTP/1.1 400 ").contains("problem+json", advice);
         assertHit(path);
     }
 
@@ -622,7 +622,7 @@ class PurgeControllerTest {
         assertProblem(purge("{\"urls\":[\"/a/.*\"]}"), 400, "bad-input", "urls[0]", "prefixes");
     }
 
-    // ---- Redis away
+    // ---- Redis unavailable
 
     @Test
     void purgeWithoutRedisIsServiceUnavailable() {
@@ -668,11 +668,11 @@ class PurgeControllerTest {
         try (var audit = new AuditLogCapture()) {
             String oscar = basicAuthorization("o\nscar", "operator's");
 
-            HttpResponse<String> answer = replica.postJson("/actuator/purge", "{\"tags\":[\"a\"]}", "Authorization",
+            HttpResponse<String> response = replica.postJson("/actuator/purge", "{\"tags\":[\"a\"]}", "Authorization",
                     oscar);
             replica.postJson("/actuator/loggers/dev.corral.none", "{}", "Authorization", oscar);
 
-            assertThat(answer.statusCode()).as(answer.body()).isEqualTo(200);
+            assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
             assertThat(audit.lines()).hasSize(2)
                     .allSatisfy(line -> assertThat(line).contains("by=o?scar").doesNotContain("\n"));
         }

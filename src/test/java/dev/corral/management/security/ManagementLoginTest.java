@@ -39,7 +39,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-/** Logins besides those of named users, and the settings that decide. Each test has a replica of its own. */
+/** Logins other than by configured users, and the settings for logins. Each test uses a separate replica. */
 class ManagementLoginTest {
 
     private static final Pattern PRINTED_PASSWORD = Pattern.compile("the user corral with the password (\\S+)");
@@ -99,14 +99,14 @@ class ManagementLoginTest {
                         .isEqualTo(401);
             }
 
-            HttpResponse<String> right = replica.requestManagement("GET", "/actuator", "Authorization",
+            HttpResponse<String> limited = replica.requestManagement("GET", "/actuator", "Authorization",
                     basicAuthorization("ada", "right"));
 
-            assertThat(right.statusCode()).isEqualTo(429);
-            assertThat(right.headers().firstValue("Content-Type")).contains("application/problem+json");
-            assertThat(right.body()).contains("\"reason\":\"too-many-logins\"");
-            assertThat(Integer.parseInt(right.headers().firstValue("Retry-After").orElse("0"))).isBetween(1, 60);
-            // What needs no login is not touched by it.
+            assertThat(limited.statusCode()).isEqualTo(429);
+            assertThat(limited.headers().firstValue("Content-Type")).contains("application/problem+json");
+            assertThat(limited.body()).contains("\"reason\":\"too-many-logins\"");
+            assertThat(Integer.parseInt(limited.headers().firstValue("Retry-After").orElse("0"))).isBetween(1, 60);
+            // Requests that need no login are not affected.
             assertThat(replica.requestManagement("GET", "/actuator/health").statusCode()).isEqualTo(200);
             assertThat(replica.requestManagement("GET", "/actuator").statusCode()).isEqualTo(401);
         }
@@ -184,9 +184,9 @@ class ManagementLoginTest {
                     .statusCode())
                     .isEqualTo(403);
 
-            HttpResponse<String> none = replica.requestManagement("GET", "/actuator");
-            assertThat(none.statusCode()).isEqualTo(401);
-            assertThat(none.headers().allValues("WWW-Authenticate")).containsExactly("Bearer");
+            HttpResponse<String> unauthenticated = replica.requestManagement("GET", "/actuator");
+            assertThat(unauthenticated.statusCode()).isEqualTo(401);
+            assertThat(unauthenticated.headers().allValues("WWW-Authenticate")).containsExactly("Bearer");
             HttpResponse<String> expired = replica.requestManagement("GET", "/actuator", "Authorization",
                     token(keys, Instant.now().minusSeconds(600), List.of("corral-ops")));
             assertThat(expired.statusCode()).isEqualTo(401);
@@ -196,7 +196,7 @@ class ManagementLoginTest {
                     token(keys(), later, List.of("corral-ops"))).statusCode()).isEqualTo(401);
             assertThat(replica.requestManagement("GET", "/actuator", "Authorization", "Bearer nonsense").statusCode())
                     .isEqualTo(401);
-            // Names and passwords are for users, and there is none.
+            // No users are configured, so names and passwords are not accepted.
             assertThat(replica.requestManagement("GET", "/actuator", "Authorization", basicAuthorization("corral", "x"))
                     .statusCode())
                     .isEqualTo(401);
@@ -234,16 +234,16 @@ class ManagementLoginTest {
     @Test
     @ExtendWith(OutputCaptureExtension.class)
     void unreachableJwtIssuerIsServiceUnavailable(CapturedOutput output) throws Exception {
-        String away = "http://127.0.0.1:" + FreePort.pick() + "/keys";
+        String unavailable = "http://127.0.0.1:" + FreePort.pick() + "/keys";
         try (var replica = InProcessReplica
-                .start(settings("spring.security.oauth2.resourceserver.jwt.jwk-set-uri", away,
+                .start(settings("spring.security.oauth2.resourceserver.jwt.jwk-set-uri", unavailable,
                         "corral.management.users[0].name", "ada", "corral.management.users[0].password", "right"))) {
             String token = token(keys(), Instant.now().plusSeconds(600), List.of("operator"));
             for (int i = 0; i < 11; i++) {
-                HttpResponse<String> answer = replica.requestManagement("GET", "/actuator", "Authorization", token);
+                HttpResponse<String> response = replica.requestManagement("GET", "/actuator", "Authorization", token);
 
-                assertThat(answer.statusCode()).isEqualTo(503);
-                assertThat(answer.body()).contains("\"reason\":\"login-unavailable\"");
+                assertThat(response.statusCode()).isEqualTo(503);
+                assertThat(response.body()).contains("\"reason\":\"login-unavailable\"");
             }
             assertThat(
                     replica.requestManagement("GET", "/actuator", "Authorization", basicAuthorization("ada", "right"))
@@ -251,7 +251,7 @@ class ManagementLoginTest {
                     .isEqualTo(200);
             assertThat(replica.requestManagement("GET", "/actuator").headers().allValues("WWW-Authenticate"))
                     .containsExactlyInAnyOrder("Basic realm=\"Corral\", charset=\"UTF-8\"", "Bearer");
-            // Tokens for whatever service of that issuer would get in.
+            // Without audiences, tokens for any service of the issuer are accepted.
             assertThat(output.getAll()).contains("spring.security.oauth2.resourceserver.jwt.audiences is not set");
         }
     }

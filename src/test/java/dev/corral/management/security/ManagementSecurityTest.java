@@ -22,7 +22,7 @@ import org.springframework.web.server.WebFilter;
 import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Who gets in at the management port, and what for. No test class with one replica fails ten logins a minute by accident. */
+/** Authentication and authorization on the management port. The test class stays below ten failed logins per minute. */
 class ManagementSecurityTest {
 
     private static final String ADA = basicAuthorization("ada", "a plain pass:word");
@@ -57,11 +57,11 @@ class ManagementSecurityTest {
         redis.close();
     }
 
-    private static void assertProblem(HttpResponse<String> answer, int status, String reason) {
-        assertThat(answer.statusCode()).isEqualTo(status);
-        assertThat(answer.headers().firstValue("Content-Type")).contains("application/problem+json");
-        assertThat(answer.headers().allValues("Cache-Control").toString()).contains("no-store");
-        assertThat(answer.body()).contains("\"reason\":\"" + reason + "\"", "\"status\":" + status,
+    private static void assertProblem(HttpResponse<String> response, int status, String reason) {
+        assertThat(response.statusCode()).isEqualTo(status);
+        assertThat(response.headers().firstValue("Content-Type")).contains("application/problem+json");
+        assertThat(response.headers().allValues("Cache-Control").toString()).contains("no-store");
+        assertThat(response.body()).contains("\"reason\":\"" + reason + "\"", "\"status\":" + status,
                 "\"type\":\"about:blank\"");
     }
 
@@ -87,14 +87,14 @@ class ManagementSecurityTest {
             "OPTIONS,/products/1", "GET,/actuator/healthy", "GET,/actuator/prometheuses", "HEAD,/actuator/env",
             "PURGE,/actuator/health"})
     void everyOtherPathRequiresLogin(String method, String path) {
-        HttpResponse<String> answer = replica.requestManagement(method, path);
+        HttpResponse<String> response = replica.requestManagement(method, path);
 
-        assertThat(answer.headers().allValues("WWW-Authenticate"))
+        assertThat(response.headers().allValues("WWW-Authenticate"))
                 .containsExactly("Basic realm=\"Corral\", charset=\"UTF-8\"");
         if (method.equals("HEAD")) {
-            assertThat(answer.statusCode()).isEqualTo(401);
+            assertThat(response.statusCode()).isEqualTo(401);
         } else {
-            assertProblem(answer, 401, "unauthenticated");
+            assertProblem(response, 401, "unauthenticated");
         }
     }
 
@@ -121,7 +121,7 @@ class ManagementSecurityTest {
                 .isEqualTo(204);
     }
 
-    /** Let in, whatever the path; what is to be purged is the control plane's business. */
+    /** The security filters accept any path of a PURGE; the purge controller checks it. */
     @ParameterizedTest
     @ValueSource(strings = {"/products/1", "/a//b", "/a%2Fb", "/a;x=1/b", "/a/../b", "/50%25"})
     void purgeMethodPassesFirewallWithAnyPath(String path) {
@@ -141,7 +141,7 @@ class ManagementSecurityTest {
                 basicAuthorization("olga", "guess"));
         HttpResponse<String> unknown = replica.requestManagement("GET", "/actuator", "Authorization",
                 basicAuthorization("oscar", "guess"));
-        // An unknown name is checked against the first user's password, which must not let it in.
+        // An unknown name is verified against the first user's password, which must not authenticate it.
         HttpResponse<String> first = replica.requestManagement("GET", "/actuator", "Authorization",
                 basicAuthorization("oscar", "a plain pass:word"));
 
@@ -161,11 +161,11 @@ class ManagementSecurityTest {
     @ValueSource(strings = {"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain",
             "Text/Plain;charset=utf-8", ""})
     void formContentTypeIsRejected(String type) {
-        HttpResponse<String> answer = type.isEmpty()
+        HttpResponse<String> response = type.isEmpty()
                 ? replica.requestManagement("POST", "/actuator/loggers/x", "Authorization", OLGA)
                 : replica.requestManagement("POST", "/actuator/loggers/x", "Authorization", OLGA, "Content-Type", type);
 
-        assertProblem(answer, 415, "content-type");
+        assertProblem(response, 415, "content-type");
     }
 
     @ParameterizedTest
@@ -210,16 +210,16 @@ class ManagementSecurityTest {
         assertThat(replica.context().getBeansOfType(WebFilterChainProxy.class)).isEmpty();
         assertThat(replica.context().getBeansOfType(SecurityWebFilterChain.class)).isEmpty();
         for (String path : List.of("/actuator/health", "/actuator/prometheus", "/actuator/loggers")) {
-            HttpResponse<String> answer = replica.request("GET", path, "Authorization",
+            HttpResponse<String> response = replica.request("GET", path, "Authorization",
                     basicAuthorization("olga", "wrong"));
 
-            assertThat(answer.headers().firstValue("Cache-Status").orElse("")).startsWith("Corral; fwd=");
-            assertThat(answer.headers().firstValue("X-Frame-Options")).isEmpty();
+            assertThat(response.headers().firstValue("Cache-Status").orElse("")).startsWith("Corral; fwd=");
+            assertThat(response.headers().firstValue("X-Frame-Options")).isEmpty();
             assertThat(shop.count(path)).isEqualTo(1);
         }
     }
 
-    /** The clients' filter for what WebFlux answers itself is none of the management port's. */
+    /** The data port's filter for unmapped requests does not apply to the management port. */
     @Test
     void managementPortRequestNeverReachesOrigin() {
         replica.requestManagement("OPTIONS", "/products/never", "Authorization", OLGA);

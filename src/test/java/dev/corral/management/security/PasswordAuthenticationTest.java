@@ -75,12 +75,12 @@ class PasswordAuthenticationTest {
         assertThat(login("elsewhere", "ada", "clear").blockOptional(TIMEOUT)).isPresent();
     }
 
-    /** All of them pass the first look, for none has failed yet. */
+    /** All attempts pass the first check, because none has failed yet. */
     @Test
     void concurrentGuessesAreLimited() {
         long checked = Flux.merge(Flux.fromStream(IntStream.range(0, 60).boxed())
                 .map(i -> login("c", "ada", "guess" + i).map(in -> "in")
-                        .onErrorResume(BadCredentialsException.class, wrong -> Mono.just("wrong"))
+                        .onErrorResume(BadCredentialsException.class, e -> Mono.just("wrong"))
                         .onErrorResume(LoginRateLimiter.TooManyLoginAttemptsException.class,
                                 limit -> Mono.just("limit"))),
                 60)
@@ -89,7 +89,7 @@ class PasswordAuthenticationTest {
                 .blockOptional(TIMEOUT)
                 .orElseThrow();
 
-        // Two threads check at a time.
+        // Two threads verify at a time.
         assertThat(checked).isBetween((long) LoginRateLimiter.MAX_FAILURES, LoginRateLimiter.MAX_FAILURES + 1L);
     }
 
@@ -97,7 +97,7 @@ class PasswordAuthenticationTest {
     void loginQueueOverflowIsRejected() {
         long refused = Flux.merge(Flux.fromStream(IntStream.range(0, 400).boxed())
                 .map(i -> login("c" + i, "olga", "guess").map(in -> "in")
-                        .onErrorResume(BadCredentialsException.class, wrong -> Mono.just("wrong"))
+                        .onErrorResume(BadCredentialsException.class, e -> Mono.just("wrong"))
                         .onErrorResume(LoginRateLimiter.TooManyLoginAttemptsException.class,
                                 limit -> Mono.just("limit"))),
                 400)

@@ -1,54 +1,54 @@
-// The four charts: one time axis, the purges as marks on it, and the same numbers as tables.
+// The charts: one time axis with the purges as marks, and the same numbers as tables.
 
 import {hitRatio} from './fleet.js';
 import * as words from './words.js';
 
 const SPAN = 300_000;
-// A beat a second, not all at the same moment: less would show the beats and not the traffic.
+// Milliseconds. Replicas report once a second, at different moments: a shorter window would show the reports and not the traffic.
 const SMOOTH = 4_000;
 
 const share = value => value === null ? null : 100 * value;
 
-/** What each chart shows: its lines from the bottom up, each with how to get it from the rates or from what is near. */
+/** The lines of each chart, from the bottom up. `of` computes a line's value from the rates or from the recent points. */
 const CHARTS = {
   traffic: {
-    says: words.rate,
+    format: words.rate,
     lines: [
-      {name: 'hit', colour: 'hit', stacked: true, of: rates => rates?.hit ?? null},
-      {name: 'stale', colour: 'stale', stacked: true, of: rates => rates?.stale ?? null},
-      {name: 'collapsed', colour: 'collapsed', stacked: true, of: rates => rates?.collapsed ?? null},
-      {name: 'miss', colour: 'filled', stacked: true, of: rates => rates?.miss ?? null},
-      {name: 'bypass', colour: 'bypass', stacked: true, of: rates => rates && rates.bypass + rates.pass},
-      {name: 'failed', colour: 'bad', stacked: true, of: rates => rates && rates.failed + rates.rejected + rates.client_closed},
-      {name: 'origin fetches', colour: 'origin', strong: true, of: rates => rates?.fetches ?? null},
+      {name: 'hit', color: 'hit', stacked: true, of: rates => rates?.hit ?? null},
+      {name: 'stale', color: 'stale', stacked: true, of: rates => rates?.stale ?? null},
+      {name: 'collapsed', color: 'collapsed', stacked: true, of: rates => rates?.collapsed ?? null},
+      {name: 'miss', color: 'filled', stacked: true, of: rates => rates?.miss ?? null},
+      {name: 'bypass', color: 'bypass', stacked: true, of: rates => rates && rates.bypass + rates.pass},
+      {name: 'failed', color: 'bad', stacked: true, of: rates => rates && rates.failed + rates.rejected + rates.client_closed},
+      {name: 'origin fetches', color: 'origin', strong: true, of: rates => rates?.fetches ?? null},
     ],
   },
   origin: {
-    says: words.rate,
+    format: words.rate,
     lines: [
-      {name: 'fetches', colour: 'origin', filled: true, of: rates => rates?.fetches ?? null},
-      {name: 'fills', colour: 'hit', of: rates => rates?.fills ?? null},
+      {name: 'fetches', color: 'origin', filled: true, of: rates => rates?.fetches ?? null},
+      {name: 'fills', color: 'hit', of: rates => rates?.fills ?? null},
     ],
   },
   ratio: {
-    says: value => words.percent(value === null ? null : value / 100),
-    most: 100,
-    lines: [{name: 'hit ratio', colour: 'hit', filled: true, of: rates => rates && share(hitRatio(rates))}],
+    format: value => words.percent(value === null ? null : value / 100),
+    max: 100,
+    lines: [{name: 'hit ratio', color: 'hit', filled: true, of: rates => rates && share(hitRatio(rates))}],
   },
   latency: {
-    says: words.millis,
+    format: words.millis,
     logarithmic: true,
     lines: [
-      {name: 'p50', colour: 'collapsed', of: (rates, near) => near.middle('p50')},
-      {name: 'p99', colour: 'origin', of: (rates, near) => near.most('p99')},
+      {name: 'p50', color: 'collapsed', of: (rates, recent) => recent.median('p50')},
+      {name: 'p99', color: 'origin', of: (rates, recent) => recent.max('p99')},
     ],
   },
   air: {
-    says: words.rate,
+    format: words.rate,
     whole: true,
     lines: [
-      {name: 'waiters', colour: 'collapsed', filled: true, of: (rates, near) => near.most('waiters')},
-      {name: 'flights', colour: 'origin', of: (rates, near) => near.most('flights')},
+      {name: 'waiters', color: 'collapsed', filled: true, of: (rates, recent) => recent.max('waiters')},
+      {name: 'flights', color: 'origin', of: (rates, recent) => recent.max('flights')},
     ],
   },
 };
@@ -71,16 +71,16 @@ export class Charts {
     repaint();
   }
 
-  /** Draws what the fleet now is. */
+  /** Draws the current state of the fleet. */
   draw() {
     const {points} = this.#fleet;
     const now = points.at(-1).time;
-    const told = points.map((point, index) => [this.#fleet.rates(SMOOTH, index), this.#fleet.near(index)]);
-    for (const [id, {lines, says}] of Object.entries(CHARTS)) {
+    const inputs = points.map((point, index) => [this.#fleet.rates(SMOOTH, index), this.#fleet.recent(index)]);
+    for (const [id, {lines, format}] of Object.entries(CHARTS)) {
       const chart = this.#charts[id];
       lines.forEach((line, index) => {
-        chart.data.datasets[index].data = points.map((point, at) => ({x: point.time, y: line.of(...told[at])}));
-        this.#values[id][index].textContent = says(line.of(...told.at(-1)));
+        chart.data.datasets[index].data = points.map((point, at) => ({x: point.time, y: line.of(...inputs[at])}));
+        this.#values[id][index].textContent = format(line.of(...inputs.at(-1)));
       });
       chart.options.scales.x.min = now - SPAN;
       chart.options.scales.x.max = now;
@@ -88,11 +88,11 @@ export class Charts {
       chart.update('none');
     }
     if (points.length % 10 === 0) {
-      Object.keys(CHARTS).forEach(id => this.#tell(id));
+      Object.keys(CHARTS).forEach(id => this.#describe(id));
     }
   }
 
-  #make(id, {lines, says, most, logarithmic, whole}) {
+  #make(id, {lines, format, max, logarithmic, whole}) {
     const canvas = document.getElementById(id);
     const stacked = lines.some(line => line.stacked);
     this.#values[id] = lines.map(line => entry(document.getElementById(`${id}-legend`), line));
@@ -106,7 +106,7 @@ export class Charts {
         order: line.strong ? 0 : 1,
         borderWidth: line.strong ? 2.5 : line.stacked ? 1 : 1.75,
         borderJoinStyle: 'round',
-        // What is nothing has no edge: it would lie on its neighbour's.
+        // A value of zero has no border: it would cover its neighbor's.
         segment: line.stacked ? {borderColor: part => part.p0.raw.y || part.p1.raw.y ? undefined : 'transparent'} : {},
         pointRadius: 0,
         pointHitRadius: 0,
@@ -134,12 +134,12 @@ export class Charts {
             type: logarithmic ? 'logarithmic' : 'linear',
             stacked,
             beginAtZero: !logarithmic,
-            max: most,
-            suggestedMax: most ? undefined : logarithmic ? 100 : whole ? 4 : 1,
+            max,
+            suggestedMax: max ? undefined : logarithmic ? 100 : whole ? 4 : 1,
             suggestedMin: logarithmic ? 1 : undefined,
             border: {display: false},
             grid: {drawTicks: false},
-            // A logarithmic axis from one power of ten to another.
+            // A logarithmic axis begins and ends at a power of ten.
             afterDataLimits: axis => {
               if (logarithmic && axis.max > 0) {
                 axis.min = 10 ** Math.floor(Math.log10(axis.min || 1));
@@ -153,7 +153,7 @@ export class Charts {
               maxTicksLimit: id === 'traffic' || id === 'origin' ? 6 : 4,
               padding: 6,
               precision: whole ? 0 : undefined,
-              callback: value => logarithmic ? powerOfTen(value) : most ? `${value} %` : words.tick(value),
+              callback: value => logarithmic ? powerOfTen(value) : max ? `${value} %` : words.tick(value),
             },
           },
         },
@@ -166,7 +166,7 @@ export class Charts {
             filter: item => item.raw.y !== null && (item.raw.y > 0 || !stacked),
             callbacks: {
               title: items => items.length ? words.clock(items[0].raw.x) : '',
-              label: item => ` ${item.dataset.label} ${says(item.raw.y)}`,
+              label: item => ` ${item.dataset.label} ${format(item.raw.y)}`,
             },
           },
         },
@@ -177,38 +177,38 @@ export class Charts {
 
   #paint() {
     const style = getComputedStyle(document.documentElement);
-    const colour = name => style.getPropertyValue(`--${name}`).trim();
+    const color = name => style.getPropertyValue(`--${name}`).trim();
     globalThis.Chart.defaults.font.family = style.fontFamily;
     globalThis.Chart.defaults.font.size = 11;
     for (const [id, {lines}] of Object.entries(CHARTS)) {
       const chart = this.#charts[id];
       lines.forEach((line, index) => {
         const set = chart.data.datasets[index];
-        set.borderColor = colour(line.colour);
-        set.backgroundColor = colour(line.stacked ? `${line.colour}-fill` : `${line.colour}-wash`);
+        set.borderColor = color(line.color);
+        set.backgroundColor = color(line.stacked ? `${line.color}-fill` : `${line.color}-wash`);
       });
       for (const axis of Object.values(chart.options.scales)) {
-        axis.ticks.color = colour('quiet');
-        axis.grid.color = colour('line');
+        axis.ticks.color = color('quiet');
+        axis.grid.color = color('line');
       }
       const tip = chart.options.plugins.tooltip;
-      Object.assign(tip, {backgroundColor: colour('tip'), titleColor: colour('tip-ink'), bodyColor: colour('tip-ink'),
+      Object.assign(tip, {backgroundColor: color('tip'), titleColor: color('tip-ink'), bodyColor: color('tip-ink'),
         padding: 10, cornerRadius: 6, boxWidth: 8, boxHeight: 8, boxPadding: 4, caretSize: 0});
-      chart.mark = colour('purge');
+      chart.mark = color('purge');
       chart.update('none');
     }
   }
 
-  /** What a picture cannot say to who does not see it. */
-  #tell(id) {
+  /** Describes the chart as text, for screen readers. */
+  #describe(id) {
     const chart = this.#charts[id];
-    const said = CHARTS[id].lines.map((line, index) => {
+    const descriptions = CHARTS[id].lines.map((line, index) => {
       const values = chart.data.datasets[index].data.map(({y}) => y).filter(y => y !== null);
       return values.length
-        ? `${line.name} now ${CHARTS[id].says(values.at(-1))}, at most ${CHARTS[id].says(Math.max(...values))}`
-        : `${line.name}: nothing yet`;
+        ? `${line.name} now ${CHARTS[id].format(values.at(-1))}, at most ${CHARTS[id].format(Math.max(...values))}`
+        : `${line.name}: no data yet`;
     });
-    chart.canvas.setAttribute('aria-label', `Line chart of the last five minutes. ${said.join('; ')}.`);
+    chart.canvas.setAttribute('aria-label', `Line chart of the last five minutes. ${descriptions.join('; ')}.`);
     this.#table(id);
   }
 
@@ -217,7 +217,7 @@ export class Charts {
     if (!details.open || !this.#fleet.points.length) {
       return;
     }
-    const {lines, says} = CHARTS[id];
+    const {lines, format} = CHARTS[id];
     const table = document.createElement('table');
     const head = table.createTHead().insertRow();
     for (const name of ['time', ...lines.map(line => line.name)]) {
@@ -226,22 +226,22 @@ export class Charts {
     const body = table.createTBody();
     const {points} = this.#fleet;
     for (let index = points.length - 1; index >= 0; index -= 10) {
-      const told = [this.#fleet.rates(SMOOTH, index), this.#fleet.near(index)];
+      const inputs = [this.#fleet.rates(SMOOTH, index), this.#fleet.recent(index)];
       const row = body.insertRow();
       row.append(Object.assign(document.createElement('th'), {scope: 'row', textContent: words.clock(points[index].time)}));
       for (const line of lines) {
-        row.insertCell().textContent = says(line.of(...told));
+        row.insertCell().textContent = format(line.of(...inputs));
       }
     }
     details.querySelector('.scroll').replaceChildren(table);
   }
 }
 
-/** One line of a legend, with its number of now. */
+/** One entry of a legend, with the current value. */
 function entry(list, line) {
   const item = document.createElement('li');
   const swatch = document.createElement('span');
-  swatch.className = `swatch ${line.colour}${line.stacked || line.filled ? '' : ' thin'}`;
+  swatch.className = `swatch ${line.color}${line.stacked || line.filled ? '' : ' thin'}`;
   const value = document.createElement('b');
   item.append(swatch, `${line.name} `, value);
   list.append(item);
@@ -252,7 +252,7 @@ function powerOfTen(value) {
   return Math.abs(Math.log10(value) % 1) > 1e-9 ? null : value < 1_000 ? `${words.tick(value)} ms` : `${words.tick(value / 1_000)} s`;
 }
 
-/** Whole minutes of the clock on the wall, as many as there is room for. */
+/** Ticks at whole minutes of local time, as many as fit. */
 function minutes(from, to, width) {
   const step = width < 260 ? 120_000 : 60_000;
   const ticks = [];
@@ -262,8 +262,8 @@ function minutes(from, to, width) {
   return ticks;
 }
 
-/** A line for each purge; on the first chart also what it named, where there is room. */
-function marks(named) {
+/** A line for each purge; with `labeled` also its first target, where there is room. */
+function marks(labeled) {
   return {
     id: 'purges',
     afterDatasetsDraw(chart) {
@@ -284,10 +284,10 @@ function marks(named) {
         ctx.setLineDash(purge.soft ? [2, 3] : []);
         ctx.lineWidth = 1;
         ctx.beginPath();
-        ctx.moveTo(at, chartArea.top - (named ? 4 : 0));
+        ctx.moveTo(at, chartArea.top - (labeled ? 4 : 0));
         ctx.lineTo(at, chartArea.bottom);
         ctx.stroke();
-        if (named) {
+        if (labeled) {
           const text = shortened(purge.names?.[0] ?? 'purge');
           const width = ctx.measureText(text).width;
           const left = Math.min(at - 2, chartArea.right - width);

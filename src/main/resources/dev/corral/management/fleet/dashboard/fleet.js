@@ -1,9 +1,9 @@
-// What the samples say, added up over the fleet and told as rates. It knows no page and no clock: the same samples always
-// give the same numbers.
+// Adds up the samples over the fleet and computes rates. It uses neither the page nor the clock, so the same samples always give
+// the same numbers.
 
 const OUTCOMES = ['hit', 'stale', 'collapsed', 'miss', 'bypass', 'pass', 'failed', 'rejected', 'client_closed'];
 const COUNTS = ['fetches', 'fills', 'fenced', 'takeovers', 'waits', 'waitMillis'];
-// The fleet's purges must be known within a second; half of it more for a beat that was late.
+// Milliseconds. A replica knows the fleet's purges within a second; half a second more for a late report.
 const LATE = 1_500;
 const KEPT = 300_000;
 const KEYS_KEPT = 30_000;
@@ -17,7 +17,7 @@ export class Fleet {
   #sums = sumsOf(() => 0);
   #each = new Map();
 
-  /** Takes the next sample. One that is not newer than the last, as after a new connection, is left out. */
+  /** Adds the next sample. A sample that is not newer than the last one, as after a new connection, is ignored. */
   add(sample) {
     const time = Date.parse(sample.time);
     const before = this.points.at(-1);
@@ -47,26 +47,26 @@ export class Fleet {
   }
 
   /**
-   * A replica counts from its own start. One that has started anew begins at zero again; one that was not known before, and is
-   * older than what is known, has counted while nobody looked.
+   * A replica counts from its start. After a restart it begins at zero again. The counts of a replica that appears now but started
+   * earlier belong to the time before this page was open, and are ignored.
    */
   #count(replica, before, time) {
     const now = sumsOf(name => countOf(replica, name));
     const last = this.#last.get(replica.id);
-    const anew = last && last.started !== replica.started;
+    const restarted = last && last.started !== replica.started;
     const young = !last && before && Date.parse(replica.started) > before.time - 5_000;
-    const since = last && !anew ? last.counts : anew || young ? sumsOf(() => 0) : now;
+    const since = last && !restarted ? last.counts : restarted || young ? sumsOf(() => 0) : now;
     for (const name of Object.keys(now)) {
-      const more = Math.max(0, now[name] - since[name]);
-      this.#sums[name] += more;
+      const growth = Math.max(0, now[name] - since[name]);
+      this.#sums[name] += growth;
       if (OUTCOMES.includes(name)) {
-        this.#each.set(replica.id, (this.#each.get(replica.id) ?? 0) + more);
+        this.#each.set(replica.id, (this.#each.get(replica.id) ?? 0) + growth);
       }
     }
     this.#last.set(replica.id, {started: replica.started, counts: now, at: time});
   }
 
-  /** Replicas come and go, and a page may be open for weeks. */
+  /** Forgets replicas that are gone, because a page may be open for weeks. */
   #forget(time) {
     for (const [id, {at}] of this.#last) {
       if (at < time - KEPT) {
@@ -76,18 +76,18 @@ export class Fleet {
     }
   }
 
-  #remember(told, time) {
+  #remember(purges, time) {
     const known = new Map(this.purges.map(purge => [purge.position, purge]));
-    for (const purge of told) {
+    for (const purge of purges) {
       known.set(purge.position, {...purge, at: Date.parse(purge.time)});
     }
     this.purges = [...known.values()]
-      .sort((one, other) => other.position - one.position)
+      .sort((first, second) => second.position - first.position)
       .filter((purge, rank) => rank < 20 || purge.at > time - KEPT)
       .slice(0, 200);
   }
 
-  /** How much each count grew in the last so many milliseconds before a point, and how long that really was. */
+  /** The growth of each count in the `millis` before a point, and the real length of that time in seconds. */
   grown(millis, index = this.points.length - 1) {
     const now = this.points[index];
     let from = index;
@@ -102,30 +102,30 @@ export class Fleet {
     };
   }
 
-  /** A second's worth of each count, smoothed over so many milliseconds; null where there is nothing to compare with. */
+  /** The rate of each count per second, over `millis`; null when there is no earlier point. */
   rates(millis, index) {
     const {seconds, by} = this.grown(millis, index);
     return seconds > 0 ? sumsOf(name => by[name] / seconds) : null;
   }
 
-  /** What was in the five seconds up to a point: a percentile of one second, or who waits at one moment, says little. */
-  near(index = this.points.length - 1) {
+  /** The five seconds up to a point, because a percentile of one second or the waiters of one moment vary too much. */
+  recent(index = this.points.length - 1) {
     const from = this.points[index].time - 5_000;
     const values = name => this.points.slice(Math.max(0, index - 4), index + 1)
       .filter(point => point.time > from)
       .map(point => point[name])
       .filter(value => value !== null)
-      .sort((one, other) => one - other);
+      .sort((first, second) => first - second);
     return {
-      most: name => values(name).at(-1) ?? null,
-      middle: name => {
+      max: name => values(name).at(-1) ?? null,
+      median: name => {
         const all = values(name);
         return all[all.length >> 1] ?? null;
       },
     };
   }
 
-  /** Keys by how many waited at most in the last half minute. */
+  /** The ten keys with the most waiters at one moment of the last half minute. */
   keys() {
     const newest = this.points.at(-1);
     const keys = new Map();
@@ -149,45 +149,46 @@ export class Fleet {
       .slice(0, 10);
   }
 
-  /** What a human should look at, in words. */
+  /** The problems that need an operator, as text. */
   concerns() {
     const {replicas, time} = this.latest;
     const all = [];
-    for (const one of replicas) {
-      if (!one.live) {
-        const silent = Math.round((Date.parse(time) - Date.parse(one.seen)) / 1_000);
-        all.push({grave: true, id: `silent ${one.id}`, text: `${one.id} has not been heard of`, since: silent});
+    for (const replica of replicas) {
+      const {id} = replica;
+      if (!replica.live) {
+        const silent = Math.round((Date.parse(time) - Date.parse(replica.seen)) / 1_000);
+        all.push({grave: true, id: `silent ${id}`, text: `${id} stopped reporting`, since: silent});
         continue;
       }
-      if (one.id.includes('/')) {
-        all.push({grave: true, id: `twice ${one.id}`,
-          text: `two processes have the replica id ${one.id.slice(0, one.id.indexOf('/'))}`});
+      if (id.includes('/')) {
+        all.push({grave: true, id: `twice ${id}`,
+          text: `two processes have the replica id ${id.slice(0, id.indexOf('/'))}`});
       }
-      if (one.redis !== 'UP') {
-        all.push({grave: true, id: `redis ${one.id}`, text: `${one.id} is without Redis and goes on by itself`});
-      } else if (one.lagMillis > LATE) {
-        all.push({grave: true, id: `lag ${one.id}`, text: `${one.id} is behind the fleet's purges`});
+      if (replica.redis !== 'UP') {
+        all.push({grave: true, id: `redis ${id}`, text: `${id} has lost Redis and works without the fleet`});
+      } else if (replica.lagMillis > LATE) {
+        all.push({grave: true, id: `lag ${id}`, text: `${id} lags behind the fleet's purges`});
       }
-      for (const [route, breaker] of Object.entries(one.breakers ?? {})) {
+      for (const [route, breaker] of Object.entries(replica.breakers ?? {})) {
         if (breaker !== 'CLOSED' && breaker !== 'DISABLED') {
           const state = breaker.toLowerCase().replace('_', ' ');
-          all.push({grave: breaker !== 'HALF_OPEN', id: `breaker ${one.id} ${route}`,
-            text: `breaker of ${route} is ${state} on ${one.id}`});
+          all.push({grave: breaker !== 'HALF_OPEN', id: `breaker ${id} ${route}`,
+            text: `circuit breaker of ${route} is ${state} on ${id}`});
         }
       }
     }
-    const versions = new Set(replicas.filter(one => one.live && one.version).map(one => one.version));
+    const versions = new Set(replicas.filter(replica => replica.live && replica.version).map(replica => replica.version));
     if (versions.size > 1) {
-      all.push({grave: false, id: 'versions', text: `versions ${[...versions].sort().join(' and ')} run side by side`});
+      all.push({grave: false, id: 'versions', text: `versions ${[...versions].sort().join(' and ')} are running`});
     }
     const perFill = this.perFill();
     if (perFill.fills >= 20 && perFill.ratio > 1.05) {
-      all.push({grave: false, id: 'per-fill', text: 'the origin is asked more than once for a fill'});
+      all.push({grave: false, id: 'per-fill', text: 'more than one origin fetch per fill'});
     }
     return all;
   }
 
-  /** Fetches for everybody, for each answer published, in the last five minutes. */
+  /** Shared origin fetches per published response in the last five minutes. */
   perFill() {
     const {by} = this.grown(KEPT);
     const ratio = by.fills > 0 ? Math.max(0, by.fetches - by.bypass - by.pass) / by.fills : null;
@@ -195,12 +196,12 @@ export class Fleet {
   }
 }
 
-/** All requests of such a record of counts. */
+/** The number of all requests in a record of counts. */
 export function requestsIn(counts) {
   return OUTCOMES.reduce((all, name) => all + counts[name], 0);
 }
 
-/** The part of the requests that cost no fetch of their own; null when there were none. */
+/** The share of requests without their own origin fetch, 0 to 1; null without requests. */
 export function hitRatio(counts) {
   const all = requestsIn(counts);
   return all > 0 ? (counts.hit + counts.stale + counts.collapsed) / all : null;
@@ -215,10 +216,10 @@ function countOf(replica, name) {
 }
 
 function sum(all, name) {
-  return all.reduce((total, one) => total + (one[name] ?? 0), 0);
+  return all.reduce((total, replica) => total + (replica[name] ?? 0), 0);
 }
 
-/** The flights of one key on all replicas are one. */
+/** The flights of all replicas, added up by key. */
 function topOf(replicas) {
   const keys = new Map();
   for (const replica of replicas) {

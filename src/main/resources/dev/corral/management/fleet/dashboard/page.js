@@ -1,4 +1,4 @@
-// Puts the page together: the stream into the fleet, the fleet onto the page.
+// Passes the events of the stream to the fleet, and shows the fleet on the page.
 
 import {Charts} from './charts.js';
 import {Fleet, hitRatio, requestsIn} from './fleet.js';
@@ -10,7 +10,7 @@ const NOW = 5_000;
 const MINUTE = 60_000;
 const ALL = 300_000;
 
-/** An address beside this script's; a browser asks none with a name and a password in it. */
+/** A URL relative to this script, without user and password: browsers refuse to fetch a URL with credentials. */
 function address(path) {
   const url = new URL(path, import.meta.url);
   url.username = '';
@@ -44,7 +44,7 @@ function show() {
   const now = fleet.points.at(-1);
   text('clock', words.clock(now.time));
   at('clock').dateTime = new Date(now.time).toISOString();
-  const live = fleet.latest.replicas.filter(one => one.live).length;
+  const live = fleet.latest.replicas.filter(replica => replica.live).length;
   text('fleet-size', `${live} of ${words.plural(fleet.latest.replicas.length, 'replica')} live`);
   numbers();
   concerns();
@@ -55,7 +55,7 @@ function show() {
   box.routes([...new Set(fleet.latest.replicas.flatMap(one => Object.keys(one.breakers ?? {})))].sort());
 }
 
-// ---- the numbers of now
+// ---- current numbers
 
 function numbers() {
   const point = fleet.points.at(-1);
@@ -69,27 +69,27 @@ function numbers() {
   text('saved', words.count(saved));
   text('saved-note', requests ? `${words.percent(saved / requests)} in 5 min` : 'in 5 min');
   text('per-fill', words.ratio(fleet.perFill().ratio));
-  text('p50', words.millis(fleet.near().middle('p50')));
-  text('p99', `p99 ${words.millis(fleet.near().most('p99'))}`);
+  text('p50', words.millis(fleet.recent().median('p50')));
+  text('p99', `p99 ${words.millis(fleet.recent().max('p99'))}`);
   const {by: recent} = fleet.grown(MINUTE);
   text('wait-time', recent.waits ? words.millis(recent.waitMillis / recent.waits) : words.NOTHING);
-  text('wait-rate', recent.waits ? `${words.plural(recent.waits, 'wait')} in a minute` : 'none in a minute');
+  text('wait-rate', recent.waits ? `${words.plural(recent.waits, 'wait')} per minute` : 'none in the last minute');
   text('waiters', words.count(point.waiters));
-  text('flights', `${words.plural(point.flights, 'flight')} in the air`);
+  text('flights', words.plural(point.flights, 'flight'));
 }
 
-// ---- what a human should look at
+// ---- problems
 
-let told = '';
+let shownConcerns = '';
 
 function concerns() {
   const all = fleet.concerns();
-  // A status is read out when it changes: how long somebody is silent is no change.
+  // Screen readers announce a change of the list; the growing time since the last report is not a change.
   const signature = JSON.stringify(all.map(one => one.text));
-  if (signature === told) {
+  if (signature === shownConcerns) {
     return;
   }
-  told = signature;
+  shownConcerns = signature;
   at('concerns').replaceChildren(...(all.length
     ? all.map(one => element('li', one.text, one.grave ? 'grave' : 'mild'))
     : [element('li', 'Nothing needs attention', 'calm')]));
@@ -101,9 +101,9 @@ function replicas() {
   const {replicas: all, self, time} = fleet.latest;
   const {seconds, of} = fleet.grown(NOW);
   keyed(at('replicas'), all, one => one.id, () => row(
-    ['Replica', 'State', 'Traffic', 'p50, p99', 'In the air', 'Redis', 'Purge lag', 'Clock', 'Breakers']), (cells, one) => {
+    ['Replica', 'State', 'Traffic', 'p50, p99', 'Flights', 'Redis', 'Purge lag', 'Clock', 'Breakers']), (cells, one) => {
     const late = one.live && one.lagMillis > 1_500;
-    fill(cells[0], element('b', one.id), small(one.id === self ? `${one.version ?? ''} (asked here)` : one.version ?? ''));
+    fill(cells[0], element('b', one.id), small(one.id === self ? `${one.version ?? ''} (this replica)` : one.version ?? ''));
     fill(cells[1], one.live ? badge('live', 'good') : badge('silent', 'bad'), small(one.live
       ? `up ${words.ago(Date.parse(time) - Date.parse(one.started))}`
       : `for ${words.ago(Date.parse(time) - Date.parse(one.seen))}`));
@@ -120,7 +120,7 @@ function replicas() {
   });
 }
 
-/** The closed ones are not worth a word each. */
+/** Closed breakers are shown as one badge. */
 function breakers(states) {
   const all = Object.entries(states);
   const other = all.filter(([, state]) => state !== 'CLOSED');
@@ -146,11 +146,11 @@ function keys() {
     fill(cells[2], words.count(one.most));
     fill(cells[3], words.millis(one.age));
     fill(cells[4], one.led || words.NOTHING);
-    cells[0].parentElement.classList.toggle('landed', one.now === 0);
+    cells[0].parentElement.classList.toggle('ended', one.now === 0);
   });
 }
 
-/** The path is what one looks for; whose it is, is the same for most. */
+/** The path is emphasized; scheme and host are the same for most keys. */
 function keyIn(key) {
   const path = key.indexOf('/', key.indexOf('//') + 2);
   return path < 0 ? [element('code', key)] : [element('code', key.slice(0, path), 'quiet'), element('code', key.slice(path))];
@@ -169,19 +169,19 @@ function purges(now) {
   }, (cells, one) => {
     fill(cells[0], ...(one.names ?? []).slice(0, 3).map(name => element('code', name)),
       ...((one.names ?? []).length > 3 ? [small(`and ${one.names.length - 3} more`)] : []));
-    fill(cells[1], one.soft ? 'made stale' : 'removed', ` by ${one.by || 'somebody'}`);
+    fill(cells[1], one.soft ? 'made stale' : 'removed', ` by ${one.by || 'unknown'}`);
     fill(cells[2], `${words.clock(one.at)}, ${words.ago(now - one.at)} ago`);
   });
 }
 
-// ---- making and changing elements
+// ---- creating and updating elements
 
 const cellsOf = new WeakMap();
 
-/** Changes what is there instead of making it anew: a selection, a focus or a screen reader stays where it is. */
+/** Updates existing elements instead of replacing them, so that selection, focus and screen reader position are kept. */
 function keyed(parent, items, key, make, update) {
   const kept = new Map([...parent.children].map(child => [child.dataset.key, child]));
-  let place = parent.firstElementChild;
+  let next = parent.firstElementChild;
   for (const item of items) {
     let child = kept.get(key(item));
     if (!child) {
@@ -191,10 +191,10 @@ function keyed(parent, items, key, make, update) {
       child.dataset.key = key(item);
     }
     kept.delete(key(item));
-    if (child === place) {
-      place = place.nextElementSibling;
+    if (child === next) {
+      next = next.nextElementSibling;
     } else {
-      parent.insertBefore(child, place);
+      parent.insertBefore(child, next);
     }
     update(cellsOf.get(child), item);
   }
@@ -217,7 +217,7 @@ function row(labels, numbers = []) {
 
 const shown = new WeakMap();
 
-/** Only what has changed. */
+/** Replaces the content only if it has changed. */
 function fill(parent, ...nodes) {
   const next = document.createElement('div');
   next.append(...nodes);
@@ -263,7 +263,7 @@ follow(address('../stream'), {
     if (!fleet.latest) {
       return;
     }
-    // A page in the background is not painted, but its name is seen.
+    // A page in the background is not rendered, but its title is visible.
     title(fleet.concerns().some(one => one.grave));
     render();
   },
@@ -278,8 +278,8 @@ follow(address('../stream'), {
     title(true);
     at('lost').hidden = false;
     text('lost', fleet.latest
-      ? `Not live since ${words.clock(fleet.points.at(-1).time)}: ${why}. All below is from then. Trying again by itself.`
-      : `No connection: ${why}. Trying again by itself.`);
+      ? `Not live since ${words.clock(fleet.points.at(-1).time)}: ${why}. The data below is from that time. Reconnecting automatically.`
+      : `No connection: ${why}. Reconnecting automatically.`);
   },
 });
 

@@ -1,16 +1,16 @@
-// The purge box: first what it will hit, then the purge, then what each replica says.
+// The purge form: first a preview of the hits, then the purge, then the acknowledgements of the replicas.
 
 import * as words from './words.js';
 
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 const NAMES = {
-  urls: {label: 'URLs, one a line', example: '/products/1'},
-  tags: {label: 'Tags, one a line', example: 'sale'},
-  prefixes: {label: 'Prefixes, one a line', example: '/products/'},
+  urls: {label: 'URLs, one per line', example: '/products/1'},
+  tags: {label: 'Tags, one per line', example: 'sale'},
+  prefixes: {label: 'Prefixes, one per line', example: '/products/'},
 };
 const HOW = {
-  hard: 'Gone at once, for everybody.',
-  soft: 'Stale at once. May still be used where stale answers may, while a new one is fetched.',
+  hard: 'Removed immediately, on all replicas.',
+  soft: 'Stale immediately. May still be served where stale responses are allowed, during revalidation.',
 };
 
 export class PurgeBox {
@@ -20,8 +20,8 @@ export class PurgeBox {
   #route = document.getElementById('route');
   #outcome = document.getElementById('outcome');
   #purge = document.getElementById('purge-now');
-  #seen = null;
-  #asked = 0;
+  #previewed = null;
+  #requestNumber = 0;
 
   constructor(url) {
     this.#url = url;
@@ -40,7 +40,7 @@ export class PurgeBox {
     this.#changed();
   }
 
-  /** The routes there are to choose from. */
+  /** Sets the routes to choose from. */
   routes(ids) {
     const known = [...this.#route.options].map(option => option.value);
     if (ids.join('\n') !== known.join('\n')) {
@@ -53,7 +53,7 @@ export class PurgeBox {
     return this.#form.elements.what.value;
   }
 
-  /** What was shown is no longer what would be purged. */
+  /** The form has changed: the preview no longer shows what would be purged. */
   #changed() {
     const what = this.#what();
     document.getElementById('names-field').hidden = !(what in NAMES);
@@ -65,15 +65,15 @@ export class PurgeBox {
     }
     document.getElementById('how-note').textContent = HOW[this.#form.elements.how.value];
     this.#names.removeAttribute('aria-invalid');
-    this.#asked++;
-    if (this.#seen) {
+    this.#requestNumber++;
+    if (this.#previewed) {
       this.#forget();
       this.#outcome.replaceChildren();
     }
   }
 
   #forget() {
-    this.#seen = null;
+    this.#previewed = null;
     this.#purge.disabled = true;
     this.#purge.textContent = 'Purge';
   }
@@ -94,46 +94,46 @@ export class PurgeBox {
     if (this.#what() in NAMES && order[this.#what()].length === 0) {
       this.#names.setAttribute('aria-invalid', 'true');
       this.#names.focus();
-      this.#say('bad', element('p', 'Name something first.'));
+      this.#show('bad', element('p', 'Enter at least one name.'));
       return;
     }
-    const asked = ++this.#asked;
-    this.#say('', element('p', 'Looking …'));
-    const answer = await this.#post({...order, wait: false, dryRun: true});
-    // Something else was typed meanwhile.
-    if (asked !== this.#asked) {
+    const number = ++this.#requestNumber;
+    this.#show('', element('p', 'Looking up …'));
+    const response = await this.#post({...order, wait: false, dryRun: true});
+    // The form has changed in the meantime.
+    if (number !== this.#requestNumber) {
       return;
     }
-    if (!answer.ok) {
-      this.#refused(answer);
+    if (!response.ok) {
+      this.#showError(response);
       return;
     }
-    this.#seen = order;
+    this.#previewed = order;
     this.#purge.disabled = false;
     this.#purge.textContent = order.all ? 'Purge everything' : order.soft ? 'Make stale' : 'Purge';
-    this.#say('seen', ...foreseen(answer.body, order));
+    this.#show('seen', ...preview(response.body, order));
   }
 
   async #go() {
-    const order = this.#seen;
+    const order = this.#previewed;
     if (!order) {
       return;
     }
     this.#forget();
-    // The button that had the focus can no longer have it.
+    // The button is disabled and loses the focus.
     this.#outcome.tabIndex = -1;
     this.#outcome.focus();
-    const asked = ++this.#asked;
-    this.#say('', element('p', 'Purging …'));
-    const answer = await this.#post({...order, wait: true, dryRun: false});
-    if (asked !== this.#asked) {
-      // The form is for the next one; this one is told all the same.
+    const number = ++this.#requestNumber;
+    this.#show('', element('p', 'Purging …'));
+    const response = await this.#post({...order, wait: true, dryRun: false});
+    if (number !== this.#requestNumber) {
+      // The form has changed and is for the next purge; the result of this one is shown nevertheless.
       this.#forget();
     }
-    if (answer.ok) {
-      this.#say(answer.body.complete ? 'good' : 'bad', ...done(answer.body));
+    if (response.ok) {
+      this.#show(response.body.complete ? 'good' : 'bad', ...result(response.body));
     } else {
-      this.#refused(answer);
+      this.#showError(response);
     }
   }
 
@@ -143,74 +143,74 @@ export class PurgeBox {
         method: 'POST',
         headers: {'Content-Type': 'application/json', Accept: 'application/json, application/problem+json'},
         body: JSON.stringify(order),
-        signal: AbortSignal.timeout(PATIENCE),
+        signal: AbortSignal.timeout(TIMEOUT),
       });
       const body = await response.json().catch(() => ({}));
       return {ok: response.ok, status: response.status, body};
     } catch {
-      return {ok: false, status: 0, body: {detail: 'The replica could not be asked. If this was a purge, it may or may not have been done.'}};
+      return {ok: false, status: 0, body: {detail: 'The replica did not respond. A purge may or may not have taken effect.'}};
     }
   }
 
-  #refused({status, body}) {
-    this.#say('bad', element('p', body.detail ?? `The replica answered ${status}.`));
+  #showError({status, body}) {
+    this.#show('bad', element('p', body.detail ?? `The replica responded with ${status}.`));
   }
 
-  #say(mood, ...nodes) {
+  #show(mood, ...nodes) {
     this.#outcome.dataset.mood = mood;
     this.#outcome.replaceChildren(...nodes);
   }
 }
 
-/** What a purge would hit. */
-function foreseen({names, here, urls}, order) {
-  const nodes = [element('h3', 'It will hit')];
+/** The hits of a purge in advance. */
+function preview({names, here, urls}, order) {
+  const nodes = [element('h3', 'The purge will hit')];
   nodes.push(list(names.map(name => [element('code', name)])));
-  nodes.push(element('p', `${words.count(here.hit)} of ${words.count(here.of)} answers in this replica's memory.`));
+  nodes.push(element('p', `${words.count(here.hit)} of ${words.count(here.of)} responses in this replica's memory.`));
   if (urls?.length) {
     nodes.push(list(urls.map(one => [element('code', one.url), ` ${stateOf(one)}`])));
   }
   if (order.all) {
-    nodes.push(element('p', 'Every answer will be fetched anew, each once.', 'warning'));
+    nodes.push(element('p', 'Every response will be fetched from the origin again.', 'warning'));
   }
   return nodes;
 }
 
 function stateOf(one) {
-  const said = [one.state];
+  const parts = [one.state];
   if (Number.isFinite(one.ageSeconds)) {
-    said.push(`${one.ageSeconds} s old`);
+    parts.push(`${one.ageSeconds} s old`);
   }
   if (Number.isFinite(one.ttlSeconds)) {
-    said.push(one.ttlSeconds >= 0 ? `${one.ttlSeconds} s left` : `stale for ${-one.ttlSeconds} s`);
+    parts.push(one.ttlSeconds >= 0 ? `${one.ttlSeconds} s left` : `stale for ${-one.ttlSeconds} s`);
   }
   if (one.tags?.length) {
-    said.push(`tags ${one.tags.join(', ')}`);
+    parts.push(`tags ${one.tags.join(', ')}`);
   }
-  return said.join(', ');
+  return parts.join(', ');
 }
 
-/** What became of one. */
-function done({names, soft, complete, replicas, position}) {
-  const known = replicas.filter(one => one.acknowledged);
-  const slowest = Math.max(0, ...known.map(one => one.millis));
+/** The result of a purge. */
+function result({names, soft, complete, replicas, position}) {
+  const acknowledged = replicas.filter(replica => replica.acknowledged);
+  const slowest = Math.max(0, ...acknowledged.map(replica => replica.millis));
   const nodes = [
     element('h3', soft ? 'Made stale' : 'Purged'),
     list(names.map(name => [element('code', name)])),
     element('p', complete
-      ? `All ${words.plural(replicas.length, 'replica')} knew after ${words.millis(slowest)}.`
-      : `${known.length} of ${words.plural(replicas.length, 'replica')} said so in time. It is written: the others know within a `
-        + 'second of being in step again, and serve nothing from memory until then.'),
+      ? `All ${words.plural(replicas.length, 'replica')} acknowledged after ${words.millis(slowest)}.`
+      : `${acknowledged.length} of ${words.plural(replicas.length, 'replica')} acknowledged in time. The purge is written: the others `
+        + 'learn it within a second of reaching Redis again, and serve nothing from memory until then.'),
   ];
-  const heard = document.createElement('ul');
-  heard.className = 'heard';
-  for (const one of replicas) {
+  const latencies = document.createElement('ul');
+  latencies.className = 'latencies';
+  for (const replica of replicas) {
     const item = document.createElement('li');
-    item.append(element('span', one.id, 'id'), element('span', one.acknowledged ? words.millis(one.millis) : 'no answer',
-      one.acknowledged ? '' : 'bad-text'));
-    heard.append(item);
+    item.append(element('span', replica.id, 'id'),
+      element('span', replica.acknowledged ? words.millis(replica.millis) : 'no response', replica.acknowledged ? '' : 'bad-text'));
+    latencies.append(item);
   }
-  nodes.push(heard, element('p', `Position ${position}`, 'quiet'));
+  nodes.push(latencies, element('p', `Position ${position}`, 'quiet'));
   return nodes;
 }
 

@@ -1,13 +1,12 @@
-// Server-sent events by fetch and not by EventSource, which gives up for good at a status it does not like and never says which
-// it was.
+// Server-sent events by fetch instead of EventSource, which gives up permanently at an error status and does not report the status.
 
-// A sample comes every second.
+// Milliseconds. A sample arrives every second.
 const SILENCE = 6_000;
 const LONGEST_PAUSE = 15_000;
 
 /**
- * Follows the stream for as long as the page lives. `on.event(name, data)` for each event, `on.live()` once events come,
- * `on.lost(why, pause)` when they do not, before each pause.
+ * Follows the stream as long as the page is open. Calls `on.event(name, data)` for each event, `on.live()` when events arrive again,
+ * and `on.lost(why, pause)` before each pause when they do not.
  */
 export async function follow(url, on) {
   let failures = 0;
@@ -21,37 +20,37 @@ export async function follow(url, on) {
         }
         on.event(name, data);
       });
-      why = null; // The server lets nobody look for ever, and a replica may stop: another answers.
-    } catch (failed) {
-      why = failed.told ?? 'the connection is gone';
+      why = null; // The server limits the duration of a stream, and a replica may stop; the next connection may reach another one.
+    } catch (error) {
+      why = error.reason ?? 'the connection was lost';
     }
     failures++;
     const pause = failures === 1 ? 300 : Math.min(LONGEST_PAUSE, 1_000 * 2 ** (failures - 2));
     if (why || failures > 1) {
-      on.lost(why ?? 'the stream ends as soon as it begins', pause);
+      on.lost(why ?? 'the stream ended immediately', pause);
     }
-    await new Promise(later => setTimeout(later, pause * (0.75 + Math.random() / 2)));
+    await new Promise(resolve => setTimeout(resolve, pause * (0.75 + Math.random() / 2)));
   }
 }
 
 async function once(url, event) {
-  const given = new AbortController();
-  let heard = performance.now();
+  const abort = new AbortController();
+  let lastReceived = performance.now();
   const watch = setInterval(() => {
-    if (performance.now() - heard > SILENCE) {
-      given.abort(Object.assign(new Error('silence'), {told: 'nothing has been heard for some seconds'}));
+    if (performance.now() - lastReceived > SILENCE) {
+      abort.abort(Object.assign(new Error('silence'), {reason: 'no data for some seconds'}));
     }
   }, 1_000);
   try {
-    const response = await fetch(url, {headers: {Accept: 'text/event-stream'}, cache: 'no-store', signal: given.signal});
+    const response = await fetch(url, {headers: {Accept: 'text/event-stream'}, cache: 'no-store', signal: abort.signal});
     if (!response.ok) {
-      throw Object.assign(new Error('refused'), {told: await refusal(response)});
+      throw Object.assign(new Error('refused'), {reason: await refusal(response)});
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     const parse = parser(event);
     for (;;) {
       const {done, value} = await reader.read();
-      heard = performance.now();
+      lastReceived = performance.now();
       if (done) {
         return;
       }

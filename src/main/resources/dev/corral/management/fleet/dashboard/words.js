@@ -1,4 +1,4 @@
-// Numbers and times as people read them.
+// Formats numbers and times for people.
 
 const whole = new Intl.NumberFormat('en', {maximumFractionDigits: 0});
 const one = new Intl.NumberFormat('en', {minimumFractionDigits: 1, maximumFractionDigits: 1});
@@ -17,7 +17,7 @@ export function rate(value) {
   return value === 0 ? '0' : value < 9.95 ? one.format(value) : whole.format(value);
 }
 
-/** For an axis: no more digits than it takes. */
+/** For an axis: only as many digits as needed. */
 export function tick(value) {
   return upToTwo.format(value);
 }
@@ -30,7 +30,7 @@ export function ratio(value) {
   return value === null ? NOTHING : two.format(value);
 }
 
-/** Never rounded up to all of it: one failure in a thousand is to be seen. */
+/** Rounds down, so that 100 % means all: one failure in a thousand stays visible. */
 export function percent(value) {
   if (value === null) {
     return NOTHING;
