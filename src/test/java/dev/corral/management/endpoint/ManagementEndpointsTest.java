@@ -169,8 +169,8 @@ class ManagementEndpointsTest {
         assertThat(flight.path("id").asText()).isNotBlank();
         assertThat(entry(path).path("inFlight").asBoolean()).isTrue();
 
-        held.tryEmitValue(StubResponse.of(200, "landed", "Cache-Control", "max-age=60")).orThrow();
-        waiting.forEach(response -> assertThat(response.join().body()).isEqualTo("landed"));
+        held.tryEmitValue(StubResponse.of(200, "filled", "Cache-Control", "max-age=60")).orThrow();
+        waiting.forEach(response -> assertThat(response.join().body()).isEqualTo("filled"));
         awaitNoFlights();
         assertThat(getJson("/actuator/flights").path("count").asInt()).isZero();
     }
@@ -286,17 +286,17 @@ class ManagementEndpointsTest {
         String path = path();
         storeResponse(path,
                 StubResponse.of(200, "a", "Cache-Control", "max-age=60, stale-while-revalidate=60", "Cache-Tag",
-                        "told-of"));
-        replica.postJson("/actuator/purge", "{\"tags\":[\"told-of\"],\"soft\":true}", "Authorization", OLGA);
+                        "listed-tag"));
+        replica.postJson("/actuator/purge", "{\"tags\":[\"listed-tag\"],\"soft\":true}", "Authorization", OLGA);
 
         JsonNode soft = entry(path);
         assertThat(soft.path("state").asText()).isEqualTo("stale");
-        assertThat(texts(soft.path("purgedBy"))).containsExactly("t:told-of");
+        assertThat(texts(soft.path("purgedBy"))).containsExactly("t:listed-tag");
 
         replica.postJson("/actuator/purge", "{\"prefixes\":[\"/e/\"]}", "Authorization", OLGA);
         JsonNode hard = entry(path);
         assertThat(hard.path("state").asText()).isEqualTo("purged");
-        assertThat(texts(hard.path("purgedBy"))).contains("t:told-of").anyMatch(name -> name.startsWith("p:"));
+        assertThat(texts(hard.path("purgedBy"))).contains("t:listed-tag").anyMatch(name -> name.startsWith("p:"));
     }
 
     @Test
