@@ -1,6 +1,5 @@
 package dev.corral.management.purge;
 
-import com.fasterxml.jackson.annotation.JsonProperty;
 import dev.corral.cache.Entry;
 import dev.corral.cache.FailedFill;
 import dev.corral.cache.Freshness;
@@ -80,7 +79,7 @@ public final class CacheInspector {
     public record EntryReport(String url, String route, String key, String state, String reason, int status,
             List<String> vary,
             List<String> selected, Optional<Long> ageSeconds, Optional<Long> ttlSeconds, Optional<Instant> storedAt,
-            List<String> tags, List<String> fields, int bytes, @JsonProperty("flying") boolean inFlight, long position,
+            List<String> tags, List<String> fields, int bytes, boolean inFlight, long position,
             List<String> purgedBy) {}
 
     /** How many responses in this process's memory match, and how many there are. */
