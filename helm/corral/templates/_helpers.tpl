@@ -39,7 +39,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.serviceAccount.create }}{{ default (include "corral.fullname" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
 {{- end }}
 
-{{/* What Pod Security "restricted" asks of a container, and a little more. */}}
+{{/* The container settings of the Pod Security Standard "restricted", and a read-only file system. */}}
 {{- define "corral.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -47,31 +47,31 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* What the schema cannot say, or would say less plainly. */}}
+{{/* Checks that the schema cannot express, or whose message would be less clear. */}}
 {{- define "corral.check" -}}
 {{- if not .Values.routes }}
 {{- fail "routes is empty: there is nothing to serve. Set at least routes[0].id (a name, such as shop) and routes[0].origin (a base URL, such as http://shop.shop.svc:8080)" }}
 {{- end }}
 {{- range $name, $value := .Values.config }}
 {{- if regexMatch "^corral([.\\[].*)?$" $name }}
-{{- fail (printf "config.%s is not taken: corral.* has its own places, routes and settings" $name) }}
+{{- fail (printf "config.%s is not taken: set corral.* in routes and settings" $name) }}
 {{- end }}
 {{- end }}
 {{- with .Values.redis }}
 {{- if and (eq .mode "standalone") (not .host) }}
-{{- fail "redis.host must be set: the name of a Redis; or redis.mode to sentinel or cluster, or to built-in for trying out" }}
+{{- fail "redis.host must be set to the host of a Redis, or redis.mode to sentinel, cluster, or built-in for evaluation" }}
 {{- end }}
 {{- if and (eq .mode "sentinel") (or (not .sentinel.master) (not .sentinel.nodes)) }}
-{{- fail "redis.mode sentinel needs redis.sentinel.master (the name the Sentinels know it by) and redis.sentinel.nodes (a list of host:port)" }}
+{{- fail "redis.mode sentinel needs redis.sentinel.master (the name of the master at the Sentinels) and redis.sentinel.nodes (a list of host:port)" }}
 {{- end }}
 {{- if and (eq .mode "cluster") (not .cluster.nodes) }}
 {{- fail "redis.mode cluster needs redis.cluster.nodes (a list of host:port)" }}
 {{- end }}
 {{- if and (eq .mode "cluster") (ne (int .database) 0) }}
-{{- fail "redis.database must be 0 with redis.mode cluster, which has no others" }}
+{{- fail "redis.database must be 0 with redis.mode cluster: a cluster has no other databases" }}
 {{- end }}
 {{- if and (eq .mode "built-in") (or .tls.enabled .existingSecret .username .host) }}
-{{- fail "redis.mode built-in has no TLS, user or password, and no other host: those are for a Redis of your own" }}
+{{- fail "redis.mode built-in has no TLS, user, password or host; use another mode for your own Redis" }}
 {{- end }}
 {{- if and (not .tls.enabled) (or .tls.caSecret .tls.clientSecret) }}
 {{- fail "redis.tls.caSecret and redis.tls.clientSecret have no effect unless redis.tls.enabled is true" }}
@@ -82,7 +82,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* Spring's settings of Redis. */}}
+{{/* Spring's Redis settings. */}}
 {{- define "corral.redis" -}}
 {{- with .Values.redis -}}
 timeout: {{ .timeout }}
@@ -118,7 +118,7 @@ ssl:
 {{- end }}
 {{- end }}
 
-{{/* The certificates that those settings name. */}}
+{{/* The SSL bundle of these settings. */}}
 {{- define "corral.redis.bundle" -}}
 {{- with .Values.redis.tls -}}
 {{- if .caSecret }}

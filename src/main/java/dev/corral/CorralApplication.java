@@ -13,7 +13,7 @@ import org.springframework.context.annotation.Import;
 import reactor.netty.ReactorNetty;
 
 /**
- * Starts one replica of Corral. What is excluded would put Spring Security before the clients' port too: it stands before the
+ * Starts one replica of Corral. The excluded auto-configurations would also apply Spring Security to the data port; it guards the
  * management port only ({@code ManagementSecurityConfiguration}).
  */
 @SpringBootConfiguration
@@ -24,12 +24,12 @@ import reactor.netty.ReactorNetty;
 public final class CorralApplication {
 
     static {
-        // How many pieces of an answer that streams are asked for ahead of its client. A piece is what one read brings, up to 64 KB:
-        // 256 KB for each client that reads slowly or not at all, rather than the 8 MB of Reactor Netty's own 128.
-        String ahead = ReactorNetty.REACTOR_NETTY_SEND_MAX_PREFETCH_SIZE;
-        System.setProperty(ahead, System.getProperty(ahead, "4"));
-        // How long the JDK keeps what a name means, in seconds. Its 30 are long for a Redis that has moved; a setting of java.security or
-        // on the command line wins.
+        // Buffers of a streamed response that are requested ahead of the client. A buffer is one read, up to 64 KB: 256 KB for each
+        // client that reads slowly or not at all, instead of 8 MB with Reactor Netty's default of 128.
+        String prefetchProperty = ReactorNetty.REACTOR_NETTY_SEND_MAX_PREFETCH_SIZE;
+        System.setProperty(prefetchProperty, System.getProperty(prefetchProperty, "4"));
+        // DNS cache of the JDK, in seconds. The default of 30 is long for a Redis that has moved; java.security and the command line
+        // take precedence.
         setDnsCacheTtl("networkaddress.cache.ttl", "sun.net.inetaddr.ttl", "5");
         setDnsCacheTtl("networkaddress.cache.negative.ttl", "sun.net.inetaddr.negative.ttl", "1");
     }
@@ -38,13 +38,13 @@ public final class CorralApplication {
 
     private static void setDnsCacheTtl(String setting, String property, String seconds) {
         boolean negative = setting.contains("negative");
-        // The JDK's own file sets the negative one, to 10.
+        // The java.security file of the JDK sets the negative TTL to 10, so its presence there is no choice of the operator.
         if (System.getProperty(property) == null && (negative || Security.getProperty(setting) == null)) {
             Security.setProperty(setting, seconds);
         }
     }
 
-    /** Starts the replica; a bad setting stops the start. */
+    /** Starts the replica. An invalid setting stops the start. */
     public static void main(String[] args) {
         SpringApplication.run(CorralApplication.class, args);
     }

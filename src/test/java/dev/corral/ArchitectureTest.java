@@ -30,7 +30,7 @@ import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.GeneralCodingRules.NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 
-/** Which room may know which, and what every class of the house has in common. A new room is drawn here first. */
+/** The allowed dependencies between packages (docs/ARCHITECTURE.md), and rules for every class. A new package is added here first. */
 @AnalyzeClasses(packages = "dev.corral", importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArchitectureTest {
 
@@ -126,7 +126,7 @@ final class ArchitectureTest {
                     SpringBootApplication.class, Component.class, Service.class, Repository.class)
             .because("each bean is one method of a configuration class, and gets what it needs by its constructor");
 
-    /** An anonymous class or an enum cannot be extended, though the byte code does not say so. */
+    /** Anonymous classes and enums cannot be extended, although their byte code is not final. */
     @ArchTest
     static final ArchRule classesAreFinalOrSealed = classes().that()
             .areNotInterfaces()

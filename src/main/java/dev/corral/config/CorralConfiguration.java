@@ -111,27 +111,27 @@ import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
 
-/** How the rooms are put together: the only place that sees all of them. */
+/** Defines the beans that connect the packages. No other class depends on all of them. */
 @Configuration(proxyBeanMethods = false)
 @EnableConfigurationProperties(CorralProperties.class)
 public final class CorralConfiguration {
 
-    /** For the renewals of leases, so that they are on time when all other threads are busy. */
+    /** Renews leases. A thread of its own keeps renewals on time when all other threads are busy. */
     private static final Scheduler LEASE_RENEWAL_SCHEDULER = Schedulers.newSingle("lease-renewal", true);
 
-    /** How long flights may take to land after the web server has stopped: an origin's default time. */
+    /** How long flights may take to complete after the web server has stopped: the default timeout of an origin. */
     private static final Duration FLIGHT_DRAIN_TIMEOUT = Duration.ofSeconds(5);
 
-    /** How long an entry in memory is used without asking Redis for its version. */
+    /** How long a near-cache entry is served without checking its version in Redis: a hot key costs one command per second and replica. */
     private static final Duration NEAR_HIT_WINDOW = Duration.ofSeconds(1);
 
     /**
-     * The same for a fresh response that Redis has had unchanged for longer: purges are known by their position, and what may be
-     * missed for so long is an earlier refresh by another replica. A hot key then costs a small command each half minute.
+     * The same limit for a fresh response that has been unchanged in Redis for longer. Purges are known by their position, so only an
+     * earlier refresh by another replica can be missed for this time. A hot key then costs one small command per half minute.
      */
     private static final Duration MAX_FRESH_NEAR_HIT_WINDOW = Duration.ofSeconds(30);
 
-    /** How long a marker or a pointer that was found in Redis is kept for the case that Redis goes away. */
+    /** How long a marker that was read from Redis is kept in memory, in case Redis becomes unavailable. */
     private static final Duration MARKER_TTL = Duration.ofSeconds(10);
 
     @Bean
@@ -144,7 +144,7 @@ public final class CorralConfiguration {
         return new ManagementPortValidator(environment);
     }
 
-    // ---- what operators see
+    // ---- health and metrics
 
     @Bean
     CorralMetrics corralMetrics(MeterRegistry registry) {
@@ -152,21 +152,21 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    RedisHealthIndicator redisHealthIndicator(RedisCircuitBreaker gate) {
-        return new RedisHealthIndicator(() -> switch (gate.state()) {
+    RedisHealthIndicator redisHealthIndicator(RedisCircuitBreaker redisBreaker) {
+        return new RedisHealthIndicator(() -> switch (redisBreaker.state()) {
             case RedisCircuitBreaker.RedisState.Available(Instant since) ->
                 new RedisHealthIndicator.RedisStatus(true, since, "");
             case RedisCircuitBreaker.RedisState.ReadOnly(Instant since, String reason) ->
                 new RedisHealthIndicator.RedisStatus(false, since,
-                        "it does not write: " + reason);
+                        "it does not accept writes: " + reason);
             case RedisCircuitBreaker.RedisState.Unavailable(Instant since, String reason) ->
                 new RedisHealthIndicator.RedisStatus(false, since, reason);
         });
     }
 
     @Bean
-    FleetHealthIndicator fleetHealthIndicator(FleetMonitor board, ReplicaId identity) {
-        return new FleetHealthIndicator(identity.value(), board::duplicateIncarnation);
+    FleetHealthIndicator fleetHealthIndicator(FleetMonitor monitor, ReplicaId identity) {
+        return new FleetHealthIndicator(identity.value(), monitor::duplicateIncarnation);
     }
 
     @Bean
@@ -203,7 +203,7 @@ public final class CorralConfiguration {
         return RedisCircuitBreaker.of(connections, Clock.systemUTC());
     }
 
-    /** What this replica is called in the fleet. */
+    /** The name of this replica in the fleet. */
     record ReplicaId(String value) {}
 
     @Bean
@@ -212,14 +212,15 @@ public final class CorralConfiguration {
     }
 
     @Bean(destroyMethod = "")
-    RedisPurgeRegistry redisPurgeRegistry(RedisConnections connections, RedisCircuitBreaker gate, ReplicaId identity) {
-        return new RedisPurgeRegistry(connections, gate, identity.value(), CachePolicy.DEFAULT.maxTtl(),
+    RedisPurgeRegistry redisPurgeRegistry(RedisConnections connections, RedisCircuitBreaker redisBreaker,
+            ReplicaId identity) {
+        return new RedisPurgeRegistry(connections, redisBreaker, identity.value(), CachePolicy.DEFAULT.maxTtl(),
                 Schedulers.parallel(),
                 Ticker.systemTicker(),
                 Clock.systemUTC());
     }
 
-    /** Entries as bytes. */
+    /** Encodes entries for Redis. */
     @Bean
     ValueCodec<Entry> entryCodec() {
         return new ValueCodec<Entry>() {
@@ -246,10 +247,11 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    RedisTier<Entry> redisTier(RedisConnections connections, RedisCircuitBreaker gate, ValueCodec<Entry> codec,
+    RedisTier<Entry> redisTier(RedisConnections connections, RedisCircuitBreaker redisBreaker, ValueCodec<Entry> codec,
             RedisPurgeRegistry purges,
-            CoalescerLimits timing, ReplicaId identity) {
-        return new RedisTier<>(connections, gate, codec, timing, purges::latestPosition, purges::sync, identity.value(),
+            CoalescerLimits limits, ReplicaId identity) {
+        return new RedisTier<>(connections, redisBreaker, codec, limits, purges::latestPosition, purges::sync,
+                identity.value(),
                 new ByteBudget(MemoryShares.ofThisJvm().encodingBytes()));
     }
 
@@ -273,8 +275,8 @@ public final class CorralConfiguration {
     private static Duration retention(Entry entry, Instant now) {
         return switch (entry) {
             case StoredResponse stored -> stored.remainingRetention(now);
-            case StaleOnError ailing -> ailing.staleResponse().remainingRetention(now);
-            case VaryMarker pointer -> MARKER_TTL;
+            case StaleOnError staleOnError -> staleOnError.staleResponse().remainingRetention(now);
+            case VaryMarker marker -> MARKER_TTL;
             case HitForMiss marker -> MARKER_TTL;
             case FailedFill failure -> Duration.ZERO;
         };
@@ -288,12 +290,14 @@ public final class CorralConfiguration {
         return fresh.compareTo(MAX_FRESH_NEAR_HIT_WINDOW) < 0 ? fresh : MAX_FRESH_NEAR_HIT_WINDOW;
     }
 
-    /** Made after everybody who listens. */
+    /** Depends on every bean that subscribes to a channel, so that it is created after them. */
     @Bean
-    RedisLifecycle redisLifecycle(RedisConnections connections, RedisPurgeRegistry purges, RedisCircuitBreaker gate,
+    RedisLifecycle redisLifecycle(RedisConnections connections, RedisPurgeRegistry purges,
+            RedisCircuitBreaker redisBreaker,
             NearCache<Entry> tier) {
-        return new RedisLifecycle(connections, purges, new RedisHealthProbe(connections, gate, Schedulers.parallel()),
-                gate);
+        return new RedisLifecycle(connections, purges,
+                new RedisHealthProbe(connections, redisBreaker, Schedulers.parallel()),
+                redisBreaker);
     }
 
     // ---- the fleet
@@ -305,28 +309,29 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    Coalescer<TierKey, Entry> coalescer(NearCache<Entry> tier, CoalescerLimits timing, RedisPurgeRegistry purges,
-            CorralMetrics meters,
-            RedisCircuitBreaker gate) {
-        Coalescer<TierKey, Entry> coalescer = newCoalescer(tier, timing, purges, meters);
-        meters.registerGauges(coalescer::flightCount, coalescer::waiterCount,
-                () -> !(gate.state() instanceof RedisCircuitBreaker.RedisState.Unavailable),
-                () -> gate.state() instanceof RedisCircuitBreaker.RedisState.Available,
+    Coalescer<TierKey, Entry> coalescer(NearCache<Entry> tier, CoalescerLimits limits, RedisPurgeRegistry purges,
+            CorralMetrics metrics,
+            RedisCircuitBreaker redisBreaker) {
+        Coalescer<TierKey, Entry> coalescer = newCoalescer(tier, limits, purges, metrics);
+        metrics.registerGauges(coalescer::flightCount, coalescer::waiterCount,
+                () -> !(redisBreaker.state() instanceof RedisCircuitBreaker.RedisState.Unavailable),
+                () -> redisBreaker.state() instanceof RedisCircuitBreaker.RedisState.Available,
                 purges::syncLag);
         return coalescer;
     }
 
-    static Coalescer<TierKey, Entry> newCoalescer(NearCache<Entry> tier, CoalescerLimits timing,
-            RedisPurgeRegistry purges, CorralMetrics meters) {
-        return new Coalescer<>(tier, timing, purges::latestPosition, Schedulers.parallel(),
-                LEASE_RENEWAL_SCHEDULER, RandomGenerator.getDefault(), meters);
+    static Coalescer<TierKey, Entry> newCoalescer(NearCache<Entry> tier, CoalescerLimits limits,
+            RedisPurgeRegistry purges, CorralMetrics metrics) {
+        return new Coalescer<>(tier, limits, purges::latestPosition, Schedulers.parallel(),
+                LEASE_RENEWAL_SCHEDULER, RandomGenerator.getDefault(), metrics);
     }
 
-    // ---- the operators' view
+    // ---- management
 
     @Bean
-    ReplicaRegistry replicaRegistry(RedisConnections connections, RedisCircuitBreaker gate, ReplicaId identity) {
-        return new ReplicaRegistry(connections, gate, identity.value());
+    ReplicaRegistry replicaRegistry(RedisConnections connections, RedisCircuitBreaker redisBreaker,
+            ReplicaId identity) {
+        return new ReplicaRegistry(connections, redisBreaker, identity.value());
     }
 
     @Bean
@@ -343,26 +348,26 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    FleetMonitor fleetMonitor(ReplicaRegistry fleet, RedisPurgeRegistry purges, RedisCircuitBreaker gate,
-            Coalescer<TierKey, Entry> coalescer, CorralMetrics meters,
+    FleetMonitor fleetMonitor(ReplicaRegistry fleet, RedisPurgeRegistry purges, RedisCircuitBreaker redisBreaker,
+            Coalescer<TierKey, Entry> coalescer, CorralMetrics metrics,
             RouteBreakerControl breakers, ReplicaId identity, Optional<BuildProperties> build, ObjectMapper json) {
         String version = build.map(BuildProperties::getVersion).orElse("unknown");
         Instant started = Instant.now();
-        Supplier<ReplicaStatus> vitals = () -> replicaStatus(version, started, purges, gate, coalescer, meters,
+        Supplier<ReplicaStatus> status = () -> replicaStatus(version, started, purges, redisBreaker, coalescer, metrics,
                 breakers);
-        return new FleetMonitor(identity.value(), vitals, new RedisFleetRegistry(fleet), () -> recentPurges(purges),
+        return new FleetMonitor(identity.value(), status, new RedisFleetRegistry(fleet), () -> recentPurges(purges),
                 purges.fleetClock()::instant, Schedulers.parallel(), json);
     }
 
     private static ReplicaStatus replicaStatus(String version, Instant started, RedisPurgeRegistry purges,
-            RedisCircuitBreaker gate,
-            Coalescer<TierKey, Entry> coalescer, CorralMetrics meters, RouteBreakerControl breakers) {
-        String redis = switch (gate.state()) {
+            RedisCircuitBreaker redisBreaker,
+            Coalescer<TierKey, Entry> coalescer, CorralMetrics metrics, RouteBreakerControl breakers) {
+        String redis = switch (redisBreaker.state()) {
             case RedisCircuitBreaker.RedisState.Available available -> "UP";
             case RedisCircuitBreaker.RedisState.ReadOnly readOnly -> "DEGRADED";
             case RedisCircuitBreaker.RedisState.Unavailable unavailable -> "DEGRADED";
         };
-        return meters.collectStatus(version, started, redis, purges.syncedPosition(), purges.syncLag(),
+        return metrics.collectStatus(version, started, redis, purges.syncedPosition(), purges.syncLag(),
                 purges.clockOffset(),
                 flightStatuses(coalescer), coalescer.flightCount(), coalescer.waiterCount(), breakers.breakerStates());
     }
@@ -378,27 +383,27 @@ public final class CorralConfiguration {
     private static List<FleetMonitor.RecentPurge> recentPurges(RedisPurgeRegistry purges) {
         return purges.recentPurges()
                 .stream()
-                .map(one -> new FleetMonitor.RecentPurge(one.position(), one.time(), one.isSoft(), one.description(),
-                        one.requestedBy()))
+                .map(purge -> new FleetMonitor.RecentPurge(purge.position(), purge.time(), purge.isSoft(),
+                        purge.description(), purge.requestedBy()))
                 .toList();
     }
 
     @Bean
-    CacheCatalog cacheCatalog(ProxyContext edge, ConfiguredRoutes routes, NearCache<Entry> tier,
+    CacheCatalog cacheCatalog(ProxyContext proxyContext, ConfiguredRoutes routes, NearCache<Entry> tier,
             CorralProperties settings) {
-        return new RoutedCacheCatalog(new CacheInspector(edge, routes.routes(), tier::values), settings);
+        return new RoutedCacheCatalog(new CacheInspector(proxyContext, routes.routes(), tier::values), settings);
     }
 
     @Bean
-    PurgeCoordinator purgeCoordinator(RedisPurgeRegistry purges, ReplicaRegistry fleet, CorralMetrics meters,
+    PurgeCoordinator purgeCoordinator(RedisPurgeRegistry purges, ReplicaRegistry fleet, CorralMetrics metrics,
             CorralProperties settings) {
-        Mono<List<PurgeCoordinator.ReplicaPosition>> standings = fleet.replicaPositions()
+        Mono<List<PurgeCoordinator.ReplicaPosition>> positions = fleet.replicaPositions()
                 .map(members -> members.stream()
                         .map(member -> new PurgeCoordinator.ReplicaPosition(member.id(), member.isLive(),
                                 member.purgePosition()))
                         .toList());
-        return new PurgeCoordinator(purges, standings, settings.purge().timeout(), settings.purge().maxIsolation(),
-                Schedulers.parallel(), meters);
+        return new PurgeCoordinator(purges, positions, settings.purge().timeout(), settings.purge().maxIsolation(),
+                Schedulers.parallel(), metrics);
     }
 
     @Bean
@@ -407,8 +412,8 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    FleetEndpoint fleetEndpoint(FleetMonitor board) {
-        return new FleetEndpoint(board);
+    FleetEndpoint fleetEndpoint(FleetMonitor monitor) {
+        return new FleetEndpoint(monitor);
     }
 
     @Bean
@@ -417,25 +422,25 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    CacheEntryEndpoint cacheEntryEndpoint(CacheCatalog inventory) {
-        return new CacheEntryEndpoint(inventory);
+    CacheEntryEndpoint cacheEntryEndpoint(CacheCatalog catalog) {
+        return new CacheEntryEndpoint(catalog);
     }
 
     @Bean
-    RoutesEndpoint routesEndpoint(CacheCatalog inventory, RouteBreakerControl breakers) {
-        return new RoutesEndpoint(inventory, breakers);
+    RoutesEndpoint routesEndpoint(CacheCatalog catalog, RouteBreakerControl breakers) {
+        return new RoutesEndpoint(catalog, breakers);
     }
 
     @Bean
-    PurgeController purgeController(PurgeCoordinator purger, CacheCatalog inventory, RouteBreakerControl breakers,
+    PurgeController purgeController(PurgeCoordinator coordinator, CacheCatalog catalog, RouteBreakerControl breakers,
             ObjectMapper json) {
-        return new PurgeController(purger, inventory, breakers, json);
+        return new PurgeController(coordinator, catalog, breakers, json);
     }
 
     @Bean
-    DashboardController dashboardController(FleetMonitor board) {
-        // More than look at one replica; each costs it some kilobytes a second.
-        return new DashboardController(board, 50, Schedulers.parallel());
+    DashboardController dashboardController(FleetMonitor monitor) {
+        // More streams than operators watch one replica; each costs it some kilobytes per second.
+        return new DashboardController(monitor, 50, Schedulers.parallel());
     }
 
     // ---- routes
@@ -458,18 +463,18 @@ public final class CorralConfiguration {
 
     @Bean
     ConfiguredRoutes configuredRoutes(CorralProperties settings, CircuitBreakerRegistry registry,
-            CircuitBreakerProperties chosen,
+            CircuitBreakerProperties breakerProperties,
             BulkheadRegistry bulkheads, OriginAddressResolverGroup names, RedisPurgeRegistry purges,
             SslBundles bundles) {
         var originTls = new OriginSslBundles(bundles);
-        var breakers = new RouteBreakerFactory(registry, chosen);
+        var breakers = new RouteBreakerFactory(registry, breakerProperties);
         return new ConfiguredRoutes(settings.routes()
                 .stream()
                 .map(route -> newRoute(settings, route, breakers, bulkheads, names, purges, originTls))
                 .toList());
     }
 
-    /** The routes in their order; closes their connections at the end. */
+    /** The routes in the order of the settings. Closing it closes the connections to their origins. */
     record ConfiguredRoutes(List<Route> routes) implements AutoCloseable {
 
         @Override
@@ -482,31 +487,32 @@ public final class CorralConfiguration {
             RouteBreakerFactory breakers,
             BulkheadRegistry bulkheads, OriginAddressResolverGroup names, RedisPurgeRegistry purges,
             OriginSslBundles originTls) {
-        var upstream = new OriginConfig(route.id(), route.origin(), route.timeout(), route.maxBody(),
+        var originConfig = new OriginConfig(route.id(), route.origin(), route.timeout(), route.maxBody(),
                 route.concurrency(),
                 route.connectionMaxLife(), originTls.bundle(route));
         var limit = BulkheadConfig.custom()
                 .maxConcurrentCalls(route.concurrency())
                 .maxWaitDuration(Duration.ZERO)
                 .build();
-        var origin = new OriginClient(upstream, literalPathPrefix(route.path()), breakers.create(route.id()),
+        var originClient = new OriginClient(originConfig, literalPathPrefix(route.path()), breakers.create(route.id()),
                 bulkheads.bulkhead(route.id(), limit), names, purges.fleetClock(), settings.server().writeTimeout());
-        originTls.registerUpdates(route, origin);
+        originTls.registerUpdates(route, originClient);
         var host = Route.HostHeaderRule.of(route.host());
-        boolean keyed = host instanceof Route.HostHeaderRule.ClientHost;
-        var rules = new Forwarding.ForwardingRules("corral", route.forward().trust(), keyed,
+        boolean hostInKey = host instanceof Route.HostHeaderRule.ClientHost;
+        var rules = new Forwarding.ForwardingRules("corral", route.forward().trust(), hostInKey,
                 requestHeaderPolicy(route));
         var query = new CacheKey.QueryRule(List.copyOf(route.query().include()), List.copyOf(route.query().exclude()),
                 route.query().sort());
         CachePolicy policy = route.cache().toCachePolicy(route.hitForMiss());
-        // A leader may die at the end of its time, and the next one may need all of its own.
-        Duration patience = route.timeout().multipliedBy(2).plus(settings.lease().ttl());
-        return new Route(route.id(), PathPatternParser.defaultInstance.parse(route.path()), upstream, origin, host,
+        // A leader may die just before its timeout, and its successor may need a full timeout.
+        Duration maxWait = route.timeout().multipliedBy(2).plus(settings.lease().ttl());
+        return new Route(route.id(), PathPatternParser.defaultInstance.parse(route.path()), originConfig, originClient,
+                host,
                 rules, query,
-                route.key().fields(), policy, route.allowMethods(), patience);
+                route.key().fields(), policy, route.allowMethods(), maxWait);
     }
 
-    /** The part of a pattern that all its paths begin with, up to a slash: {@code /shop/} of {@code /shop/**}. */
+    /** The literal start of the pattern up to a slash, common to all its paths: {@code /shop/} of {@code /shop/**}. */
     private static String literalPathPrefix(String pattern) {
         int end = 0;
         while (end < pattern.length() && "*?{".indexOf(pattern.charAt(end)) < 0) {
@@ -520,19 +526,20 @@ public final class CorralConfiguration {
                 route.forward().keep(), route.forward().drop());
     }
 
-    // ---- in and out
+    // ---- the data port
 
     @Bean
     AwaitedInvalidation awaitedInvalidation(RedisPurgeRegistry purges, ReplicaRegistry fleet,
             CorralProperties settings) {
-        // Whoever joins later than that has read the log at its start.
-        Mono<Set<String>> live = fleet.replicaPositions()
-                .map(standings -> standings.stream()
+        // Cached for a second: a replica that joins later has read the purge log at its start.
+        Mono<Set<String>> liveReplicas = fleet.replicaPositions()
+                .map(positions -> positions.stream()
                         .filter(ReplicaRegistry.ReplicaPurgePosition::isLive)
                         .map(ReplicaRegistry.ReplicaPurgePosition::id)
                         .collect(Collectors.toSet()))
-                .cache(ids -> Duration.ofSeconds(1), away -> Duration.ZERO, () -> Duration.ZERO);
-        return new AwaitedInvalidation(purges, live, settings.purge().invalidationWait(), Schedulers.parallel());
+                .cache(ids -> Duration.ofSeconds(1), e -> Duration.ZERO, () -> Duration.ZERO);
+        return new AwaitedInvalidation(purges, liveReplicas, settings.purge().invalidationWait(),
+                Schedulers.parallel());
     }
 
     @Bean
@@ -540,7 +547,7 @@ public final class CorralConfiguration {
         return newResponseMemory();
     }
 
-    /** Of the size of this JVM. */
+    /** Budgets from the memory of this JVM. */
     static ResponseMemory newResponseMemory() {
         MemoryShares shares = MemoryShares.ofThisJvm();
         return new ResponseMemory(new ByteBudget(shares.bufferedBodyBytes()), new ByteBudget(shares.unreadBodyBytes()),
@@ -549,25 +556,25 @@ public final class CorralConfiguration {
 
     @Bean
     ProxyContext proxyContext(Coalescer<TierKey, Entry> coalescer, NearCache<Entry> tier, RedisPurgeRegistry purges,
-            CorralMetrics meters,
+            CorralMetrics metrics,
             AwaitedInvalidation invalidation, CorralProperties settings, ResponseMemory memory) {
-        return newProxyContext(coalescer, tier, purges, meters, invalidation, settings, memory);
+        return newProxyContext(coalescer, tier, purges, metrics, invalidation, settings, memory);
     }
 
     static ProxyContext newProxyContext(Coalescer<TierKey, Entry> coalescer, NearCache<Entry> tier,
-            RedisPurgeRegistry purges, CorralMetrics meters,
+            RedisPurgeRegistry purges, CorralMetrics metrics,
             AwaitedInvalidation invalidation, CorralProperties settings, ResponseMemory memory) {
         var isolation = new IsolationLimit(settings.purge().maxIsolation(), purges::syncLag);
         return new ProxyContext(coalescer, tier::getIfRecent, purges, isolation, invalidation, purges.fleetClock(),
                 new ProxyMetrics() {
                     @Override
                     public void recordRequest(String route, RequestOutcome outcome, Duration time) {
-                        meters.recordRequest(route, outcome.tag(), time);
+                        metrics.recordRequest(route, outcome.tag(), time);
                     }
 
                     @Override
                     public void recordFetch(String route, String result, Duration time) {
-                        meters.recordFetch(route, result, time);
+                        metrics.recordFetch(route, result, time);
                     }
 
                     @Override
@@ -578,15 +585,16 @@ public final class CorralConfiguration {
     }
 
     @Bean
-    CacheController cacheController(ProxyContext edge, ConfiguredRoutes routes, RedisPurgeRegistry purges,
+    CacheController cacheController(ProxyContext proxyContext, ConfiguredRoutes routes, RedisPurgeRegistry purges,
             ObjectMapper json, RequestTracing tracing,
             AccessLog accesses) {
-        return new CacheController(edge, routes.routes(), new ResponseWriter(purges.fleetClock(), json, edge.memory()),
+        return new CacheController(proxyContext, routes.routes(),
+                new ResponseWriter(purges.fleetClock(), json, proxyContext.memory()),
                 tracing,
                 accesses);
     }
 
-    /** Off unless management.tracing.enabled: then there is no propagator. */
+    /** Off unless {@code management.tracing.enabled} is true: otherwise there is no propagator. */
     @Bean
     RequestTracing requestTracing(Tracer tracer, ObjectProvider<Propagator> propagator) {
         return Optional.ofNullable(propagator.getIfAvailable())
@@ -626,11 +634,11 @@ public final class CorralConfiguration {
     @Bean
     WarmUpRunner warmUpRunner(CorralProperties settings, CacheController controller, ApplicationContext context,
             ObjectProvider<ServerProperties> server, RedisTier<Entry> redis, RedisPurgeRegistry purges,
-            AwaitedInvalidation invalidation, OriginAddressResolverGroup names, CoalescerLimits timing,
+            AwaitedInvalidation invalidation, OriginAddressResolverGroup names, CoalescerLimits limits,
             ObjectMapper json, SslBundles bundles) {
         return new WarmUpRunner(settings.warmUp(), controller, context, Optional.ofNullable(server.getIfAvailable()),
                 (prefix, origin) -> new WarmUpPipeline(prefix, origin, settings, redis, purges, invalidation, names,
-                        timing, json, bundles));
+                        limits, json, bundles));
     }
 
     @Bean

@@ -6,6 +6,7 @@ import dev.corral.http.RequestHeaderPolicy;
 import dev.corral.management.security.JwtAuthentication;
 import dev.corral.management.security.ManagementRole;
 import dev.corral.management.security.PasswordAuthentication;
+import dev.corral.proxy.Route;
 import dev.corral.proxy.netty.ConnectionLimits;
 import dev.corral.redis.RedisKeys;
 import java.net.URI;
@@ -22,22 +23,22 @@ import org.springframework.web.util.pattern.PathPatternParser;
 import org.springframework.web.util.pattern.PatternParseException;
 
 /**
- * All settings of Corral itself; those of Redis, the server and the circuit breakers are Spring's own. A value that makes no
- * sense, or a name that is not here, stops the start with a message that names it.
+ * The settings {@code corral.*}. Redis, the server and the circuit breakers have Spring's own settings. An invalid value or an
+ * unknown name stops the start with a message that names it.
  *
- * @param routes    which paths go to which origin; at least one, the first that matches wins
- * @param lease     the right to fill a key
- * @param replicaId names this replica in the fleet; random when empty
- * @param coalesce  false lets every miss go to the origin, for comparison only
- * @param waiters   how many requests may wait for somebody else's fetch
- * @param near      the memory in this process
- * @param management who may log in to the management port
- * @param accessLog a line for each request
- * @param purge     what operators remove
- * @param redis     where the fleet keeps its state
- * @param shutdown  how the process ends
- * @param warmUp    what happens before a replica is ready
- * @param server    what one connection of a client may cost
+ * @param routes     which paths go to which origin; at least one, the first match wins
+ * @param lease      the lease of a leader
+ * @param replicaId  name of this replica in the fleet; random when empty
+ * @param coalesce   false sends every miss to the origin, for comparison only
+ * @param waiters    limits of requests that wait for another request's fetch
+ * @param near       the near cache
+ * @param management logins of the management port
+ * @param accessLog  whether each request is logged
+ * @param purge      time limits of purges
+ * @param redis      names of the fleet's keys in Redis
+ * @param shutdown   the graceful stop
+ * @param warmUp     the warm-up before a replica is ready
+ * @param server     limits of a client's connection
  */
 @ConfigurationProperties(prefix = "corral", ignoreUnknownFields = false)
 public record CorralProperties(@DefaultValue List<RouteProperties> routes, @DefaultValue LeaseProperties lease,
@@ -50,7 +51,7 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
         @DefaultValue WarmUpProperties warmUp,
         @DefaultValue ServerLimitProperties server) {
 
-    /** Rejects a start that could serve nothing. */
+    /** Rejects an empty list of routes, duplicate IDs and inconsistent limits. */
     public CorralProperties {
         if (routes.isEmpty()) {
             throw new IllegalArgumentException("corral.routes is empty: there is nothing to serve. Set at least "
@@ -66,35 +67,34 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
         }
         require(replicaId.isEmpty() || NAME_PATTERN.matcher(replicaId).matches(), "corral.replica-id",
                 "must be 1 to 40 letters, digits, '.', '_' or '-', and unique in the fleet", replicaId);
-        // Checked here, where the settings have their names.
+        // Rejects inconsistent limits now, while the settings are bound.
         CoalescerLimits.of(lease.ttl(), waiters.effectiveMaxPerKey(), waiters.effectiveMaxPerReplica());
     }
 
-    /** Short enough for a channel name and a metric tag. */
+    /** Short and plain enough for a channel name and a metric tag. */
     private static final Pattern NAME_PATTERN = Pattern.compile("[A-Za-z0-9._-]{1,40}");
 
     /**
      * One route.
      *
-     * @param id          names it in metrics, logs and answers
-     * @param path        a Spring PathPattern
-     * @param origin      where its requests go: scheme, host, port, and a path put before the request's own
-     * @param timeout     the most an origin may take for a whole answer; for a streamed one, between two reads
-     * @param maxBody     a larger answer is passed through, not stored
-     * @param concurrency requests to the origin at the same time, from this replica; more are refused with 503
-     * @param connectionMaxLife the age beyond which a connection to the origin takes no further request, so that a name that has
-     *                    moved is followed; each connection's own is up to a quarter shorter
-     * @param hitForMiss  how long to remember that a resource must not be waited for
-     * @param host        the Host the origin sees: {@code origin} (that of the base URL), {@code client}, or a literal. With
-     *                    {@code client} the host is part of the cache key
-     * @param query       which query parameters are part of the cache key
-     * @param key         what else is part of it
-     * @param forward     which of the client's fields the origin sees
-     * @param requestHeaders what a fetch whose response is shared carries of them
-     * @param cache       what the route chooses where the RFCs leave a choice
-     * @param allowMethods methods that caches take as orders, such as PURGE, and that reach the origin here although they do not
-     *                    elsewhere
-     * @param ssl         keys and trusted certificates for an https origin
+     * @param id                name of the route in metrics, logs and responses
+     * @param path              a Spring PathPattern
+     * @param origin            base URL: scheme, host, port, and a path that is prepended to the request's path
+     * @param timeout           maximum time until the response begins, and between two reads of its body
+     * @param maxBody           larger bodies are streamed and not stored
+     * @param concurrency       maximum of simultaneous requests to the origin from this replica; more get 503
+     * @param connectionMaxLife age after which a connection to the origin takes no further request, so that DNS changes are followed;
+     *                          each connection's own limit is up to a quarter shorter
+     * @param hitForMiss        how long requests for an uncacheable resource are not coalesced
+     * @param host              the Host that the origin receives: {@code origin} (that of the base URL), {@code client}, or a literal.
+     *                          With {@code client} the host is part of the cache key
+     * @param query             which query parameters are part of the cache key
+     * @param key               which request fields are part of the cache key
+     * @param forward           which client fields are trusted, withheld or kept
+     * @param requestHeaders    which client fields a shared fetch carries
+     * @param cache             choices where the RFCs leave one
+     * @param allowMethods      cache commands, such as PURGE, that this route forwards to the origin; they are rejected otherwise
+     * @param ssl               keys and trusted certificates for an https origin
      */
     public record RouteProperties(String id, @DefaultValue("/**") String path, URI origin,
             @DefaultValue("5s") Duration timeout,
@@ -106,7 +106,7 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
             @DefaultValue CachePolicyProperties cache, @DefaultValue Set<String> allowMethods,
             @DefaultValue OriginSslProperties ssl) {
 
-        /** Rejects what cannot work. */
+        /** Rejects missing and invalid values. */
         public RouteProperties {
             require(id != null, "corral.routes[n].id", "must be set to 1 to 40 letters, digits, '.', '_' or '-'",
                     "not set");
@@ -146,16 +146,16 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
             require(ssl.bundle() == null || "https".equals(origin.getScheme()), name + ".ssl.bundle",
                     "needs an origin that begins with https://", String.valueOf(ssl.bundle()));
             for (String method : allowMethods) {
-                require(dev.corral.proxy.Route.isCacheAdminMethod(method), name + ".allow-methods",
-                        "must be methods that are refused elsewhere: " + String.join(", ",
-                                dev.corral.proxy.Route.CACHE_ADMIN_METHODS),
+                require(Route.isCacheAdminMethod(method), name + ".allow-methods",
+                        "must be methods that are rejected by default: " + String.join(", ",
+                                Route.CACHE_ADMIN_METHODS),
                         method);
             }
             requirePathPattern(name, path);
             cache.validate(name + ".cache");
         }
 
-        /** A name or an address in brackets; nothing that could end the Host field or begin something else. */
+        /** A name or an address in brackets. Nothing that could end the Host field or start another. */
         private static final Pattern HOST_PATTERN = Pattern
                 .compile("([A-Za-z0-9._~-]+|\\[[0-9A-Fa-f:.]+])(:[0-9]{1,5})?");
 
@@ -169,73 +169,73 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
             try {
                 require(path.startsWith("/"), name + ".path", "must begin with /", path);
                 PathPatternParser.defaultInstance.parse(path);
-            } catch (PatternParseException broken) {
+            } catch (PatternParseException e) {
                 throw new IllegalArgumentException(
-                        name + ".path (" + path + ") is not a path pattern: " + broken.getMessage(),
-                        broken);
+                        name + ".path (" + path + ") is not a path pattern: " + e.getMessage(), e);
             }
         }
     }
 
     /**
-     * Which query parameters are part of the cache key; all unless set. The origin does not see the others on a fetch whose
-     * response is shared.
+     * Which query parameters are part of the cache key. A shared fetch sends no others to the origin. A parameter is given as a name,
+     * or as a prefix followed by {@code *}.
      *
-     * @param include only these; all when empty. A name, or a prefix with {@code *} at its end
-     * @param exclude not these
-     * @param sort    their order does not make another entry; the origin gets them sorted by name
+     * @param include the parameters in the key; all when empty
+     * @param exclude parameters that are not in the key
+     * @param sort    whether parameters in any order are the same entry; the origin then gets them sorted by name
      */
     public record QueryProperties(@DefaultValue Set<String> include, @DefaultValue Set<String> exclude,
             @DefaultValue("false") boolean sort) {}
 
     /**
-     * What else is part of the cache key.
+     * Additional parts of the cache key.
      *
-     * @param fields request fields whose values make another resource, such as one that names a device class
+     * @param fields request fields whose values are part of the key, such as one that contains a device class
      */
     public record CacheKeyProperties(@DefaultValue List<String> fields) {}
 
     /**
-     * Which of the client's fields reach the origin on a fetch whose answer is shared.
+     * Which client fields are trusted, and which reach the origin on a shared fetch.
      *
-     * @param trust whether what the client says in Forwarded and X-Forwarded-* is true: only behind a proxy that sets them
-     * @param drop  fields not to forward, besides those that origins are known to reflect or obey
-     * @param keep  fields to forward although origins are known to reflect or obey them: an answer that depends on one of them
-     *              is given to everybody
+     * @param trust whether Forwarded and X-Forwarded-* of the client are trusted; only behind a proxy that sets them
+     * @param drop  additional fields that are not forwarded, besides those that origins are known to reflect or obey
+     * @param keep  fields that are forwarded although origins are known to reflect or obey them: a response that depends on one of
+     *              them is served to all clients
      */
     public record ForwardedHeaderProperties(@DefaultValue("false") boolean trust, @DefaultValue Set<String> drop,
             @DefaultValue Set<String> keep) {}
 
     /**
-     * What a fetch whose response is shared carries of the client's header fields.
+     * Which client fields a shared fetch carries.
      *
-     * @param mode {@code forward}: all but the known ones; {@code strict}: only the standard ones, what {@code Vary} names, and
-     *             what is part of the key or kept
+     * @param mode {@code forward}: all fields but those that origins are known to reflect or obey; {@code strict}: only standard
+     *             fields, fields that {@code Vary} names, and fields that are in the key or in {@code forward.keep}
      */
     public record RequestHeaderProperties(@DefaultValue("forward") RequestHeaderPolicy.Mode mode) {}
 
     /**
-     * What a route chooses where the RFCs leave a choice.
+     * Choices of a route where the RFCs leave one.
      *
-     * @param maxLife                 the longest anything is kept
-     * @param heuristics              an answer without stated freshness is fresh for 10 % of the time since Last-Modified
-     * @param heuristicCap            the most that gives
-     * @param honourReload            a client's no-cache, no-store, max-age, min-fresh and Pragma count
-     * @param shareSetCookie          answers with Set-Cookie are given to others: a leaked session costs more than a fetch
-     * @param shareWithCookies        responses that state no freshness are shared even if a Cookie or another credential was sent
-     * @param targetedFields          fields of RFC 9213 that are for this cache; the first that is there wins
-     * @param surrogateControl        Surrogate-Control counts too
-     * @param staleWhileRevalidate    when the origin says nothing; none unless set
-     * @param staleIfError            when the origin says nothing; none unless set
-     * @param staleIfUnreachable      how long stale is served while the origin cannot be reached
-     * @param staleWithSharedMaxAge   s-maxage alone does not forbid the stale use that the same answer asks for
-     * @param variants                of one resource, that a replica stores in ten minutes
-     * @param earlyRefresh            beta of XFetch: refresh before expiry, with a probability; off unless set, 1 is usual
-     * @param normaliseAcceptEncoding equivalent Accept-Encoding share a variant
-     * @param normaliseAcceptLanguage equivalent Accept-Language share a variant
-     * @param tagFields               fields that carry the origin's tags
-     * @param hideTags                they do not reach clients
-     * @param invalidateOnUnsafeMethods a successful POST, PUT, DELETE or the like removes what it names
+     * @param maxLife                   maximum time that an entry is kept
+     * @param heuristics                whether a response without stated freshness is fresh for 10 % of the time since Last-Modified
+     * @param heuristicCap              maximum heuristic freshness
+     * @param honourReload              whether the client's no-cache, no-store, max-age, min-fresh and Pragma are obeyed
+     * @param shareSetCookie            whether responses with Set-Cookie are shared: a leaked session costs more than a fetch
+     * @param shareWithCookies          whether responses without stated freshness are shared even if the request had a Cookie or
+     *                                  another credential
+     * @param targetedFields            the fields of RFC 9213 that apply to this cache; the first present one wins
+     * @param surrogateControl          whether Surrogate-Control is obeyed too
+     * @param staleWhileRevalidate      window for responses that state none; no window unless set
+     * @param staleIfError              window for responses that state none; no window unless set
+     * @param staleIfUnreachable        how long stale responses are served while the origin cannot be reached
+     * @param staleWithSharedMaxAge     whether a response with s-maxage may be served stale if it states a stale window itself
+     * @param earlyRefresh              beta of XFetch: probability of a refresh before expiry; off unless set, 1 is usual
+     * @param normaliseAcceptEncoding   whether equivalent Accept-Encoding values share a variant
+     * @param normaliseAcceptLanguage   whether equivalent Accept-Language values share a variant
+     * @param variants                  maximum variants of a resource that a replica stores within ten minutes
+     * @param tagFields                 response fields that contain the origin's tags
+     * @param hideTags                  whether these fields are removed from responses to clients
+     * @param invalidateOnUnsafeMethods whether a successful POST, PUT, DELETE and the like invalidates its targets
      */
     public record CachePolicyProperties(@DefaultValue("24h") Duration maxLife, @DefaultValue("true") boolean heuristics,
             @DefaultValue("24h") Duration heuristicCap, @DefaultValue("true") boolean honourReload,
@@ -251,7 +251,7 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
             @DefaultValue("true") boolean hideTags, @DefaultValue("true") boolean invalidateOnUnsafeMethods){
 
         private void validate(String name) {
-            // Purges are remembered for a day and an hour: what lived longer could outlive the purge that removed it.
+            // Purges are kept for 25 hours. An entry that lived longer could outlive the purge that removed it.
             requireBetween(name + ".max-life", maxLife, Duration.ofSeconds(1), Duration.ofHours(24));
             requireBetween(name + ".heuristic-cap", heuristicCap, Duration.ZERO, Duration.ofHours(24));
             requireBetween(name + ".stale-if-unreachable", staleIfUnreachable, Duration.ZERO, Duration.ofHours(24));
@@ -268,12 +268,12 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
                     Integer.toString(variants));
         }
 
-        private static void requireBetween(String setting, Duration value, Duration least, Duration most) {
-            require(value.compareTo(least) >= 0 && value.compareTo(most) <= 0, setting,
-                    "must be from " + least.toSeconds() + "s to " + most.toHours() + "h", value.toString());
+        private static void requireBetween(String setting, Duration value, Duration min, Duration max) {
+            require(value.compareTo(min) >= 0 && value.compareTo(max) <= 0, setting,
+                    "must be from " + min.toSeconds() + "s to " + max.toHours() + "h", value.toString());
         }
 
-        /** These choices as the rules take them. */
+        /** Converts the settings to the policy of the cache rules. */
         CachePolicy toCachePolicy(Duration hitForMiss) {
             CachePolicy.Builder policy = CachePolicy.builder()
                     .hitForMissTtl(hitForMiss)
@@ -309,21 +309,21 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     /**
      * Keys and trusted certificates for an https origin.
      *
-     * @param bundle the name of one of Spring's SSL bundles (spring.ssl.bundle.*); the JDK's trust when not set
+     * @param bundle name of one of Spring's SSL bundles (spring.ssl.bundle.*); the JDK's trust store when not set
      */
     public record OriginSslProperties(@Nullable String bundle) {}
 
     /**
-     * Who may log in to the management port. With neither users nor tokens, one user {@code corral} with a random password.
+     * Logins of the management port. With neither users nor tokens there is one user {@code corral} with a random password.
      *
-     * @param users          by name and password (HTTP Basic)
-     * @param jwt            by bearer token, once spring.security.oauth2.resourceserver.jwt.* says how to check it
+     * @param users          users with a password (HTTP Basic)
+     * @param jwt            roles of bearer tokens, which are accepted if spring.security.oauth2.resourceserver.jwt.* is set
      * @param prometheusOpen whether the metrics are readable without a login, as health is
      */
     public record ManagementProperties(@DefaultValue List<UserProperties> users, @DefaultValue JwtProperties jwt,
             @DefaultValue("true") boolean prometheusOpen) {
 
-        /** Rejects two users of one name. */
+        /** Rejects duplicate user names. */
         public ManagementProperties {
             var names = new HashSet<String>();
             for (UserProperties user : users) {
@@ -336,15 +336,15 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
      * A user of the management port.
      *
      * @param name     without a colon
-     * @param password in clear, or as {@code {bcrypt}$2a$..}, or after {@code {noop}} when it begins with a brace
-     * @param role     viewer may look, operator may also change
+     * @param password plain text, or {@code {bcrypt}$2a$..}; plain text that starts with a brace needs the prefix {@code {noop}}
+     * @param role     a viewer may read, an operator may also change
      */
     public record UserProperties(String name, String password, @DefaultValue("viewer") ManagementRole role) {
 
         private static final Pattern BCRYPT_PATTERN = Pattern
                 .compile("\\{bcrypt}\\$2[aby]?\\$\\d\\d\\$[./0-9A-Za-z]{53}");
 
-        /** Rejects what nobody could log in with; never repeats a password. */
+        /** Rejects unusable credentials. Messages never contain a password. */
         public UserProperties {
             require(name != null && !name.isBlank() && name.indexOf(':') < 0, "corral.management.users[n].name",
                     "must be a name without a colon", name == null ? "not set" : name);
@@ -352,19 +352,19 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
             require(password != null && !password.isEmpty() && !password.equals("{noop}"), setting, "must not be empty",
                     "not set");
             require(!password.startsWith("{bcrypt}") || BCRYPT_PATTERN.matcher(password).matches(), setting,
-                    "must be {bcrypt} and a whole hash of 60 characters: a shell, or a .env file, may have taken its $ for "
-                            + "its own",
+                    "must be {bcrypt} and a complete hash of 60 characters; a shell or a .env file may have expanded its "
+                            + "$ signs",
                     "not shown");
             require(!password.startsWith("{") || password.startsWith("{bcrypt}") || password.startsWith("{noop}"),
-                    setting, "must begin with {bcrypt} or {noop}, or with something else than a brace", "not shown");
+                    setting, "must begin with {bcrypt} or {noop} if it begins with a brace", "not shown");
         }
 
-        /** As the management port takes it. */
+        /** Converts the setting for the management port. */
         PasswordAuthentication.ManagementUser toManagementUser() {
             return new PasswordAuthentication.ManagementUser(name, password, role);
         }
 
-        /** Without the password. */
+        /** Omits the password. */
         @Override
         public String toString() {
             return name + " (" + role + ")";
@@ -372,39 +372,39 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     }
 
     /**
-     * What a token says about its bearer.
+     * How the role of a bearer token is found.
      *
-     * @param rolesClaim the claim with roles or scopes, a list or words; with dots, one within another
-     * @param viewer     values of it that make a viewer
-     * @param operator   values of it that make an operator
+     * @param rolesClaim the claim with the roles or scopes, a list or words separated by spaces; dots separate nested claims
+     * @param viewer     values that make a viewer
+     * @param operator   values that make an operator
      */
     public record JwtProperties(@DefaultValue("roles") String rolesClaim, @DefaultValue("viewer") Set<String> viewer,
             @DefaultValue("operator") Set<String> operator) {
 
-        /** Rejects a claim without a name. */
+        /** Rejects a blank claim name. */
         public JwtProperties {
             require(!rolesClaim.isBlank(), "corral.management.jwt.roles-claim", "must be the name of a claim",
                     rolesClaim);
         }
 
-        /** As the management port takes it. */
+        /** Converts the setting for the management port. */
         JwtAuthentication.JwtRoles toJwtRoles() {
             return new JwtAuthentication.JwtRoles(rolesClaim, viewer, operator);
         }
     }
 
     /**
-     * The right to fill a key.
+     * The lease of a leader.
      *
-     * @param ttl how long a leader may be silent before another replica takes over
+     * @param ttl how long a leader may fail to renew before another replica takes over
      */
     public record LeaseProperties(@DefaultValue("2s") Duration ttl) {}
 
     /**
-     * How many requests may wait for somebody else's fetch; more are refused with 503. A waiting request costs some kilobytes.
+     * Maximum of requests that wait for another request's fetch; more get 503. A waiting request occupies some kilobytes.
      *
-     * @param perKey     of one key in this replica; 10,000 unless set, and no more than of all keys
-     * @param perReplica of all keys in this replica; what a tenth of the heap is enough for unless set, 20,000 at most
+     * @param perKey     for one key in this replica; by default 10,000, or {@code perReplica} if that is less
+     * @param perReplica for all keys in this replica; by default as many as fit in a tenth of the heap, at most 20,000
      */
     public record WaiterLimits(@Nullable Integer perKey, @Nullable Integer perReplica) {
 
@@ -428,36 +428,36 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     /**
      * The near cache.
      *
-     * @param size its limit; a tenth of the heap when not set
+     * @param size maximum size; a tenth of the heap when not set
      */
     public record NearCacheProperties(@Nullable DataSize size) {
 
-        /** Rejects a limit below nothing. */
+        /** Rejects a negative size. */
         public NearCacheProperties {
             require(size == null || !size.isNegative(), "corral.near.size",
-                    "must be 0 or more; with 0 nothing is kept in this process", String.valueOf(size));
+                    "must be 0 or more; 0 disables the near cache", String.valueOf(size));
         }
     }
 
     /**
-     * Purges.
+     * Time limits of purges.
      *
-     * @param timeout          how long a purge that waits for the replicas waits at most
-     * @param invalidationWait how long the response to a request that has changed something waits at most until the replicas know;
-     *                         0 does not wait for them
-     * @param maxIsolation     how long a replica that is cut off from Redis serves what it has without asking the origin
+     * @param timeout          maximum time that a purge waits for acknowledgements
+     * @param invalidationWait maximum time that the response to an unsafe request waits until the replicas have its invalidation; 0
+     *                         does not wait
+     * @param maxIsolation     how long a replica that is cut off from Redis serves stored responses without asking the origin
      */
     public record PurgeProperties(@DefaultValue("2s") Duration timeout,
             @DefaultValue("250ms") Duration invalidationWait,
             @DefaultValue("30s") Duration maxIsolation) {
 
-        /** Rejects no wait, and one longer than any client's patience. */
+        /** Rejects values out of range. */
         public PurgeProperties {
             require(timeout.compareTo(Duration.ofMillis(10)) >= 0 && timeout.compareTo(Duration.ofMinutes(1)) <= 0,
                     "corral.purge.timeout", "must be from 10ms to 1m", timeout.toString());
             require(!invalidationWait.isNegative() && invalidationWait.compareTo(Duration.ofSeconds(10)) <= 0,
                     "corral.purge.invalidation-wait", "must be from 0 to 10s", invalidationWait.toString());
-            // Redis is read twice a second: one late read is no isolation.
+            // The purge log is read twice a second: one late read must not count as isolation.
             require(maxIsolation.compareTo(Duration.ofSeconds(2)) >= 0
                     && maxIsolation.compareTo(Duration.ofHours(24)) <= 0, "corral.purge.max-isolation",
                     "must be from 2s to 24h", maxIsolation.toString());
@@ -465,13 +465,13 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     }
 
     /**
-     * What Corral adds to Spring's settings of Redis.
+     * Additions to Spring's Redis settings.
      *
-     * @param keyPrefix the start of the name of each key and channel; fleets that share a Redis each have their own
+     * @param keyPrefix start of the name of each key and channel; fleets that share a Redis need different prefixes
      */
     public record RedisKeyProperties(@DefaultValue(RedisKeys.DEFAULT_PREFIX) String keyPrefix) {
 
-        /** Rejects a prefix that could not be the start of a key, or that could be taken for another fleet's. */
+        /** Rejects a prefix that is invalid in a key or that could be mistaken for another fleet's. */
         public RedisKeyProperties {
             require(RedisKeys.isValidPrefix(keyPrefix), "corral.redis.key-prefix",
                     "must be 1 to 64 letters, digits, '.', '_', '-' or ':', and must not end in ':' and a number",
@@ -480,15 +480,15 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     }
 
     /**
-     * How the process ends.
+     * The graceful stop.
      *
-     * @param drain how long a replica that was told to stop goes on serving, not ready, with {@code Connection: close} on each
-     *              response; zero: not at all. Longer than a load balancer takes to notice: HAProxy as shipped takes 2 s, the
-     *              chart's readiness probe 6 s
+     * @param drain how long a replica continues to serve after SIGTERM, not ready and with {@code Connection: close} on each response;
+     *              zero stops at once. Must be longer than load balancers take to notice: HAProxy as shipped 2 s, the chart's
+     *              readiness probe 6 s
      */
     public record ShutdownProperties(@DefaultValue("7s") Duration drain) {
 
-        /** Rejects less than nothing, and more than anybody waits for a process to end. */
+        /** Rejects values out of range. */
         public ShutdownProperties {
             require(!drain.isNegative() && drain.compareTo(Duration.ofMinutes(5)) <= 0, "corral.shutdown.drain",
                     "must be from 0 to 5m", drain.toString());
@@ -496,14 +496,14 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     }
 
     /**
-     * Requests that a replica sends to itself before it is ready.
+     * The warm-up: requests that a replica sends to itself before it is ready.
      *
-     * @param enabled false: ready at once
-     * @param max     how long at most; less when responses no longer get faster
+     * @param enabled whether there is a warm-up; without it a replica is ready at once
+     * @param max     maximum duration; the warm-up ends earlier when responses no longer get faster
      */
     public record WarmUpProperties(@DefaultValue("true") boolean enabled, @DefaultValue("5s") Duration max) {
 
-        /** Rejects no time at all, and more than an orchestrator waits for a start. */
+        /** Rejects values out of range. */
         public WarmUpProperties {
             require(max.compareTo(Duration.ofMillis(100)) >= 0 && max.compareTo(Duration.ofMinutes(1)) <= 0,
                     "corral.warm-up.max", "must be from 100ms to 1m", max.toString());
@@ -511,18 +511,18 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
     }
 
     /**
-     * What one connection may cost, at both ports. How long it may idle is Spring's {@code server.netty.idle-timeout}.
+     * Limits of one connection, on both ports. The idle timeout is Spring's {@code server.netty.idle-timeout}.
      *
-     * @param headTimeout  how long the head of a request may take
-     * @param bodyTimeout  how long a request's body may bring next to nothing while it is read
-     * @param writeTimeout how long a client may read nothing of a response
-     * @param maxPipelined requests that are read and not yet answered
+     * @param headTimeout  maximum time from the first to the last byte of a request head
+     * @param bodyTimeout  maximum time in which a request body that is being read brings less than 1 KB
+     * @param writeTimeout maximum time in which a client reads nothing of a response
+     * @param maxPipelined maximum of requests that are read and not yet answered
      */
     public record ServerLimitProperties(@DefaultValue("60s") Duration headTimeout,
             @DefaultValue("60s") Duration bodyTimeout,
             @DefaultValue("60s") Duration writeTimeout, @DefaultValue("32") int maxPipelined) {
 
-        /** Rejects limits that would hit every client, and those that would be none. */
+        /** Rejects limits that would affect every client, and limits without effect. */
         public ServerLimitProperties {
             requireTimeLimit("head-timeout", headTimeout);
             requireTimeLimit("body-timeout", bodyTimeout);
@@ -536,15 +536,15 @@ public record CorralProperties(@DefaultValue List<RouteProperties> routes, @Defa
                     "corral.server." + name, "must be from 100ms to 1h", limit.toString());
         }
 
-        /** As the ports take them. */
+        /** Converts the settings for the connection guards. */
         ConnectionLimits toConnectionLimits() {
             return new ConnectionLimits(headTimeout, bodyTimeout, writeTimeout, maxPipelined);
         }
     }
 
-    private static void require(boolean holds, String setting, String what, String value) {
-        if (!holds) {
-            throw new IllegalArgumentException(setting + " (" + value + ") " + what);
+    private static void require(boolean valid, String setting, String requirement, String value) {
+        if (!valid) {
+            throw new IllegalArgumentException(setting + " (" + value + ") " + requirement);
         }
     }
 }

@@ -7,8 +7,8 @@ import org.springframework.boot.autoconfigure.security.oauth2.resource.reactive.
 import org.springframework.core.annotation.Order;
 
 /**
- * Boot's decoder of tokens for the management port, there when {@code spring.security.oauth2.resourceserver.jwt.*} says how to
- * check them. After {@link ManagementSecurityConfiguration}, whose chain of filters takes the place of Boot's.
+ * Spring Boot's JWT decoder for the management port, present when {@code spring.security.oauth2.resourceserver.jwt.*} is set.
+ * Ordered after {@link ManagementSecurityConfiguration}, whose filter chain replaces Spring Boot's.
  */
 @ManagementContextConfiguration(value = ManagementContextType.CHILD, proxyBeanMethods = false)
 @ImportAutoConfiguration(ReactiveOAuth2ResourceServerAutoConfiguration.class)

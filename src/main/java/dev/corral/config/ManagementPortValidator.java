@@ -9,8 +9,9 @@ import org.springframework.boot.context.properties.source.InvalidConfigurationPr
 import org.springframework.core.env.Environment;
 
 /**
- * Refuses a start with the management endpoints on the clients' port, where nothing guards them and every path belongs to the
- * routes; settings of Spring's own for a login, which would have no effect; and one that would believe every client.
+ * Stops the start on settings that would be unsafe or without effect: management endpoints on the data port, where nothing guards
+ * them and every path belongs to the routes; Spring's own login settings, which are not used; and trust in the forwarding fields of
+ * every client.
  */
 final class ManagementPortValidator implements BeanFactoryPostProcessor {
 
@@ -29,32 +30,33 @@ final class ManagementPortValidator implements BeanFactoryPostProcessor {
         if (ManagementPortType.get(environment) == ManagementPortType.SAME) {
             throw new InvalidConfigurationPropertyValueException("management.server.port",
                     environment.getProperty("management.server.port"),
-                    "It must be another port than server.port, or -1 for none: clients must not reach the management "
+                    "Must differ from server.port, or be -1 for no management port: clients must not reach the management "
                             + "endpoints.");
         }
-        String forwarded = environment.getProperty(FORWARD_HEADERS_STRATEGY, "none");
-        if (!forwarded.equalsIgnoreCase("none")) {
-            throw new InvalidConfigurationPropertyValueException(FORWARD_HEADERS_STRATEGY, forwarded,
-                    "It would believe what any client says of its address, of the scheme and of the path, on both ports. Use "
+        String strategy = environment.getProperty(FORWARD_HEADERS_STRATEGY, "none");
+        if (!strategy.equalsIgnoreCase("none")) {
+            throw new InvalidConfigurationPropertyValueException(FORWARD_HEADERS_STRATEGY, strategy,
+                    "Both ports would trust the address, scheme and path that any client claims. Use "
                             + "corral.routes[n].forward.trust, behind a proxy that sets these fields.");
         }
-        replacementsOfUnsupported().forEach((setting, instead) -> {
+        replacementsOfUnsupported().forEach((setting, replacement) -> {
             if (environment.containsProperty(setting)) {
                 throw new InvalidConfigurationPropertyValueException(setting, "(set)",
-                        "It has no effect here. Use " + instead + ".");
+                        "Has no effect in Corral. Use " + replacement + ".");
             }
         });
     }
 
     private static Map<String, String> replacementsOfUnsupported() {
-        var unread = new LinkedHashMap<String, String>();
-        unread.put("spring.security.user.name", "corral.management.users[0].name");
-        unread.put("spring.security.user.password", "corral.management.users[0].password");
-        unread.put("spring.security.user.roles", "corral.management.users[0].role");
-        unread.put(JWT_PREFIX + "authorities-claim-name", "corral.management.jwt.roles-claim");
-        unread.put(JWT_PREFIX + "authority-prefix", "corral.management.jwt.viewer and .operator");
-        unread.put(JWT_PREFIX + "authorities-claim-delimiter", "corral.management.jwt.roles-claim");
-        unread.put("spring.security.oauth2.resourceserver.opaquetoken.introspection-uri", JWT_PREFIX + "issuer-uri");
-        return unread;
+        var replacements = new LinkedHashMap<String, String>();
+        replacements.put("spring.security.user.name", "corral.management.users[0].name");
+        replacements.put("spring.security.user.password", "corral.management.users[0].password");
+        replacements.put("spring.security.user.roles", "corral.management.users[0].role");
+        replacements.put(JWT_PREFIX + "authorities-claim-name", "corral.management.jwt.roles-claim");
+        replacements.put(JWT_PREFIX + "authority-prefix", "corral.management.jwt.viewer and .operator");
+        replacements.put(JWT_PREFIX + "authorities-claim-delimiter", "corral.management.jwt.roles-claim");
+        replacements.put("spring.security.oauth2.resourceserver.opaquetoken.introspection-uri",
+                JWT_PREFIX + "issuer-uri");
+        return replacements;
     }
 }

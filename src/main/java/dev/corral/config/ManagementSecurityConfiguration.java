@@ -29,8 +29,8 @@ import org.springframework.security.web.server.SecurityWebFilterChain;
 import org.springframework.security.web.server.firewall.ServerWebExchangeFirewall;
 
 /**
- * Puts Spring Security before the management port, and before that port alone: this is part of its context, which is not the one
- * that answers clients. First of its kind, so that Boot sees the chain of filters and makes none of its own.
+ * Applies Spring Security to the management port only: this configuration belongs to the management context, which does not serve
+ * clients. Ordered first, so that Spring Boot finds the filter chain and creates none.
  */
 @ManagementContextConfiguration(value = ManagementContextType.CHILD, proxyBeanMethods = false)
 @EnableWebFluxSecurity
@@ -39,14 +39,14 @@ final class ManagementSecurityConfiguration {
 
     private static final Logger log = LoggerFactory.getLogger(ManagementSecurityConfiguration.class);
 
-    /** What a client may log in with: names and passwords, tokens, or both. */
+    /** The accepted credentials: user names and passwords, tokens, or both. At least one is present. */
     record ManagementAuthentication(Optional<PasswordAuthentication> passwords,
             Optional<JwtAuthentication> jwt) implements AutoCloseable {
 
         List<String> challenges() {
             var challenges = new ArrayList<String>();
-            passwords.ifPresent(some -> challenges.add("Basic realm=\"Corral\", charset=\"UTF-8\""));
-            jwt.ifPresent(some -> challenges.add("Bearer"));
+            passwords.ifPresent(enabled -> challenges.add("Basic realm=\"Corral\", charset=\"UTF-8\""));
+            jwt.ifPresent(enabled -> challenges.add("Bearer"));
             return challenges;
         }
 
@@ -60,51 +60,51 @@ final class ManagementSecurityConfiguration {
     ManagementAuthentication managementAuthentication(CorralProperties settings,
             ObjectProvider<ReactiveJwtDecoder> decoder,
             ObjectProvider<OAuth2ResourceServerProperties> properties) {
-        var guesses = new LoginRateLimiter(Ticker.systemTicker());
+        var rateLimiter = new LoginRateLimiter(Ticker.systemTicker());
         CorralProperties.ManagementProperties management = settings.management();
-        Optional<JwtAuthentication> tokens = decoder.stream()
+        Optional<JwtAuthentication> jwt = decoder.stream()
                 .findFirst()
                 .map(found -> new JwtAuthentication(found, management.jwt().toJwtRoles(),
-                        principalClaim(properties.getObject()), guesses));
-        if (tokens.isPresent() && properties.getObject().getJwt().getAudiences().isEmpty()) {
+                        principalClaim(properties.getObject()), rateLimiter));
+        if (jwt.isPresent() && properties.getObject().getJwt().getAudiences().isEmpty()) {
             log.warn(
-                    "spring.security.oauth2.resourceserver.jwt.audiences is not set: a token that the issuer has made for another "
-                            + "service gets in at the management port too. Set it to the audience of this service.");
+                    "spring.security.oauth2.resourceserver.jwt.audiences is not set: tokens issued for other services are accepted "
+                            + "at the management port. Set it to the audience of this service.");
         }
-        List<PasswordAuthentication.ManagementUser> logins = management.users().isEmpty() && tokens.isEmpty()
+        List<PasswordAuthentication.ManagementUser> users = management.users().isEmpty() && jwt.isEmpty()
                 ? List.of(generatedUser())
                 : management.users().stream().map(CorralProperties.UserProperties::toManagementUser).toList();
         return new ManagementAuthentication(
-                logins.isEmpty()
+                users.isEmpty()
                         ? Optional.empty()
-                        : Optional.of(new PasswordAuthentication(logins, guesses, Ticker.systemTicker())),
-                tokens);
+                        : Optional.of(new PasswordAuthentication(users, rateLimiter, Ticker.systemTicker())),
+                jwt);
     }
 
     private static String principalClaim(OAuth2ResourceServerProperties properties) {
         return Optional.ofNullable(properties.getJwt().getPrincipalClaimName()).orElse(JwtClaimNames.SUB);
     }
 
-    /** As Spring Boot does: better than open, better than a password that everybody knows. */
+    /** As in Spring Boot: a random password is safer than no login and than a well-known password. */
     private static PasswordAuthentication.ManagementUser generatedUser() {
         String password = UUID.randomUUID().toString();
         log.warn(
-                "Nobody is named in corral.management.users: until this replica stops, its management port is for the user "
-                        + "corral with the password {}",
+                "No corral.management.users configured. Until this replica stops, user 'corral' has the generated password: {}",
                 password);
         return new PasswordAuthentication.ManagementUser("corral", password, ManagementRole.OPERATOR);
     }
 
     @Bean
-    SecurityProblemHandler securityProblemHandler(ObjectMapper json, ManagementAuthentication entrance) {
-        return new SecurityProblemHandler(json, entrance.challenges());
+    SecurityProblemHandler securityProblemHandler(ObjectMapper json, ManagementAuthentication authentication) {
+        return new SecurityProblemHandler(json, authentication.challenges());
     }
 
     @Bean
-    SecurityWebFilterChain managementSecurityFilterChain(ServerHttpSecurity http, ManagementAuthentication entrance,
-            SecurityProblemHandler refusals,
+    SecurityWebFilterChain managementSecurityFilterChain(ServerHttpSecurity http,
+            ManagementAuthentication authentication,
+            SecurityProblemHandler problemHandler,
             CorralProperties settings) {
-        return ManagementSecurityChain.chain(http, entrance.passwords(), entrance.jwt(), refusals,
+        return ManagementSecurityChain.chain(http, authentication.passwords(), authentication.jwt(), problemHandler,
                 settings.management().prometheusOpen());
     }
 
@@ -113,7 +113,7 @@ final class ManagementSecurityConfiguration {
         return ManagementSecurityChain.firewall();
     }
 
-    /** A timer for each filter would tell nobody anything. */
+    /** Without observations: a timer per security filter is of no use. */
     @Bean
     SecurityObservationSettings securityObservationSettings() {
         return SecurityObservationSettings.noObservations();

@@ -9,7 +9,7 @@ import org.springframework.boot.web.embedded.netty.NettyReactiveWebServerFactory
 import org.springframework.boot.web.server.WebServerFactoryCustomizer;
 import org.springframework.context.annotation.Bean;
 
-/** What the management port's server shares with the clients': Boot gives each its own customizers. */
+/** The connection limits of the management port. Spring Boot does not apply the customizers of the data port to it. */
 @ManagementContextConfiguration(value = ManagementContextType.CHILD, proxyBeanMethods = false)
 final class ManagementServerConfiguration {
 

@@ -11,11 +11,11 @@ import org.springframework.boot.actuate.autoconfigure.web.ManagementContextType;
 import org.springframework.context.annotation.Bean;
 import org.springframework.web.reactive.function.server.support.RouterFunctionMapping;
 
-/** What only the management port has, besides Spring's endpoints. */
+/** Routes and filters of the management port besides Spring's endpoints. */
 @ManagementContextConfiguration(value = ManagementContextType.CHILD, proxyBeanMethods = false)
 final class ManagementWebConfiguration {
 
-    /** Before the endpoints, which would refuse other methods of their paths: at -100. */
+    /** Before Spring's endpoint mappings (-100), which reject other methods of their paths. */
     private static final int BEFORE_ENDPOINTS = -200;
 
     @Bean

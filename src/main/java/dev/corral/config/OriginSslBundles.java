@@ -7,7 +7,7 @@ import org.springframework.boot.ssl.NoSuchSslBundleException;
 import org.springframework.boot.ssl.SslBundle;
 import org.springframework.boot.ssl.SslBundles;
 
-/** Spring's SSL bundles for the routes that name one, also when their files change ({@code reload-on-update}). */
+/** Spring's SSL bundles of the routes that name one. Follows changes of their files ({@code reload-on-update}). */
 final class OriginSslBundles {
 
     private final SslBundles bundles;
@@ -16,20 +16,20 @@ final class OriginSslBundles {
         this.bundles = bundles;
     }
 
-    /** Empty when the route names none; a name that is none stops the start. */
+    /** Empty when the route names none. An unknown name stops the start. */
     Optional<SslBundle> bundle(CorralProperties.RouteProperties route) {
         return Optional.ofNullable(route.ssl().bundle()).map(name -> {
             try {
                 return bundles.getBundle(name);
-            } catch (NoSuchSslBundleException unknown) {
+            } catch (NoSuchSslBundleException e) {
                 throw new InvalidConfigurationPropertyValueException("corral.routes[" + route.id() + "].ssl.bundle",
-                        name, "There is no such bundle; there are: " + bundles.getBundleNames()
+                        name, "There is no such bundle; the configured bundles are: " + bundles.getBundleNames()
                                 + ". Set spring.ssl.bundle.pem." + name + ".* or spring.ssl.bundle.jks." + name + ".*");
             }
         });
     }
 
-    /** Gives the origin each later version of its bundle. */
+    /** Passes each later version of the route's bundle to the origin client. */
     void registerUpdates(CorralProperties.RouteProperties route, OriginClient origin) {
         Optional.ofNullable(route.ssl().bundle())
                 .ifPresent(name -> bundles.addBundleUpdateHandler(name, origin::reloadSsl));

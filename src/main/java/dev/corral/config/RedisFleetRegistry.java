@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import reactor.core.publisher.Mono;
 
-/** The fleet's record in Redis, as the board needs it. */
+/** Adapts the fleet's record in Redis to the dashboard's port. */
 record RedisFleetRegistry(ReplicaRegistry replicaRegistry) implements FleetMonitor.FleetRegistry {
 
     @Override
@@ -17,7 +17,7 @@ record RedisFleetRegistry(ReplicaRegistry replicaRegistry) implements FleetMonit
 
     @Override
     public Mono<Optional<String>> heartbeat(String status, Optional<String> point, Instant now) {
-        return point.map(some -> replicaRegistry.heartbeat(status, some, now))
+        return point.map(due -> replicaRegistry.heartbeat(status, due, now))
                 .orElseGet(() -> replicaRegistry.heartbeat(status));
     }
 
@@ -29,8 +29,8 @@ record RedisFleetRegistry(ReplicaRegistry replicaRegistry) implements FleetMonit
     @Override
     public Mono<List<FleetMonitor.FleetHistoryPoint>> history(Instant now) {
         return replicaRegistry.history(now)
-                .map(steps -> steps.stream()
-                        .map(past -> new FleetMonitor.FleetHistoryPoint(past.time(), toSnapshots(past.replicas())))
+                .map(points -> points.stream()
+                        .map(point -> new FleetMonitor.FleetHistoryPoint(point.time(), toSnapshots(point.replicas())))
                         .toList());
     }
 

@@ -9,12 +9,12 @@ import org.springframework.context.SmartLifecycle;
 import reactor.core.publisher.Flux;
 
 /**
- * This replica's link to the fleet. Comes up before the web server takes its first request, so that nothing is served before it
- * is known what has been purged; goes down after the last flight has landed, and before Spring closes its own connections.
+ * Starts and stops this replica's connections to Redis. Starts before the web server accepts requests, so that no entry is served
+ * before the purges are known. Stops after the last flight has completed, and before Spring closes its connections.
  */
 public final class RedisLifecycle implements SmartLifecycle {
 
-    /** How long a start waits for Redis before this replica serves without it. */
+    /** How long the start waits for Redis. After that the replica serves without it. */
     private static final Duration STARTUP_SYNC_TIMEOUT = Duration.ofSeconds(3);
 
     private final RedisConnections connections;
@@ -23,12 +23,12 @@ public final class RedisLifecycle implements SmartLifecycle {
     private final RedisCircuitBreaker circuitBreaker;
     private volatile boolean running;
 
-    RedisLifecycle(RedisConnections connections, RedisPurgeRegistry purges, RedisHealthProbe probes,
-            RedisCircuitBreaker gate) {
+    RedisLifecycle(RedisConnections connections, RedisPurgeRegistry purgeRegistry, RedisHealthProbe healthProbe,
+            RedisCircuitBreaker circuitBreaker) {
         this.connections = connections;
-        this.purgeRegistry = purges;
-        this.healthProbe = probes;
-        this.circuitBreaker = gate;
+        this.purgeRegistry = purgeRegistry;
+        this.healthProbe = healthProbe;
+        this.circuitBreaker = circuitBreaker;
     }
 
     @Override
@@ -57,7 +57,7 @@ public final class RedisLifecycle implements SmartLifecycle {
         return running;
     }
 
-    /** After Spring's connection factory (0) and before the web server and whatever needs a fleet. */
+    /** After Spring's connection factory (0), before the web server and the beans that need the fleet. */
     @Override
     public int getPhase() {
         return 1_000;

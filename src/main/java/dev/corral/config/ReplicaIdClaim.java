@@ -12,17 +12,17 @@ import org.springframework.boot.context.properties.source.InvalidConfigurationPr
 import org.springframework.context.SmartLifecycle;
 
 /**
- * Refuses to start a second process with one replica id. A process that is dead but was live a moment ago has no later beat: its
- * successor waits until it no longer counts as live, and starts. Without Redis the start goes on; the beats check the id later.
+ * Prevents the start of a second process with the same replica ID. A dead process sends no further heartbeat: its successor waits
+ * until it no longer counts as live, then starts. Without Redis the start continues, and later heartbeats check the ID.
  */
 final class ReplicaIdClaim implements SmartLifecycle {
 
     private static final Logger log = LoggerFactory.getLogger(ReplicaIdClaim.class);
 
-    /** How often the other process is looked at: several times between two of its beats. */
+    /** Interval between checks of the other process; several fall between two of its heartbeats. */
     private static final Duration CHECK_INTERVAL = Duration.ofMillis(200);
 
-    /** The longest wait for one look, where Redis is slow; then the start goes on as without Redis. */
+    /** Time limit of one check when Redis is slow. After that the start continues as without Redis. */
     private static final Duration CHECK_TIMEOUT = Duration.ofSeconds(5);
 
     private final ReplicaRegistry replicaRegistry;
@@ -38,8 +38,8 @@ final class ReplicaIdClaim implements SmartLifecycle {
     public void start() {
         try {
             claim();
-        } catch (TierUnavailableException away) {
-            log.debug("Whether the replica id is taken will be seen once Redis is there", away);
+        } catch (TierUnavailableException e) {
+            log.debug("Redis is unavailable; the replica ID is checked by later heartbeats", e);
         }
         running = true;
     }
@@ -47,26 +47,26 @@ final class ReplicaIdClaim implements SmartLifecycle {
     private void claim() {
         Optional<ClaimResult.Taken> first = findOtherHolder();
         if (first.isPresent()) {
-            log.info("A process with the corral.replica-id {} was live a moment ago: waiting up to {} ms for its end",
+            log.info("Another process used corral.replica-id {} a moment ago: waiting up to {} ms for its end",
                     replicaId, first.get().remainingLiveness().toMillis());
         }
         Optional<ClaimResult.Taken> other = first;
         while (other.isPresent()) {
             if (!other.get().lastHeartbeat().equals(first.orElseThrow().lastHeartbeat())) {
                 throw new InvalidConfigurationPropertyValueException("corral.replica-id", replicaId,
-                        "Another live process of the fleet has this id. Give each replica an id of its own, or none: then it is "
-                                + "random. Fleets that share a Redis need a corral.redis.key-prefix or a database each.");
+                        "Another live process of the fleet has this ID. Give each replica a unique ID, or none to get a random "
+                                + "one. Fleets that share a Redis each need their own corral.redis.key-prefix or database.");
             }
             sleep();
             other = findOtherHolder();
         }
     }
 
-    /** The other process; empty when the id is this one's own. */
+    /** The other process with this ID; empty when this process has it. */
     private Optional<ClaimResult.Taken> findOtherHolder() {
         return switch (replicaRegistry.claimReplicaId()
                 .timeout(CHECK_TIMEOUT)
-                .onErrorMap(TimeoutException.class, slow -> new TierUnavailableException("Redis is slow", slow))
+                .onErrorMap(TimeoutException.class, e -> new TierUnavailableException("Redis is slow", e))
                 .blockOptional()
                 .orElseThrow()) {
             case ClaimResult.Granted granted -> Optional.empty();
@@ -77,9 +77,9 @@ final class ReplicaIdClaim implements SmartLifecycle {
     private static void sleep() {
         try {
             Thread.sleep(CHECK_INTERVAL);
-        } catch (InterruptedException stopped) {
+        } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new IllegalStateException("interrupted while starting", stopped);
+            throw new IllegalStateException("interrupted while starting", e);
         }
     }
 
@@ -93,7 +93,7 @@ final class ReplicaIdClaim implements SmartLifecycle {
         return running;
     }
 
-    /** After the link to the fleet, before the first beat. */
+    /** After {@link RedisLifecycle}, before the first heartbeat. */
     @Override
     public int getPhase() {
         return 1_500;

@@ -16,80 +16,82 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The routes' circuit breakers, and those of their endpoints, which are like them. What {@code resilience4j.circuitbreaker.*}
- * says, for a route or for all, is as it says; the rest is decided here for a cache, where one fetch stands for many requests: a
- * few failures tell that an origin is away, and one fetch tells that it is back.
+ * Creates the circuit breakers of the routes; the breakers of their endpoints have the same configuration. A setting in
+ * {@code resilience4j.circuitbreaker.*}, for one route or for all, takes precedence. The other values are chosen here for a cache,
+ * where one fetch stands for many requests: a few failures show that an origin is down, and one fetch shows that it has recovered.
  */
 final class RouteBreakerFactory {
 
-    /** Failures are counted over this many seconds: as many as an origin may be broken before it is left alone. */
+    /** Seconds over which failures are counted; the longest time for which a failing origin still gets requests. */
     private static final int WINDOW_SECONDS = 10;
 
-    /** So many fetches must have ended within the window, half of them failed: a cache asks an origin seldom. */
+    /** Fetches that must have ended within the window before the failure rate (half) counts. Few, because a cache fetches rarely. */
     private static final int MIN_CALLS = 5;
 
-    /** The first wait. Each further one is twice as long, so that all of them together are of the order of the outage. */
+    /** The first open duration. Each further one is twice as long, so that their sum is of the order of the outage. */
     private static final Duration INITIAL_OPEN_DURATION = Duration.ofSeconds(1);
 
     private static final double OPEN_DURATION_MULTIPLIER = 2;
 
-    /** The longest wait: a trial costs an origin that is away for an hour next to nothing. */
+    /** The longest open duration. One trial fetch per 30 s costs a failed origin next to nothing. */
     private static final Duration MAX_OPEN_DURATION = Duration.ofSeconds(30);
 
-    /** Of each wait, up to this part more or less: replicas do not try an origin all at once. */
+    /** Random part of each open duration, plus or minus, so that the replicas do not try the origin at the same time. */
     private static final double JITTER_RATIO = 0.2;
 
-    /** One fetch tells whether the origin is back. */
+    /** One fetch shows whether the origin has recovered. */
     private static final int HALF_OPEN_CALLS = 1;
 
-    /** A trial that tells nothing for that long, such as a slow upload, does not keep the route shut: then failures count again. */
+    /** Limit of the trial. A trial without a result, such as a slow upload, does not block the route: the breaker then closes and counts again. */
     private static final Duration MAX_HALF_OPEN_DURATION = Duration.ofSeconds(10);
 
     private final CircuitBreakerRegistry registry;
     private final CommonCircuitBreakerConfigurationProperties properties;
 
-    /** @param settings what the registry was made of */
-    RouteBreakerFactory(CircuitBreakerRegistry registry, CommonCircuitBreakerConfigurationProperties settings) {
+    /** @param properties the properties from which the registry was created */
+    RouteBreakerFactory(CircuitBreakerRegistry registry, CommonCircuitBreakerConfigurationProperties properties) {
         this.registry = registry;
-        this.properties = settings;
+        this.properties = properties;
     }
 
-    /** The breaker of a route. */
+    /** Creates the breaker of the route and registers it under the route's ID. */
     CircuitBreaker create(String route) {
-        CircuitBreakerConfig given = registry.remove(route)
+        CircuitBreakerConfig base = registry.remove(route)
                 .map(CircuitBreaker::getCircuitBreakerConfig)
                 .orElseGet(registry::getDefaultConfig);
-        InstanceProperties set = properties.findCircuitBreakerProperties(route).orElseGet(InstanceProperties::new);
-        CircuitBreakerConfig.Builder config = CircuitBreakerConfig.from(given)
-                // Settings cannot say it: it counts on event loops.
+        InstanceProperties configured = properties.findCircuitBreakerProperties(route)
+                .orElseGet(InstanceProperties::new);
+        CircuitBreakerConfig.Builder config = CircuitBreakerConfig.from(base)
+                // Lock-free because it counts on event loops. There is no property for it.
                 .slidingWindowSynchronizationStrategy(SlidingWindowSynchronizationStrategy.LOCK_FREE)
-                .waitIntervalFunctionInOpenState(new RecordingIntervalFunction(hasOpenDuration(set)
-                        ? given.getWaitIntervalFunctionInOpenState()
+                .waitIntervalFunctionInOpenState(new RecordingIntervalFunction(hasOpenDuration(configured)
+                        ? base.getWaitIntervalFunctionInOpenState()
                         : IntervalFunction.ofExponentialRandomBackoff(INITIAL_OPEN_DURATION, OPEN_DURATION_MULTIPLIER,
                                 JITTER_RATIO, MAX_OPEN_DURATION)));
-        if (areUnset(set.getSlidingWindowType(), set.getSlidingWindowSize())) {
+        if (areUnset(configured.getSlidingWindowType(), configured.getSlidingWindowSize())) {
             config.slidingWindowType(SlidingWindowType.TIME_BASED).slidingWindowSize(WINDOW_SECONDS);
         }
-        if (areUnset(set.getMinimumNumberOfCalls())) {
+        if (areUnset(configured.getMinimumNumberOfCalls())) {
             config.minimumNumberOfCalls(MIN_CALLS);
         }
-        if (areUnset(set.getPermittedNumberOfCallsInHalfOpenState())) {
+        if (areUnset(configured.getPermittedNumberOfCallsInHalfOpenState())) {
             config.permittedNumberOfCallsInHalfOpenState(HALF_OPEN_CALLS);
         }
-        if (areUnset(set.getAutomaticTransitionFromOpenToHalfOpenEnabled())) {
+        if (areUnset(configured.getAutomaticTransitionFromOpenToHalfOpenEnabled())) {
             config.automaticTransitionFromOpenToHalfOpenEnabled(true);
         }
-        if (areUnset(set.getMaxWaitDurationInHalfOpenState(), set.getTransitionToStateAfterWaitDuration())) {
+        if (areUnset(configured.getMaxWaitDurationInHalfOpenState(),
+                configured.getTransitionToStateAfterWaitDuration())) {
             config.maxWaitDurationInHalfOpenState(MAX_HALF_OPEN_DURATION)
                     .transitionToStateAfterWaitDuration(State.CLOSED);
         }
         return registry.circuitBreaker(route, config.build());
     }
 
-    private static boolean hasOpenDuration(InstanceProperties set) {
-        return !areUnset(set.getWaitDurationInOpenState(), set.getEnableExponentialBackoff(),
-                set.getExponentialBackoffMultiplier(), set.getExponentialMaxWaitDurationInOpenState(),
-                set.getEnableRandomizedWait(), set.getRandomizedWaitFactor());
+    private static boolean hasOpenDuration(InstanceProperties configured) {
+        return !areUnset(configured.getWaitDurationInOpenState(), configured.getEnableExponentialBackoff(),
+                configured.getExponentialBackoffMultiplier(), configured.getExponentialMaxWaitDurationInOpenState(),
+                configured.getEnableRandomizedWait(), configured.getRandomizedWaitFactor());
     }
 
     private static boolean areUnset(@Nullable Object... settings) {

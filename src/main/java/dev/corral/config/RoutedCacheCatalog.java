@@ -16,16 +16,16 @@ import org.springframework.boot.convert.DurationStyle;
 import org.springframework.util.unit.DataSize;
 import reactor.core.publisher.Mono;
 
-/** The edge's catalogue as the operators' room wants it, and the settings of the routes. */
+/** Adapts the inspector of the cache to the management port, and adds the settings of the routes. */
 final class RoutedCacheCatalog implements CacheCatalog {
 
     private final CacheInspector cacheInspector;
     private final Map<String, Object> routeSettings = new LinkedHashMap<>();
 
-    RoutedCacheCatalog(CacheInspector catalogue, CorralProperties settings) {
-        this.cacheInspector = catalogue;
-        // As one would write them.
-        var asWritten = new SimpleModule().addSerializer(DataSize.class, ToStringSerializer.instance)
+    RoutedCacheCatalog(CacheInspector cacheInspector, CorralProperties settings) {
+        this.cacheInspector = cacheInspector;
+        // Sizes and durations as they are written in the settings.
+        var settingFormats = new SimpleModule().addSerializer(DataSize.class, ToStringSerializer.instance)
                 .addSerializer(Duration.class, new ToStringSerializerBase(Duration.class) {
                     private static final long serialVersionUID = 1L;
 
@@ -34,7 +34,7 @@ final class RoutedCacheCatalog implements CacheCatalog {
                         return DurationStyle.SIMPLE.print((Duration) duration);
                     }
                 });
-        ObjectMapper json = new ObjectMapper().registerModules(asWritten, new Jdk8Module())
+        ObjectMapper json = new ObjectMapper().registerModules(settingFormats, new Jdk8Module())
                 .setPropertyNamingStrategy(PropertyNamingStrategies.KEBAB_CASE);
         settings.routes().forEach(route -> routeSettings.put(route.id(), json.convertValue(route, Map.class)));
     }

@@ -13,7 +13,7 @@ import org.springframework.context.event.ContextClosedEvent;
 import org.springframework.core.Ordered;
 
 /**
- * Delays the shutdown of a replica that has been ready, while it goes on serving. Readiness is already off, so load balancers
+ * Delays the shutdown of a replica that has been ready, while it continues to serve. Readiness is already off, so load balancers
  * stop sending requests, and each response closes its connection ({@link OpenConnections}).
  *
  * <p>A listener and not a lifecycle phase, because Spring closes the management context on this event: in a phase, the
@@ -23,7 +23,7 @@ final class ShutdownDrain implements ApplicationListener<ApplicationEvent>, Orde
 
     private static final Logger log = LoggerFactory.getLogger(ShutdownDrain.class);
 
-    /** How long a client that was idle may take to close its side: a round trip, with one lost packet sent again. */
+    /** How long an idle client may take to close its side: one round trip, including one retransmission. */
     private static final Duration IDLE_CLOSE_TIMEOUT = Duration.ofSeconds(1);
 
     private final ApplicationContext context;
@@ -32,13 +32,13 @@ final class ShutdownDrain implements ApplicationListener<ApplicationEvent>, Orde
     private volatile boolean wasReady;
 
     /**
-     * @param context the context of the clients' port: the management context's events arrive here too
-     * @param time    how long to go on serving; zero: not at all
+     * @param context       the context of the data port; events of the management context arrive here too
+     * @param drainDuration how long to continue serving; zero stops at once
      */
-    ShutdownDrain(ApplicationContext context, OpenConnections connections, Duration time) {
+    ShutdownDrain(ApplicationContext context, OpenConnections connections, Duration drainDuration) {
         this.context = context;
         this.connections = connections;
-        this.drainDuration = time;
+        this.drainDuration = drainDuration;
     }
 
     @Override
@@ -48,7 +48,7 @@ final class ShutdownDrain implements ApplicationListener<ApplicationEvent>, Orde
             wasReady = true;
         } else if (event instanceof ContextClosedEvent closed && closed.getApplicationContext().equals(context)) {
             connections.startDraining();
-            // A replica that never was ready has no traffic to lose.
+            // A replica that was never ready has no traffic.
             if (wasReady && drainDuration.isPositive()) {
                 drain();
             }
@@ -56,16 +56,16 @@ final class ShutdownDrain implements ApplicationListener<ApplicationEvent>, Orde
     }
 
     private void drain() {
-        log.info("Shutting down: not ready any more, serving on for {} ms with Connection: close",
+        log.info("Shutting down: no longer ready, serving for another {} ms with Connection: close",
                 drainDuration.toMillis());
         try {
             Thread.sleep(drainDuration);
             connections.closeIdle(IDLE_CLOSE_TIMEOUT).block(IDLE_CLOSE_TIMEOUT.multipliedBy(2));
-        } catch (InterruptedException impatient) {
-            // Ends the drain and nothing else: with the flag set again, the phases after it would not wait for requests.
+        } catch (InterruptedException ignored) {
+            // Ends the drain only. If the interrupt flag were set again, later phases would not wait for requests.
             log.info("The drain was interrupted");
-        } catch (RuntimeException stuck) {
-            log.warn("Idle connections were not closed in time; the server closes them as it stops", stuck);
+        } catch (RuntimeException e) {
+            log.warn("Idle connections were not closed in time; the server closes them when it stops", e);
         }
     }
 

@@ -17,8 +17,8 @@ import org.springframework.core.env.PropertySource;
 import org.springframework.core.env.StandardEnvironment;
 
 /**
- * Refuses the names that {@code ignoreUnknownFields = false} lets pass: those two levels below a list's element, such as
- * {@code corral.routes[0].query.exlude}. Like Spring, it leaves the process's environment and system properties alone.
+ * Rejects unknown names that {@code ignoreUnknownFields = false} accepts: those two levels below a list element, such as
+ * {@code corral.routes[0].query.exlude}. Like Spring, it ignores environment variables and system properties.
  */
 final class StrictBindHandlerAdvisor implements ConfigurationPropertiesBindHandlerAdvisor {
 
@@ -74,7 +74,7 @@ final class StrictBindHandlerAdvisor implements ConfigurationPropertiesBindHandl
                                     .equals(StandardEnvironment.SYSTEM_PROPERTIES_PROPERTY_SOURCE_NAME)));
         }
 
-        /** The name without its numbers: a list of one source hides that of another, whatever their lengths. */
+        /** The name without indexes: a list in one source replaces the list in another, whatever their lengths. */
         private static String withoutIndexes(ConfigurationPropertyName name) {
             return name.toString().replaceAll("\\[\\d+]", "");
         }

@@ -14,12 +14,12 @@ import org.springframework.context.EnvironmentAware;
 import org.springframework.core.env.Environment;
 
 /**
- * Leaves OpenTelemetry out of an application that does not trace. With {@code management.tracing.enabled=false} alone Spring
- * Boot makes no spans, but starts the threads that would export them, and asks for the current span at each measurement.
+ * Excludes OpenTelemetry when tracing is off. With {@code management.tracing.enabled=false} alone, Spring Boot creates no spans but
+ * starts the exporter threads and looks up the current span at each measurement.
  */
 final class TracingAutoConfigurationFilter implements AutoConfigurationImportFilter, EnvironmentAware {
 
-    /** Log lines go to the console or a file, in the format that is set; none are exported. */
+    /** Log lines go to the console or a file in the configured format and are never exported. */
     private static final Set<String> ALWAYS_EXCLUDED = Set.of(OpenTelemetryLoggingAutoConfiguration.class.getName());
 
     private static final Set<String> TRACING_CONFIGURATIONS = Set.of(OpenTelemetryAutoConfiguration.class.getName(),
@@ -37,10 +37,10 @@ final class TracingAutoConfigurationFilter implements AutoConfigurationImportFil
 
     @Override
     public boolean[] match(@Nullable String[] names, AutoConfigurationMetadata metadata) {
-        var wanted = new boolean[names.length];
+        var included = new boolean[names.length];
         for (int i = 0; i < names.length; i++) {
-            wanted[i] = !excluded.contains(String.valueOf(names[i]));
+            included[i] = !excluded.contains(String.valueOf(names[i]));
         }
-        return wanted;
+        return included;
     }
 }

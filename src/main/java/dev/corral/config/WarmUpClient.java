@@ -13,13 +13,13 @@ import reactor.netty.http.HttpProtocol;
 import reactor.netty.http.client.HttpClient;
 import reactor.netty.resources.ConnectionProvider;
 
-/** The clients of the warm-up: rounds of requests to this process's own port, over kept-alive connections. */
+/** The clients of the warm-up: send rounds of requests to the data port of this process over keep-alive connections. */
 final class WarmUpClient implements AutoCloseable {
 
-    /** Simultaneous requests of a stampede: many clients share one flight, and every connection is in use. */
+    /** Simultaneous requests of a stampede: many clients share one flight and every connection is in use. */
     private static final int STAMPEDE_REQUESTS = 100;
 
-    /** Simultaneous requests where no flight is shared. */
+    /** Simultaneous requests for keys whose flight is not shared. */
     private static final int SMALL_BURST_REQUESTS = 20;
 
     private final ConnectionProvider connections = ConnectionProvider.builder("corral-warm-up")
@@ -31,17 +31,17 @@ final class WarmUpClient implements AutoCloseable {
     private final HttpClient http;
 
     /**
-     * @param prefix of all paths
-     * @param server where this process listens for clients
-     * @param tls    whether it expects TLS; its certificate need not be valid for this address
+     * @param prefix start of all paths
+     * @param server address of the data port
+     * @param tls    whether the port expects TLS; its certificate need not be valid for this address
      */
     WarmUpClient(String prefix, InetSocketAddress server, boolean tls) {
         this.prefix = prefix;
-        HttpClient plain = HttpClient.create(connections)
+        HttpClient client = HttpClient.create(connections)
                 .remoteAddress(() -> server)
                 .protocol(HttpProtocol.HTTP11)
                 .disableRetry(true);
-        this.http = tls ? plain.secure(ssl -> ssl.sslContext(trustAllContext())) : plain;
+        this.http = tls ? client.secure(ssl -> ssl.sslContext(trustAllContext())) : client;
     }
 
     /** Responses so far. */
@@ -50,22 +50,22 @@ final class WarmUpClient implements AutoCloseable {
     }
 
     /**
-     * All paths once: a leader with a follower, the near cache, Redis, validation, an error, a private response, a streamed one,
-     * and methods that are not cached.
+     * Requests all paths once: a leader with a follower, the near cache, Redis, validation, an error, a private response, a streamed
+     * response, and methods that are not cached.
      *
-     * @param number makes this round's keys new
+     * @param number makes the keys of this round new
      */
     Mono<Void> runRound(long number) {
         return Flux.concat(
-                // A cold key, in both pipelines at once. Then the same from their near caches.
+                // A cold key in both pipelines at once, then the same key from their near caches.
                 sendBurst(STAMPEDE_REQUESTS, "fresh/" + number), sendBurst(STAMPEDE_REQUESTS, "fresh/" + number),
-                // A key that the first has stored and the second finds in Redis.
+                // A key that the first pipeline has stored and the second finds in Redis.
                 get("fresh/only-first-" + number), sendBurst(SMALL_BURST_REQUESTS, "fresh/only-first-" + number),
                 get("validated/" + number), sendBurst(SMALL_BURST_REQUESTS, "validated/" + number),
                 sendBurst(SMALL_BURST_REQUESTS, "private/" + number),
                 sendBurst(2, "large/" + number), sendBurst(2, "error/" + number),
                 send(HttpMethod.HEAD, "fresh/" + number), send(HttpMethod.OPTIONS, "options"),
-                // Responded to with 404: an unsafe method that succeeds would be written to the fleet's log of purges.
+                // Gets 404: a successful unsafe request would be written to the fleet's purge log.
                 send(HttpMethod.POST, "none")).then();
     }
 
@@ -89,8 +89,8 @@ final class WarmUpClient implements AutoCloseable {
     private static SslContext trustAllContext() {
         try {
             return SslContextBuilder.forClient().trustManager(InsecureTrustManagerFactory.INSTANCE).build();
-        } catch (SSLException impossible) {
-            throw new IllegalStateException("a client without a certificate of its own needs nothing", impossible);
+        } catch (SSLException e) {
+            throw new IllegalStateException("a TLS client without a certificate needs no configuration", e);
         }
     }
 

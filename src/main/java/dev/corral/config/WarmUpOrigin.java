@@ -12,15 +12,15 @@ import reactor.netty.http.server.HttpServerRequest;
 import reactor.netty.http.server.HttpServerResponse;
 
 /**
- * The origin of the warm-up: an HTTP server on a free port of the loopback interface, for as long as the warm-up takes. It knows
- * only the paths below a prefix that contains a secret, and holds nothing that is worth reading.
+ * The origin of the warm-up: an HTTP server on a free port of the loopback interface for the duration of the warm-up. It serves only
+ * paths below a secret prefix, and its responses contain no information.
  */
 final class WarmUpOrigin implements AutoCloseable {
 
-    /** A larger body than this is passed through and not stored. */
+    /** A larger body is streamed and not stored. */
     static final int MAX_BODY_KILOBYTES = 64;
 
-    /** As long as a Redis round trip or two: enough for the other pipeline to lose the lock and follow. */
+    /** One or two Redis round trips: long enough for the other pipeline to fail to get the lock and follow. */
     private static final Duration RESPONSE_DELAY = Duration.ofMillis(5);
 
     private static final String KILOBYTE_BODY = "0123456789abcdef".repeat(64);
@@ -29,13 +29,13 @@ final class WarmUpOrigin implements AutoCloseable {
     private final AtomicLong notModifiedCount = new AtomicLong();
     private final DisposableServer server;
 
-    /** Listens at once. */
+    /** Starts to listen. */
     WarmUpOrigin(String prefix) {
         this.prefix = prefix;
         this.server = HttpServer.create().host("127.0.0.1").port(0).handle(this::respond).bindNow();
     }
 
-    /** Responses with 304 so far. */
+    /** Number of 304 responses so far. */
     long notModifiedCount() {
         return notModifiedCount.get();
     }

@@ -30,17 +30,17 @@ import org.springframework.boot.context.properties.source.MapConfigurationProper
 import org.springframework.boot.ssl.SslBundles;
 
 /**
- * Everything between the clients' port and the origin once more, with one route of its own. It runs the same code as the real
- * routes, so that the JVM compiles it, but shares no state with them: its near cache, flights, meters, circuit breaker and
- * connections end with it. Only the connections to Redis and the purge position are the replica's. Two of these behave like two
- * replicas: for one key one leads, and the other follows.
+ * A second copy of everything between the data port and the origin, with one route. It runs the same code as the configured routes,
+ * so that the JVM compiles it, but shares no state with them: its near cache, flights, metrics, circuit breaker and connections end
+ * with it. Only the connections to Redis and the purge position belong to the replica. Two pipelines behave like two replicas: for
+ * one key, one leads and the other follows.
  */
 final class WarmUpPipeline implements AutoCloseable {
 
-    /** Seconds that entries of the warm-up stay in Redis. */
+    /** TTL in Redis of the entries of the warm-up, in seconds. */
     private static final int ENTRY_TTL_SECONDS = 5;
 
-    /** Bytes of its near cache: some thousand entries. */
+    /** Size of the near cache in bytes: some thousand entries. */
     private static final long NEAR_CACHE_BYTES = 8L << 20;
 
     private final Route route;
@@ -49,33 +49,34 @@ final class WarmUpPipeline implements AutoCloseable {
     private final CacheController controller;
 
     /**
-     * @param prefix of its route's paths, and of the origin's
-     * @param origin base URL
+     * @param prefix start of the paths of the route and of the origin
+     * @param origin base URL of the origin
      */
     WarmUpPipeline(String prefix, String origin, CorralProperties settings, RedisTier<Entry> redis,
             RedisPurgeRegistry purges,
-            AwaitedInvalidation invalidation, OriginAddressResolverGroup names, CoalescerLimits timing,
+            AwaitedInvalidation invalidation, OriginAddressResolverGroup names, CoalescerLimits limits,
             ObjectMapper json, SslBundles bundles) {
         this.route = CorralConfiguration.newRoute(settings, routeProperties(prefix, origin),
                 new RouteBreakerFactory(CircuitBreakerRegistry.ofDefaults(),
                         new CommonCircuitBreakerConfigurationProperties()),
                 BulkheadRegistry.ofDefaults(), names, purges, new OriginSslBundles(bundles));
-        var meters = new CorralMetrics(meterRegistry);
+        var metrics = new CorralMetrics(meterRegistry);
         NearCache<Entry> near = CorralConfiguration.newNearCache(redis, purges, NEAR_CACHE_BYTES);
-        this.coalescer = CorralConfiguration.newCoalescer(near, timing, purges, meters);
-        ProxyContext edge = CorralConfiguration.newProxyContext(coalescer, near, purges, meters, invalidation, settings,
+        this.coalescer = CorralConfiguration.newCoalescer(near, limits, purges, metrics);
+        ProxyContext proxyContext = CorralConfiguration.newProxyContext(coalescer, near, purges, metrics, invalidation,
+                settings,
                 CorralConfiguration.newResponseMemory());
-        this.controller = new CacheController(edge, List.of(route),
-                new ResponseWriter(purges.fleetClock(), json, edge.memory()),
+        this.controller = new CacheController(proxyContext, List.of(route),
+                new ResponseWriter(purges.fleetClock(), json, proxyContext.memory()),
                 RequestTracing.OFF, AccessLog.OFF);
     }
 
-    /** By the same names and with the same defaults as a route of the settings. */
+    /** Bound like a configured route, with the same defaults. */
     private static CorralProperties.RouteProperties routeProperties(String prefix, String origin) {
         var source = new MapConfigurationPropertySource(Map.of("route.id", "warm-up", "route.path", prefix + "**",
                 "route.origin", origin, "route.timeout", "2s",
                 "route.max-body", WarmUpOrigin.MAX_BODY_KILOBYTES + "KB",
-                // Names the pipeline, and must not make two resources of one.
+                // Selects the pipeline; must not make two resources of one.
                 "route.query.exclude", "second", "route.cache.max-life", ENTRY_TTL_SECONDS + "s", "route.hit-for-miss",
                 "1s"));
         return new Binder(source).bind("route", CorralProperties.RouteProperties.class).get();
@@ -85,7 +86,7 @@ final class WarmUpPipeline implements AutoCloseable {
         return controller;
     }
 
-    /** Counts what happened here; operators do not see it. */
+    /** The metrics of this pipeline, not visible to operators. */
     MeterRegistry meterRegistry() {
         return meterRegistry;
     }

@@ -27,24 +27,25 @@ import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 
 /**
- * Sends requests to this replica before it is ready, until it responds no faster, so that the first stampede meets compiled code.
- * A runner: Spring Boot reports readiness after it, and the port listens already.
+ * Sends requests to this replica before it is ready, until responses no longer get faster, so that the first stampede runs on
+ * compiled code. An {@code ApplicationRunner}: Spring Boot reports readiness after it, when the port is already listening.
  *
- * <p>The requests come in at the clients' port, under a path that contains a secret of this process, and go through two
- * {@link WarmUpPipeline}s to a {@link WarmUpOrigin}. Nothing of it is counted, logged, or visible to operators. Entries in Redis
- * live for 5 s, markers of what is too large to be stored for 30 s, and no purge is written. What fails ends the warm-up, never the start.
+ * <p>The requests arrive at the data port, below a path that contains a secret of this process, and go through two
+ * {@link WarmUpPipeline}s to a {@link WarmUpOrigin}. They are not counted, not logged, and not visible to operators. Entries have a
+ * TTL of 5 s in Redis, markers for bodies too large to be stored of 1 s, and no purge is written. A failure ends the warm-up, never
+ * the start.
  */
 final class WarmUpRunner implements ApplicationRunner, ApplicationListener<ContextClosedEvent> {
 
     private static final Logger log = LoggerFactory.getLogger(WarmUpRunner.class);
 
-    /** Rounds that are compared with as many before them: the compiler works in bursts, and one round is noise. */
+    /** Rounds that are compared with as many before them. The compiler works in bursts, so single rounds are noise. */
     private static final int WINDOW_ROUNDS = 8;
 
-    /** Less than this part of the time saved between two windows is no progress. */
+    /** The warm-up ends when a window saves less than this part of the time of the previous one. */
     private static final double MIN_SPEEDUP_RATIO = 0.05;
 
-    /** How long flights that the last round has left may take to end: their origin responds within milliseconds. */
+    /** How long flights of the last round may take to end. Their origin responds within milliseconds. */
     private static final Duration FLIGHT_DRAIN_TIMEOUT = Duration.ofSeconds(1);
 
     private final CorralProperties.WarmUpProperties properties;
@@ -55,21 +56,21 @@ final class WarmUpRunner implements ApplicationRunner, ApplicationListener<Conte
     private final Sinks.Empty<Void> stopSignal = Sinks.empty();
 
     /**
-     * @param controller of the clients' port
-     * @param context    of the clients' port
-     * @param server     empty: the server's defaults
-     * @param pipelines  makes one for a prefix of paths and the URL of an origin
+     * @param controller       of the data port
+     * @param context          of the data port
+     * @param serverProperties of the data port; empty for the defaults
+     * @param pipelineFactory  creates a pipeline for a path prefix and the URL of an origin
      */
-    WarmUpRunner(CorralProperties.WarmUpProperties settings, CacheController controller, ApplicationContext context,
-            Optional<ServerProperties> server, BiFunction<String, String, WarmUpPipeline> pipelines) {
-        this.properties = settings;
+    WarmUpRunner(CorralProperties.WarmUpProperties properties, CacheController controller, ApplicationContext context,
+            Optional<ServerProperties> serverProperties, BiFunction<String, String, WarmUpPipeline> pipelineFactory) {
+        this.properties = properties;
         this.controller = controller;
         this.context = context;
-        this.serverProperties = server;
-        this.pipelineFactory = pipelines;
+        this.serverProperties = serverProperties;
+        this.pipelineFactory = pipelineFactory;
     }
 
-    /** A replica that is told to stop meanwhile does so at once. */
+    /** Ends the warm-up at once when the replica is stopped. */
     @Override
     public void onApplicationEvent(ContextClosedEvent event) {
         if (event.getApplicationContext().equals(context)) {
@@ -86,23 +87,23 @@ final class WarmUpRunner implements ApplicationRunner, ApplicationListener<Conte
 
     private void warmUp(int port) {
         String prefix = "/warm-up-" + UUID.randomUUID() + "/";
-        log.info("Warming up for {} ms at most; not ready until then", properties.max().toMillis());
+        log.info("Warming up for at most {} ms; not ready until then", properties.max().toMillis());
         try (var origin = new WarmUpOrigin(prefix);
                 WarmUpPipeline first = pipelineFactory.apply(prefix, origin.url());
                 WarmUpPipeline second = pipelineFactory.apply(prefix, origin.url());
-                var load = new WarmUpClient(prefix, serverAddress(port), Ssl.isEnabled(serverSsl()))) {
+                var client = new WarmUpClient(prefix, serverAddress(port), Ssl.isEnabled(serverSsl()))) {
             controller.overrideController(request -> request.getPath().value().startsWith(prefix)
                     ? Optional.of((isForSecondPipeline(request) ? second : first).controller())
                     : Optional.empty());
-            List<Duration> rounds = runRounds(load);
+            List<Duration> rounds = runRounds(client);
             Mono.fromSupplier(() -> first.isIdle() && second.isIdle())
                     .repeatWhen(again -> again.delayElements(Duration.ofMillis(10)))
                     .takeUntil(idle -> idle)
                     .take(FLIGHT_DRAIN_TIMEOUT)
                     .blockLast();
-            logResult(load, rounds);
-        } catch (RuntimeException failed) {
-            log.warn("The warm-up ended early: the first requests will take longer", failed);
+            logResult(client, rounds);
+        } catch (RuntimeException e) {
+            log.warn("The warm-up failed: the first requests will take longer", e);
         } finally {
             controller.overrideController(request -> Optional.empty());
         }
@@ -112,11 +113,11 @@ final class WarmUpRunner implements ApplicationRunner, ApplicationListener<Conte
         return request.getURI().getRawQuery() != null;
     }
 
-    /** The time of each round. */
-    private List<Duration> runRounds(WarmUpClient load) {
+    /** Returns the duration of each round. */
+    private List<Duration> runRounds(WarmUpClient client) {
         var times = new ArrayList<Duration>();
         Flux.range(0, Integer.MAX_VALUE)
-                .concatMap(number -> load.runRound(number).thenReturn(number).elapsed(), 0)
+                .concatMap(number -> client.runRound(number).thenReturn(number).elapsed(), 0)
                 .doOnNext(round -> times.add(Duration.ofMillis(round.getT1())))
                 .takeUntil(round -> hasConverged(times))
                 .take(properties.max())
@@ -125,7 +126,7 @@ final class WarmUpRunner implements ApplicationRunner, ApplicationListener<Conte
         return times;
     }
 
-    /** Whether the last rounds were no faster than those before them. */
+    /** Whether the last rounds were not faster than those before them. */
     static boolean hasConverged(List<Duration> rounds) {
         int count = rounds.size();
         if (count < 2 * WINDOW_ROUNDS) {
@@ -140,12 +141,13 @@ final class WarmUpRunner implements ApplicationRunner, ApplicationListener<Conte
         return rounds.stream().sorted().skip(rounds.size() / 2).findFirst().orElseThrow();
     }
 
-    private static void logResult(WarmUpClient load, List<Duration> rounds) {
+    private static void logResult(WarmUpClient client, List<Duration> rounds) {
         String times = Stream.of(rounds.stream().findFirst(), rounds.reversed().stream().findFirst())
                 .map(round -> round.map(time -> time.toMillis() + " ms").orElse("none"))
                 .reduce((first, last) -> first + ", the last " + last)
                 .orElseThrow();
-        log.info("Warmed up: {} responses in {} rounds; the first took {}", load.responseCount(), rounds.size(), times);
+        log.info("Warmed up: {} responses in {} rounds; the first took {}", client.responseCount(), rounds.size(),
+                times);
     }
 
     private InetSocketAddress serverAddress(int port) {

@@ -1,4 +1,4 @@
-/** Configuration: the properties, and the beans that connect the packages. Knows all of them; none knows it. */
+/** Configuration: the settings, and the beans that connect the packages. Depends on all packages; only the root depends on it. */
 @NullMarked
 package dev.corral.config;
 

@@ -154,7 +154,7 @@ final class CacheHandler {
             case FlightResult.Value<Entry> value -> rules.valid(value.value())
                     .map(valid -> finish(target, fill, value, valid, attempt))
                     .orElseGet(() -> handle(target, attempt + 1));
-            case FlightResult.Uncoalesced<Entry> uncoalesced -> pass(target, "released", Optional.empty());
+            case FlightResult.Uncoalesced<Entry> uncoalesced -> pass(target, "uncoalesced", Optional.empty());
             case FlightResult.FlightFailed<Entry>(Entry failure, Optional<Entry> seen) ->
                 Mono.just(failed(target, fill.hasFetched(), failure, seen));
             case FlightResult.Rejected<Entry> rejected -> Mono.just(problem(target, Problem.TOO_MANY_WAITERS));

@@ -34,7 +34,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
-/** A setting that makes no sense stops the start, with a message that names it and says what would. */
+/** An invalid setting stops the start with a message that names it and says what is valid. */
 class CorralPropertiesTest {
 
     private static final Logger CONTEXT_LOGGER = (Logger) LoggerFactory
@@ -47,7 +47,7 @@ class CorralPropertiesTest {
     @Import(StrictBindHandlerAdvisor.class)
     static class PropertiesOnlyConfiguration {}
 
-    /** It warns of each context that does not start: here each is meant not to. */
+    /** Spring warns about each context that does not start. Here contexts are meant to fail. */
     @BeforeEach
     void silence() {
         CONTEXT_LOGGER.setLevel(Level.ERROR);
@@ -63,97 +63,98 @@ class CorralPropertiesTest {
                 .withPropertyValues(settings);
     }
 
-    private static Arguments refused(String setting, String... told) {
-        return arguments(setting, List.of(told));
+    private static Arguments rejected(String setting, String... messageParts) {
+        return arguments(setting, List.of(messageParts));
     }
 
     static List<Arguments> invalidSettings() {
         String route = "corral.routes[shop]";
-        return List.of(refused("corral.routes[0].id=a shop", "corral.routes[0]", ".id (a shop)", "letters, digits"),
-                refused("corral.routes[0].id=", ".id", "1 to 40"),
-                refused("corral.routes[0].id=" + "x".repeat(41), ".id", "1 to 40"),
-                refused("corral.routes[0].origin=shop:8080", route + ".origin (shop:8080)", "http or https URL"),
-                refused("corral.routes[0].origin=//shop:8080", route + ".origin", "http or https URL"),
-                refused("corral.routes[0].origin=ftp://shop", route + ".origin", "http or https URL"),
-                refused("corral.routes[0].origin=http:///products", route + ".origin", "with a host"),
-                refused("corral.routes[0].origin=http://my shop", route + ".origin (http://my%20shop)", "with a host"),
-                refused("corral.routes[0].origin=http://shop:0", route + ".origin", "port"),
-                refused("corral.routes[0].origin=http://shop:70000", route + ".origin", "port"),
-                refused("corral.routes[0].origin=http://shop?x=1", route + ".origin", "no user, query or fragment"),
-                refused("corral.routes[0].origin=http://shop/#top", route + ".origin", "no user, query or fragment"),
-                refused("corral.routes[0].path=products/**", route + ".path (products/**)", "must begin with /"),
-                refused("corral.routes[0].path=/products/{id", route + ".path (/products/{id)", "not a path pattern"),
-                refused("corral.routes[0].path=/**/products/**", route + ".path", "not a path pattern"),
-                refused("corral.routes[0].timeout=0s", route + ".timeout (PT0S)", "from 1ms to 10m"),
-                refused("corral.routes[0].timeout=-1s", route + ".timeout", "from 1ms to 10m"),
-                refused("corral.routes[0].timeout=601s", route + ".timeout", "from 1ms to 10m"),
-                refused("corral.routes[0].timeout=soon", "corral.routes[0].timeout", "soon", "java.time.Duration"),
-                refused("corral.routes[0].max-body=-1B", route + ".max-body", "from 0 to 256MB"),
-                refused("corral.routes[0].max-body=257MB", route + ".max-body", "from 0 to 256MB"),
-                refused("corral.routes[0].concurrency=0", route + ".concurrency (0)", "from 1 to 10000"),
-                refused("corral.routes[0].concurrency=-5", route + ".concurrency (-5)", "from 1 to 10000"),
-                refused("corral.routes[0].concurrency=10001", route + ".concurrency", "from 1 to 10000"),
-                refused("corral.routes[0].connection-max-life=999ms", route + ".connection-max-life", "from 1s to 1d"),
-                refused("corral.routes[0].connection-max-life=25h", route + ".connection-max-life", "from 1s to 1d"),
-                refused("corral.routes[0].hit-for-miss=0s", route + ".hit-for-miss", "from 1s to 1d"),
-                refused("corral.routes[0].hit-for-miss=-2m", route + ".hit-for-miss", "from 1s to 1d"),
-                refused("corral.routes[0].hit-for-miss=25h", route + ".hit-for-miss", "from 1s to 1d"),
-                refused("corral.routes[0].host=", route + ".host", "origin, client, or a host name"),
-                refused("corral.routes[0].host=my shop", route + ".host (my shop)", "origin, client, or a host name"),
-                refused("corral.routes[0].host=shop/x", route + ".host (shop/x)", "origin, client, or a host name"),
-                refused("corral.routes[0].query.exclude=utm_*,a*b", "query.exclude (a*b)", "* at its end"),
-                refused("corral.routes[0].allow-methods=GET", route + ".allow-methods (GET)", "PURGE, BAN, REFRESH"),
-                refused("corral.routes[0].request-headers.mode=lax", "request-headers.mode", "lax"),
-                refused("corral.routes[0].query.include[0]=*b", "query.include (*b)", "* at its end"),
-                refused("corral.routes[1].id=shop", "corral.routes[1]", "[shop].origin (not set)",
+        return List.of(rejected("corral.routes[0].id=a shop", "corral.routes[0]", ".id (a shop)", "letters, digits"),
+                rejected("corral.routes[0].id=", ".id", "1 to 40"),
+                rejected("corral.routes[0].id=" + "x".repeat(41), ".id", "1 to 40"),
+                rejected("corral.routes[0].origin=shop:8080", route + ".origin (shop:8080)", "http or https URL"),
+                rejected("corral.routes[0].origin=//shop:8080", route + ".origin", "http or https URL"),
+                rejected("corral.routes[0].origin=ftp://shop", route + ".origin", "http or https URL"),
+                rejected("corral.routes[0].origin=http:///products", route + ".origin", "with a host"),
+                rejected("corral.routes[0].origin=http://my shop", route + ".origin (http://my%20shop)", "with a host"),
+                rejected("corral.routes[0].origin=http://shop:0", route + ".origin", "port"),
+                rejected("corral.routes[0].origin=http://shop:70000", route + ".origin", "port"),
+                rejected("corral.routes[0].origin=http://shop?x=1", route + ".origin", "no user, query or fragment"),
+                rejected("corral.routes[0].origin=http://shop/#top", route + ".origin", "no user, query or fragment"),
+                rejected("corral.routes[0].path=products/**", route + ".path (products/**)", "must begin with /"),
+                rejected("corral.routes[0].path=/products/{id", route + ".path (/products/{id)", "not a path pattern"),
+                rejected("corral.routes[0].path=/**/products/**", route + ".path", "not a path pattern"),
+                rejected("corral.routes[0].timeout=0s", route + ".timeout (PT0S)", "from 1ms to 10m"),
+                rejected("corral.routes[0].timeout=-1s", route + ".timeout", "from 1ms to 10m"),
+                rejected("corral.routes[0].timeout=601s", route + ".timeout", "from 1ms to 10m"),
+                rejected("corral.routes[0].timeout=soon", "corral.routes[0].timeout", "soon", "java.time.Duration"),
+                rejected("corral.routes[0].max-body=-1B", route + ".max-body", "from 0 to 256MB"),
+                rejected("corral.routes[0].max-body=257MB", route + ".max-body", "from 0 to 256MB"),
+                rejected("corral.routes[0].concurrency=0", route + ".concurrency (0)", "from 1 to 10000"),
+                rejected("corral.routes[0].concurrency=-5", route + ".concurrency (-5)", "from 1 to 10000"),
+                rejected("corral.routes[0].concurrency=10001", route + ".concurrency", "from 1 to 10000"),
+                rejected("corral.routes[0].connection-max-life=999ms", route + ".connection-max-life", "from 1s to 1d"),
+                rejected("corral.routes[0].connection-max-life=25h", route + ".connection-max-life", "from 1s to 1d"),
+                rejected("corral.routes[0].hit-for-miss=0s", route + ".hit-for-miss", "from 1s to 1d"),
+                rejected("corral.routes[0].hit-for-miss=-2m", route + ".hit-for-miss", "from 1s to 1d"),
+                rejected("corral.routes[0].hit-for-miss=25h", route + ".hit-for-miss", "from 1s to 1d"),
+                rejected("corral.routes[0].host=", route + ".host", "origin, client, or a host name"),
+                rejected("corral.routes[0].host=my shop", route + ".host (my shop)", "origin, client, or a host name"),
+                rejected("corral.routes[0].host=shop/x", route + ".host (shop/x)", "origin, client, or a host name"),
+                rejected("corral.routes[0].query.exclude=utm_*,a*b", "query.exclude (a*b)", "* at its end"),
+                rejected("corral.routes[0].allow-methods=GET", route + ".allow-methods (GET)", "PURGE, BAN, REFRESH"),
+                rejected("corral.routes[0].request-headers.mode=lax", "request-headers.mode", "lax"),
+                rejected("corral.routes[0].query.include[0]=*b", "query.include (*b)", "* at its end"),
+                rejected("corral.routes[1].id=shop", "corral.routes[1]", "[shop].origin (not set)",
                         "http://shop.internal:8080"),
-                refused("corral.routes[1].origin=http://b", "corral.routes[1]", ".id (not set)", "letters, digits"),
-                refused("corral.lease.ttl=99ms", "corral.lease.ttl (PT0.099S)", "at least 100ms"),
-                refused("corral.lease.ttl=-2s", "corral.lease.ttl", "at least 100ms"),
-                refused("corral.waiters.per-key=0", "corral.waiters.per-key (0)", "at least 1"),
-                refused("corral.waiters.per-replica=9", "corral.waiters.per-key (10000)",
+                rejected("corral.routes[1].origin=http://b", "corral.routes[1]", ".id (not set)", "letters, digits"),
+                rejected("corral.lease.ttl=99ms", "corral.lease.ttl (PT0.099S)", "at least 100ms"),
+                rejected("corral.lease.ttl=-2s", "corral.lease.ttl", "at least 100ms"),
+                rejected("corral.waiters.per-key=0", "corral.waiters.per-key (0)", "at least 1"),
+                rejected("corral.waiters.per-replica=9", "corral.waiters.per-key (10000)",
                         "at most corral.waiters.per-replica (9)"),
-                refused("corral.waiters.per-key=many", "corral.waiters.per-key", "many", "java.lang.Integer"),
-                refused("corral.near.size=-1B", "corral.near.size (-1B)", "0 or more"),
-                refused("corral.replica-id=a b", "corral.replica-id (a b)", "1 to 40 letters"),
-                refused("corral.replica-id=" + "r".repeat(41), "corral.replica-id", "1 to 40 letters"),
-                refused("corral.routes[0].ssl.bundle=shop", route + ".ssl.bundle (shop)", "https://"),
-                refused("corral.management.users[0].role=viewer", "corral.management.users[n].name (not set)",
+                rejected("corral.waiters.per-key=many", "corral.waiters.per-key", "many", "java.lang.Integer"),
+                rejected("corral.near.size=-1B", "corral.near.size (-1B)", "0 or more"),
+                rejected("corral.replica-id=a b", "corral.replica-id (a b)", "1 to 40 letters"),
+                rejected("corral.replica-id=" + "r".repeat(41), "corral.replica-id", "1 to 40 letters"),
+                rejected("corral.routes[0].ssl.bundle=shop", route + ".ssl.bundle (shop)", "https://"),
+                rejected("corral.management.users[0].role=viewer", "corral.management.users[n].name (not set)",
                         "a name"),
-                refused("corral.management.users[0].name=a:b", "corral.management.users[n].name (a:b)", "colon"),
-                refused("corral.management.users[0].name=ada", "corral.management.users[ada].password (not set)"),
-                refused("corral.management.jwt.roles-claim=", "corral.management.jwt.roles-claim", "name of a claim"),
-                refused("corral.management.prometheus-open=perhaps", "corral.management.prometheus-open", "boolean"),
-                refused("corral.redis.key-prefix=", "corral.redis.key-prefix ()", "1 to 64 letters"),
-                refused("corral.redis.key-prefix=a b", "corral.redis.key-prefix (a b)", "1 to 64 letters"),
-                refused("corral.redis.key-prefix={a}", "corral.redis.key-prefix ({a})", "1 to 64 letters"),
-                refused("corral.redis.key-prefix=" + "p".repeat(65), "corral.redis.key-prefix", "1 to 64 letters"),
-                refused("corral.redis.key-prefix=corral:1", "corral.redis.key-prefix (corral:1)",
+                rejected("corral.management.users[0].name=a:b", "corral.management.users[n].name (a:b)", "colon"),
+                rejected("corral.management.users[0].name=ada", "corral.management.users[ada].password (not set)"),
+                rejected("corral.management.jwt.roles-claim=", "corral.management.jwt.roles-claim", "name of a claim"),
+                rejected("corral.management.prometheus-open=perhaps", "corral.management.prometheus-open", "boolean"),
+                rejected("corral.redis.key-prefix=", "corral.redis.key-prefix ()", "1 to 64 letters"),
+                rejected("corral.redis.key-prefix=a b", "corral.redis.key-prefix (a b)", "1 to 64 letters"),
+                rejected("corral.redis.key-prefix={a}", "corral.redis.key-prefix ({a})", "1 to 64 letters"),
+                rejected("corral.redis.key-prefix=" + "p".repeat(65), "corral.redis.key-prefix", "1 to 64 letters"),
+                rejected("corral.redis.key-prefix=corral:1", "corral.redis.key-prefix (corral:1)",
                         "not end in ':' and a number"),
-                refused("corral.purge.max-isolation=1s", "corral.purge.max-isolation (PT1S)", "from 2s to 24h"),
-                refused("corral.purge.max-isolation=25h", "corral.purge.max-isolation", "from 2s to 24h"),
-                refused("corral.purge.invalidation-wait=-1ms", "corral.purge.invalidation-wait", "from 0 to 10s"),
-                refused("corral.purge.invalidation-wait=11s", "corral.purge.invalidation-wait", "from 0 to 10s"),
-                refused("corral.routes[0].cache.invalidate-on-unsafe-methods=never",
+                rejected("corral.purge.max-isolation=1s", "corral.purge.max-isolation (PT1S)", "from 2s to 24h"),
+                rejected("corral.purge.max-isolation=25h", "corral.purge.max-isolation", "from 2s to 24h"),
+                rejected("corral.purge.invalidation-wait=-1ms", "corral.purge.invalidation-wait", "from 0 to 10s"),
+                rejected("corral.purge.invalidation-wait=11s", "corral.purge.invalidation-wait", "from 0 to 10s"),
+                rejected("corral.routes[0].cache.invalidate-on-unsafe-methods=never",
                         "invalidate-on-unsafe-methods", "never", "boolean"),
-                refused("corral.warm-up.max=99ms", "corral.warm-up.max (PT0.099S)", "from 100ms to 1m"),
-                refused("corral.warm-up.max=61s", "corral.warm-up.max", "from 100ms to 1m"),
-                refused("corral.server.head-timeout=99ms", "corral.server.head-timeout (PT0.099S)", "from 100ms to 1h"),
-                refused("corral.server.body-timeout=61m", "corral.server.body-timeout", "from 100ms to 1h"),
-                refused("corral.server.write-timeout=0s", "corral.server.write-timeout", "from 100ms to 1h"),
-                refused("corral.server.max-pipelined=0", "corral.server.max-pipelined (0)", "from 1 to 64"),
-                refused("corral.server.max-pipelined=65", "corral.server.max-pipelined", "from 1 to 64"),
-                refused("corral.shutdown.drain=-1s", "corral.shutdown.drain (PT-1S)", "from 0 to 5m"),
-                refused("corral.shutdown.drain=301s", "corral.shutdown.drain", "from 0 to 5m"),
-                refused("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
+                rejected("corral.warm-up.max=99ms", "corral.warm-up.max (PT0.099S)", "from 100ms to 1m"),
+                rejected("corral.warm-up.max=61s", "corral.warm-up.max", "from 100ms to 1m"),
+                rejected("corral.server.head-timeout=99ms", "corral.server.head-timeout (PT0.099S)",
+                        "from 100ms to 1h"),
+                rejected("corral.server.body-timeout=61m", "corral.server.body-timeout", "from 100ms to 1h"),
+                rejected("corral.server.write-timeout=0s", "corral.server.write-timeout", "from 100ms to 1h"),
+                rejected("corral.server.max-pipelined=0", "corral.server.max-pipelined (0)", "from 1 to 64"),
+                rejected("corral.server.max-pipelined=65", "corral.server.max-pipelined", "from 1 to 64"),
+                rejected("corral.shutdown.drain=-1s", "corral.shutdown.drain (PT-1S)", "from 0 to 5m"),
+                rejected("corral.shutdown.drain=301s", "corral.shutdown.drain", "from 0 to 5m"),
+                rejected("corral.coalesce=perhaps", "corral.coalesce", "perhaps", "boolean"));
     }
 
     @ParameterizedTest
     @MethodSource("invalidSettings")
-    void invalidSettingStopsTheStartAndIsNamed(String setting, List<String> told) {
+    void invalidSettingStopsTheStartAndIsNamed(String setting, List<String> messageParts) {
         with(ONE_ROUTE).withPropertyValues(setting).run(context -> {
             assertThat(context).hasFailed();
-            assertThat(messages(context.getStartupFailure())).contains(told);
+            assertThat(messages(context.getStartupFailure())).contains(messageParts);
         });
     }
 
@@ -254,7 +255,7 @@ class CorralPropertiesTest {
         });
     }
 
-    /** A list is taken whole from the first source that has one, which does not make the others' elements misspelt. */
+    /** A list comes from the first source that has one. Elements in other sources are then unused, not unknown. */
     @Test
     void longerListInLowerPrioritySourceIsIgnored() {
         with(ONE_ROUTE)
@@ -283,7 +284,7 @@ class CorralPropertiesTest {
                 .run(context -> assertThat(context).hasNotFailed());
     }
 
-    /** What an operator sees: the reason on its own, not a stack trace. */
+    /** An operator sees the reason only, without a stack trace. */
     @Test
     @ExtendWith(OutputCaptureExtension.class)
     void failedStartPrintsWhatToSetWithoutStackTrace(CapturedOutput output) {

@@ -8,7 +8,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The sum of what is promised is less than there is, whatever the heap. */
+/** The sum of all shares is less than the heap, whatever its size. */
 class MemorySharesTest {
 
     private static final long MEGABYTE = 1024 * 1024;
@@ -35,7 +35,7 @@ class MemorySharesTest {
         assertThat(MemoryShares.of(8192 * MEGABYTE, 0).maxWaiters()).isEqualTo(20_000);
     }
 
-    /** A key of 8 KB is no small thing; a marker is not only its object. */
+    /** Long keys and the reason of a marker count toward the size of an entry. */
     @Test
     void entrySizeIncludesKeyAndReason() {
         assertThat(EntrySize.of(new HitForMiss("k".repeat(8_000), "private", 1))).isBetween(8_500, 9_500);

@@ -14,16 +14,16 @@ import org.junit.jupiter.api.Timeout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** An origin that is away for some seconds, such as a deployment with one pod, under load of keys that nobody has asked for yet. */
+/** An origin that is down for some seconds, such as during a deployment with one Pod, under a load of cold keys. */
 @Timeout(120)
 class OriginRecoveryTest {
 
     private static final Duration OUTAGE_DURATION = Duration.ofSeconds(5);
 
-    /** Twice what it was away, and some seconds for a busy machine; with Resilience4j's own defaults it is a minute. */
+    /** Twice the outage, and some seconds for a busy machine. With Resilience4j's defaults it would be a minute. */
     private static final Duration MAX_RECOVERY_TIME = Duration.ofSeconds(20);
 
-    /** Closes its connections with itself, as a process does. */
+    /** Closing it closes its connections, as the end of a process does. */
     private static HttpServer origin(int port) throws IOException {
         var server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 0);
         server.createContext("/", exchange -> {

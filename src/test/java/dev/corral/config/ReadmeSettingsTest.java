@@ -16,7 +16,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The tables of settings in the README are the settings there are. */
+/** The tables of settings in the README list exactly the settings of the code. */
 class ReadmeSettingsTest {
 
     private static final String CACHE_PREFIX = "routes[n].cache.";
@@ -41,7 +41,7 @@ class ReadmeSettingsTest {
         return all;
     }
 
-    /** Of the constructor: a record's component does not keep the annotation. */
+    /** Read from the constructor, because a record component does not keep the annotation. */
     private static List<String> defaults(Class<?> type, RecordComponent component) {
         var constructor = type.getDeclaredConstructors()[0];
         return Stream.of(constructor.getParameters())
@@ -67,7 +67,7 @@ class ReadmeSettingsTest {
         return TOKEN.matcher(cell).results().map(it -> it.group(1)).toList();
     }
 
-    /** A name that begins with a dot takes the place of the last part of the first. */
+    /** A name that begins with a dot replaces the last part of the first name. */
     private static List<String> names(String cell) {
         List<String> tokens = tokens(cell);
         String first = tokens.getFirst();
@@ -89,7 +89,7 @@ class ReadmeSettingsTest {
     private static Set<String> named(List<String[]> rows) {
         var named = new TreeSet<String>();
         rows.forEach(row -> named.addAll(names(row[1])));
-        // The row that leads to the other table, and that table's head.
+        // The row that links to the other table, and the heading of that table.
         named.removeAll(List.of(CACHE_PREFIX + "*", CACHE_PREFIX));
         return named;
     }
@@ -110,11 +110,11 @@ class ReadmeSettingsTest {
         int compared = 0;
         for (String[] row : rows) {
             List<String> names = names(row[1]);
-            List<String> told = tokens(row[2]);
+            List<String> documented = tokens(row[2]);
             for (Setting setting : settings) {
                 boolean here = names.contains(setting.name) || names.contains(setting.name.replace(CACHE_PREFIX, ""));
                 if (here && !setting.defaults.isEmpty() && !setting.defaults.equals(List.of(""))) {
-                    String all = String.join(", ", told);
+                    String all = String.join(", ", documented);
                     assertThat(all).as(setting.name).contains(setting.defaults);
                     compared++;
                 }

@@ -24,7 +24,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-/** One replica id is for one process. */
+/** A replica ID belongs to one live process. */
 @Timeout(180)
 @ExtendWith(OutputCaptureExtension.class)
 class ReplicaIdClaimTest {
@@ -80,11 +80,11 @@ class ReplicaIdClaimTest {
             assertThatThrownBy(() -> replica("second")).hasStackTraceContaining("corral.replica-id");
 
             assertThat(output.getAll()).contains("APPLICATION FAILED TO START", "corral.replica-id",
-                    "Another live process of the fleet has this id");
+                    "Another live process of the fleet has this ID");
         }
     }
 
-    /** As a Pod of a StatefulSet that was killed: its last beat is a moment ago, and there is no later one. */
+    /** Like a killed Pod of a StatefulSet: its last heartbeat is recent, and no later one follows. */
     @Test
     void successorOfDeadProcessStarts() {
         String now = redis.execute("TIME").lines().findFirst().orElseThrow() + "999";
@@ -100,7 +100,7 @@ class ReplicaIdClaimTest {
         }
     }
 
-    /** Whoever starts without Redis cannot know; both say so once they can. */
+    /** Processes that start without Redis cannot check the ID. Both report it once Redis is reachable. */
     @Test
     void duplicateIdIsReportedOnceRedisIsReachable(CapturedOutput output) throws Exception {
         try (InProcessReplica first = replica("first")) {
@@ -122,7 +122,7 @@ class ReplicaIdClaimTest {
                 String warning = "Another live process of the fleet";
                 assertThat(output.getAll().split(warning, -1)).as("once a process").hasSize(3);
 
-                // As at its end; to close the whole would take the event loops from the other, which is in this JVM.
+                // Only the bean is stopped: closing the context would stop the event loops that the other replica in this JVM uses.
                 var left = new CountDownLatch(1);
                 second.context().getBean(FleetMonitor.class).stop(left::countDown);
                 assertThat(left.await(15, TimeUnit.SECONDS)).isTrue();

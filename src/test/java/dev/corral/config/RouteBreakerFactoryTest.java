@@ -15,7 +15,7 @@ import org.springframework.boot.test.context.runner.ApplicationContextRunner;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** What the routes' circuit breakers are made of: the settings of Resilience4j, and decisions for a cache where these are silent. */
+/** The configuration of the routes' circuit breakers: Resilience4j's settings, and defaults for a cache where none are set. */
 class RouteBreakerFactoryTest {
 
     private static final String DEFAULT_CONFIG = "resilience4j.circuitbreaker.configs.default.";

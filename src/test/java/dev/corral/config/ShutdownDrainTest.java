@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** A replica that was told to stop: not ready, still serving, and each response says that its connection ends. */
+/** A stopping replica is not ready, continues to serve, and closes connections with each response. */
 @Timeout(120)
 class ShutdownDrainTest {
 
@@ -55,7 +55,7 @@ class ShutdownDrainTest {
         return InProcessReplica.start(settings);
     }
 
-    /** One connection that is kept alive as long as the server lets it. */
+    /** A keep-alive connection. */
     private record KeepAliveConnection(Socket socket, InputStream in) implements AutoCloseable {
 
         static KeepAliveConnection to(InProcessReplica replica) throws IOException {
@@ -64,7 +64,7 @@ class ShutdownDrainTest {
             return new KeepAliveConnection(socket, new BufferedInputStream(socket.getInputStream()));
         }
 
-        /** Status line and fields in lower case, without the body, which is read. */
+        /** Reads a response and returns the status line and fields in lower case, without the body. */
         String request(String method, String target, String version, String... lines) throws IOException {
             String request = method + " " + target + " " + version + "\r\nHost: a\r\n"
                     + String.join("", List.of(lines).stream().map(line -> line + "\r\n").toList()) + "\r\n";
@@ -99,7 +99,7 @@ class ShutdownDrainTest {
 
     @Test
     void drainingReplicaServesWithConnectionClose() throws Exception {
-        // Far longer than the test needs; the interruption ends it.
+        // Much longer than the test; the interruption ends it.
         InProcessReplica replica = replica("5m");
         Thread closing = Thread.ofPlatform().unstarted(replica.context()::close);
         try (KeepAliveConnection kept = KeepAliveConnection.to(replica);
@@ -122,14 +122,14 @@ class ShutdownDrainTest {
             assertClose(replica, "GET", "/fails", "HTTP/1.1", 500);
             assertClose(replica, "TRACE", "/fresh", "HTTP/1.1", 501);
             assertClose(replica, "OPTIONS", "/private", "HTTP/1.1", 200);
-            // HTTP/1.0 ends a connection by saying nothing of it.
+            // HTTP/1.0 closes the connection without a Connection field.
             try (KeepAliveConnection old = KeepAliveConnection.to(replica)) {
                 assertThat(old.request("GET", "/fresh", "HTTP/1.0", "Connection: keep-alive"))
                         .startsWith("http/1.0 200")
                         .doesNotContain("keep-alive");
                 assertThat(old.isClosedByServer()).isTrue();
             }
-            // Not HTTP as it should be: Reactor Netty's own 400.
+            // Malformed: Reactor Netty responds with 400.
             assertClose(replica, "GET", "/fresh", "HTTP/1.1", 400, "Transfer-Encoding: gzip");
             assertThat(closing.isAlive()).isTrue();
         } finally {
@@ -156,7 +156,7 @@ class ShutdownDrainTest {
 
             Thread closing = Thread.ofPlatform().start(replica.context()::close);
 
-            // The end of the stream, and no reset, which would be an exception.
+            // The end of the stream. A reset would be an exception.
             assertThat(idle.isClosedByServer()).isTrue();
             closing.join();
         } finally {
@@ -171,7 +171,7 @@ class ShutdownDrainTest {
 
         replica.close();
 
-        // Far from the five minutes of the other test, and from any default.
+        // Much less than the five minutes of the other test and than any default.
         assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(30));
     }
 }

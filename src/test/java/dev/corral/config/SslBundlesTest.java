@@ -31,7 +31,7 @@ import reactor.netty.http.server.HttpServer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-/** TLS by Spring's SSL bundles, in at both ports and out to origins; new certificates are taken up without a restart. */
+/** TLS with Spring's SSL bundles on both ports and to origins. New certificates are used without a restart. */
 class SslBundlesTest {
 
     private static final Duration RELOAD_TIMEOUT = Duration.ofSeconds(30);
@@ -60,9 +60,9 @@ class SslBundlesTest {
         return settings;
     }
 
-    // ---- in
+    // ---- ports
 
-    /** What the port shows to a client that trusts just that certificate. */
+    /** The response of the port to a client that trusts only this certificate. */
     private static X509Certificate presentedCertificate(int port, TestCertificate trusted) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(null, null);
@@ -114,9 +114,9 @@ class SslBundlesTest {
         }
     }
 
-    // ---- out
+    // ---- origins
 
-    /** Answers whoever has that client's certificate. */
+    /** An origin that responds only to clients with this certificate. */
     private static DisposableServer origin(int port, TestCertificate own, TestCertificate client)
             throws SSLException {
         SslContext context = SslContextBuilder.forServer(own.certificate().toFile(), own.key().toFile())
@@ -127,7 +127,7 @@ class SslBundlesTest {
                 .host("127.0.0.1")
                 .port(port)
                 .secure(spec -> spec.sslContext(context))
-                // Each request on a connection of its own, with its own handshake.
+                // A separate connection and handshake for each request.
                 .handle((request, response) -> response.keepAlive(false)
                         .header("Cache-Control", "no-store")
                         .sendString(Mono.just("secret")))
@@ -152,13 +152,13 @@ class SslBundlesTest {
             }
             origin.disposeNow();
 
-            // The origin's certificate is another, and its old one is still the one that is trusted.
+            // The origin has a new certificate while the old one is still the trusted one.
             TestCertificate unknown = TestCertificate.make(directory, "unknown");
             origin = origin(origin.port(), unknown, client);
             assertThat(status(replica)).isEqualTo(502);
             origin.disposeNow();
 
-            // Both are new, and their files with them.
+            // Both certificates and their files are new.
             TestCertificate newClient = TestCertificate.make(directory, "client");
             TestCertificate newServer = TestCertificate.make(directory, "server");
             origin = origin(origin.port(), newServer, newClient);
@@ -179,7 +179,7 @@ class SslBundlesTest {
         }
     }
 
-    /** A broken file costs nothing but the news: what was there before stays. */
+    /** A broken file keeps the previous certificate. */
     @Test
     void brokenCertificateFileKeepsThePreviousOne() throws IOException, GeneralSecurityException {
         TestCertificate clients = TestCertificate.make(directory, "clients");

@@ -55,7 +55,7 @@ import static dev.corral.testkit.InProcessReplica.basicAuthorization;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** Before a replica is ready it sends itself requests; afterwards it is as if they had never been. */
+/** A replica sends itself requests before it is ready. They leave no trace. */
 @Timeout(180)
 @ExtendWith(OutputCaptureExtension.class)
 class WarmUpRunnerTest {
@@ -93,7 +93,7 @@ class WarmUpRunnerTest {
         settings.put("corral.management.users[0].role", "operator");
         settings.put("corral.warm-up.enabled", "true");
         settings.put("corral.warm-up.max", "20s");
-        // The tests' log has warnings only.
+        // The test configuration logs warnings only.
         settings.put("logging.level.dev.corral.config.WarmUpRunner", "info");
         return settings;
     }
@@ -120,10 +120,10 @@ class WarmUpRunnerTest {
                     .doesNotContain("warm-up");
             assertThat(shop.count()).isZero();
 
-            // What it has stored goes by itself: the markers of what was too large are the last.
+            // Stored entries expire on their own.
             assertThat(keys()).allSatisfy(key -> assertThat(Long.parseLong(redis.execute("PTTL " + key)))
                     .as(key)
-                    // -2: it has gone between the two commands.
+                    // -2: the key expired between the two commands.
                     .satisfiesAnyOf(ttl -> assertThat(ttl).isBetween(1L, 30_000L),
                             ttl -> assertThat(ttl).isEqualTo(-2)));
 
@@ -135,7 +135,7 @@ class WarmUpRunnerTest {
         }
     }
 
-    /** Those of the cache; the fleet's own, such as the replicas' heartbeats, have no hash tag of a resource. */
+    /** The keys of the cache. Keys of the fleet, such as heartbeats, have no hash tag of a resource. */
     private static List<String> keys() {
         return redis.execute("KEYS corral*:{??????????????????????}*").lines().filter(key -> !key.isEmpty()).toList();
     }
@@ -167,7 +167,7 @@ class WarmUpRunnerTest {
             assertThat(requestCounts(first, second)).containsKeys("hit", "miss", "collapsed", "bypass", "pass",
                     "failed");
             await().atMost(Duration.ofSeconds(15)).until(() -> first.isIdle() && second.isIdle());
-            // One of the two has waited for what the other fetched, and has been told.
+            // One pipeline has waited for the fetch of the other and was notified.
             assertThat(sum(first, second, "corral.follower.wait")).isPositive();
             assertThat(sum(first, second, "corral.fills")).isGreaterThanOrEqualTo(10);
             assertThat(origin.notModifiedCount()).isPositive();
@@ -175,7 +175,7 @@ class WarmUpRunnerTest {
         }
     }
 
-    /** Of the last purge that was written to Redis. */
+    /** The position of the last purge in Redis. */
     private static String purgePosition() {
         return redis.execute("GET " + redis.execute("KEYS *{purge}:seq").strip());
     }
@@ -209,7 +209,7 @@ class WarmUpRunnerTest {
         }).sum();
     }
 
-    /** Clients that come before readiness get their response; load balancers are told not to send them. */
+    /** Requests before readiness are served, although load balancers do not send any. */
     @Test
     void replicaServesButIsNotReadyDuringWarmUp() throws Exception {
         List<Integer> ports = FreePort.pick(2);
@@ -236,7 +236,7 @@ class WarmUpRunnerTest {
         }
     }
 
-    /** 0 while nobody listens. */
+    /** The status; 0 while the port is not listening. */
     private static int status(int port, String path) {
         try {
             var connection = (HttpURLConnection) URI.create("http://127.0.0.1:" + port + path).toURL().openConnection();
@@ -279,7 +279,7 @@ class WarmUpRunnerTest {
                 .isEmpty();
         assertThat(WarmUpRunner.hasConverged(level.subList(0, 15))).isFalse();
         assertThat(WarmUpRunner.hasConverged(level)).isTrue();
-        // One slow round among many is not a slope.
+        // One slow round among many is no trend.
         assertThat(WarmUpRunner.hasConverged(
                 Stream.concat(Stream.of(Duration.ofSeconds(2)), level.stream()).toList())).isTrue();
     }

@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.StreamSupport;
 
-/** The alert rules. */
+/** The alert rules of the chart and of docker-compose.yml. */
 final class AlertRules {
 
     static final Path FILE = Path.of("helm", "corral", "files", "alerts.yaml");

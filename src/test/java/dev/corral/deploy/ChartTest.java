@@ -37,7 +37,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.tuple;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
-/** What the chart makes of its values. Helm renders it, the Kubernetes model reads it, Corral's own settings bind to it. */
+/** Renders the chart with Helm, parses the result with the Kubernetes model, and binds Corral's settings to it. */
 class ChartTest {
 
     private static final String NAME = "shop-corral";
@@ -154,7 +154,7 @@ class ChartTest {
                 arguments("built-in", "routes: [{id: a, origin: 'http://a'}]\nredis: {mode: built-in}\n"));
     }
 
-    // ---- whatever the values
+    // ---- for all values
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
@@ -181,7 +181,7 @@ class ChartTest {
                 .doesNotHaveDuplicates();
     }
 
-    /** The restricted Pod Security Standard, a file system that is read only, and no token of the API server. */
+    /** The restricted Pod Security Standard, a read-only file system, and no API server token. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
     void podsMeetRestrictedSecurityStandard(String name, String values) {
@@ -232,7 +232,7 @@ class ChartTest {
                 });
     }
 
-    /** What a Service or a probe names is a port that its container has. */
+    /** Services and probes refer to existing container ports. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
     void referencedPortsExist(String name, String values) {
@@ -261,12 +261,12 @@ class ChartTest {
                 .extracting(get -> get.getPath())
                 .containsExactly("/actuator/health/liveness", "/actuator/health/liveness",
                         "/actuator/health/readiness");
-        // Two minutes to start: more than a JVM on a busy node takes.
+        // Two minutes to start, longer than a JVM takes on a busy node.
         assertThat(replica.getStartupProbe().getPeriodSeconds() * replica.getStartupProbe().getFailureThreshold())
                 .isEqualTo(120);
     }
 
-    /** Draining, the requests' phase, the flights' phase: only then may the kubelet kill. */
+    /** The kubelet may kill only after the drain, the phase of requests and the phase of flights. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("matrix")
     void gracePeriodCoversDrainAndShutdownPhases(String name, String values) {
@@ -278,14 +278,14 @@ class ChartTest {
 
         assertThat(Duration.ofSeconds(pod.getTerminationGracePeriodSeconds()))
                 .isGreaterThan(phase.multipliedBy(2).plus(drain));
-        // The replica drains by itself: a hook before SIGTERM would only add to it.
+        // The replica drains itself; a preStop hook would only add to it.
         assertThat(container(rendered).getLifecycle()).isNull();
         assertThat(
                 rendered.named(Deployment.class, NAME).getSpec().getStrategy().getRollingUpdate().getMaxUnavailable())
                 .isEqualTo(new IntOrString(0));
     }
 
-    /** Whoever goes by readiness has noticed before the Pod stops serving. */
+    /** Load balancers that use readiness have noticed before the Pod stops serving. */
     @Test
     void drainExceedsReadinessProbeFailureTime() {
         KubernetesManifests rendered = HelmChart.render(HelmChart.MINIMAL_VALUES);
@@ -311,7 +311,7 @@ class ChartTest {
         assertThat(settings.replicaId()).isEqualTo("the-metadata.name");
     }
 
-    // ---- with these values
+    // ---- for specific values
 
     @Test
     void routesAndSettingsFollowValues() {
@@ -346,7 +346,7 @@ class ChartTest {
         assertThat(replica.value("resilience4j.circuitbreaker.configs.default.failure-rate-threshold", Integer.class))
                 .isEqualTo(40);
         assertThat(replica.value("logging.level.root", String.class)).isEqualTo("warn");
-        // Merged with the chart's own, not in place of them.
+        // Merged with the chart's values instead of replacing them.
         RedisProperties redis = replica.bind("spring.data.redis", RedisProperties.class);
         assertThat(redis.getClientName()).isEqualTo("corral");
         assertThat(redis.getHost()).isEqualTo(NAME + "-redis");
@@ -432,7 +432,7 @@ class ChartTest {
                                 .containsAllEntriesOf(peer.getPodSelector().getMatchLabels())));
     }
 
-    /** No password stands in a ConfigMap, or in a Pod: Secrets are referred to, and the chart makes none. */
+    /** Neither a ConfigMap nor a Pod contains a password: the chart refers to Secrets and creates none. */
     @Test
     void passwordsComeFromSecretReferences() {
         assertThat(container(HelmChart.render(EVERYTHING)).getEnv())
@@ -500,7 +500,7 @@ class ChartTest {
                 .satisfies(port -> assertThat(port.getPort()).isEqualTo(new IntOrString("management")));
         assertThat(policy.getIngress().getLast().getFrom()).hasSize(2);
         assertThat(policy.getPolicyTypes()).containsExactly("Ingress", "Egress");
-        // Name service, Redis, and what was given.
+        // DNS, Redis, and the configured rules.
         assertThat(policy.getEgress()).hasSize(3);
         assertThat(
                 HelmChart.render(HelmChart.MINIMAL_VALUES).named(NetworkPolicy.class, NAME).getSpec().getPolicyTypes())
@@ -551,7 +551,7 @@ class ChartTest {
         assertThat(pod(HelmChart.render(NOTHING)).getServiceAccountName()).isEqualTo("default");
     }
 
-    /** A replica's name has 40 characters at most (corral.replica-id), and a Pod's may have more. */
+    /** A replica ID has at most 40 characters (corral.replica-id); the name of a Pod may be longer. */
     @Test
     void longReleaseNameFallsBackToPodUid() {
         String release = "a-release-with-a-name-as-long-as-helm-lets-it-be-53ch";

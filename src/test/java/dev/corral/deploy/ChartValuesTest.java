@@ -22,17 +22,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
-/** A value that makes no sense, or is misspelt, is refused before anything reaches a cluster. */
+/** Invalid and unknown values are rejected before anything reaches a cluster. */
 class ChartValuesTest {
 
     private static final JsonNode SCHEMA = Yaml.read(HelmChart.HOME.resolve("values.schema.json"));
 
-    /** What the chart sets itself, or takes from Secrets. */
+    /** Settings that the chart sets itself or takes from Secrets. */
     private static final Set<String> EXCLUDED_SETTINGS = Set.of("routes", "replica-id", "redis", "management",
             "shutdown");
 
-    private static Arguments refused(String values, String... told) {
-        return arguments(HelmChart.MINIMAL_VALUES + values, List.of(told));
+    private static Arguments refused(String values, String... reasonParts) {
+        return arguments(HelmChart.MINIMAL_VALUES + values, List.of(reasonParts));
     }
 
     static List<Arguments> invalidValues() {
@@ -73,15 +73,15 @@ class ChartValuesTest {
                 refused("topologySpread: {whenUnsatisfiable: Perhaps}\n", "/topologySpread/whenUnsatisfiable"));
     }
 
-    /** The keys below repeat those of {@link HelmChart#MINIMAL_VALUES}: as in one file, the last says what holds. */
+    /** The values are merged over {@link HelmChart#MINIMAL_VALUES}. */
     @ParameterizedTest
     @MethodSource("invalidValues")
-    void invalidValueIsRejectedWithReason(String values, List<String> told) {
+    void invalidValueIsRejectedWithReason(String values, List<String> reasonParts) {
         String merged = Yaml.write(mergeOverMinimalValues(values));
 
         assertThatThrownBy(() -> HelmChart.render(merged)).isInstanceOf(IllegalStateException.class)
                 .satisfies(refusal -> assertThat(String.valueOf(refusal.getMessage()))
-                        .contains(told));
+                        .contains(reasonParts));
     }
 
     private static JsonNode mergeOverMinimalValues(String values) {
@@ -101,7 +101,7 @@ class ChartValuesTest {
                 .isEqualTo(namesOf(CorralProperties.class, EXCLUDED_SETTINGS));
     }
 
-    /** Without that, a misspelt name would be a default. */
+    /** Otherwise a misspelled name would silently leave the default. */
     @Test
     void schemaForbidsAdditionalProperties() {
         var open = new ArrayList<String>();
@@ -110,7 +110,7 @@ class ChartValuesTest {
         assertThat(open).isEmpty();
     }
 
-    /** Each value has a default, so that values.yaml is the whole list. */
+    /** Each value has a default, so that values.yaml lists all of them. */
     @Test
     void valuesFileListsEveryValue() {
         JsonNode defaults = Yaml.read(HelmChart.HOME.resolve("values.yaml"));

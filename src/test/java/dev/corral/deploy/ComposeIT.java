@@ -25,7 +25,7 @@ import org.junit.jupiter.api.condition.EnabledIf;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-/** The whole of docker-compose.yml, where there is an engine to run it; elsewhere skipped. It builds the images first. */
+/** Runs docker-compose.yml if a Docker engine is available, otherwise skipped. Builds the images first. */
 @Timeout(1_800)
 @EnabledIf(value = "engineIsUsable", disabledReason = "no Docker engine with compose that can pull an image: only the schema was checked")
 class ComposeIT {
@@ -64,7 +64,7 @@ class ComposeIT {
                     .mapToObj(i -> client.sendAsync(request("CORRAL_PORT", "/products/crowd"), BodyHandlers.ofString()))
                     .toList();
 
-            crowd.forEach(answer -> assertThat(answer.join().statusCode()).isEqualTo(200));
+            crowd.forEach(response -> assertThat(response.join().statusCode()).isEqualTo(200));
             assertThat(get("SHOP_PORT", "/count").at("/paths").path("/products/crowd").asInt()).isEqualTo(1);
         }
     }
@@ -100,9 +100,9 @@ class ComposeIT {
 
     private static JsonNode get(String port, String path) throws IOException, InterruptedException {
         try (HttpClient client = HttpClient.newHttpClient()) {
-            HttpResponse<String> answer = client.send(request(port, path), BodyHandlers.ofString());
-            assertThat(answer.statusCode()).isEqualTo(200);
-            return Yaml.read(answer.body());
+            HttpResponse<String> response = client.send(request(port, path), BodyHandlers.ofString());
+            assertThat(response.statusCode()).isEqualTo(200);
+            return Yaml.read(response.body());
         }
     }
 

@@ -26,14 +26,14 @@ import org.springframework.boot.convert.DurationStyle;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** docker-compose.yml, by the Compose Specification's own schema, and by what its parts say of each other. */
+/** Checks docker-compose.yml against the schema of the Compose Specification, and its parts against each other. */
 class ComposeTest {
 
     private static final Path FILE = Path.of("docker-compose.yml");
     private static final Path SCHEMA = Path.of("src/test/resources/dev/corral/deploy/compose-spec.json");
     private static final Pattern VARIABLE = Pattern.compile("\\$\\{[A-Z_]+:-([^}]*)}");
 
-    /** As it is with no variable set. */
+    /** The file with no variable set. */
     private final JsonNode compose = Yaml.read(VARIABLE.matcher(Yaml.text(FILE)).replaceAll("$1"));
 
     @Test
@@ -41,7 +41,7 @@ class ComposeTest {
         assertThat(errors(compose)).isEmpty();
     }
 
-    /** The judge itself. */
+    /** Checks that the check itself fails when it must. */
     @Test
     void schemaCheckDetectsInvalidComposeFile() {
         String text = Yaml.text(FILE);
@@ -72,7 +72,7 @@ class ComposeTest {
         });
     }
 
-    /** An image without a version would be another one tomorrow. */
+    /** An image without a version changes over time. */
     @Test
     void imagesArePinnedToAVersion() {
         assertThat(services()).filteredOn(name -> !service(name).has("build"))
@@ -99,7 +99,7 @@ class ComposeTest {
         assertThat(settings.routes()).singleElement().satisfies(route -> {
             assertThat(route.origin())
                     .hasToString("http://origin:" + texts(service("origin").path("command")).getFirst());
-            // The load balancer sets what it believes.
+            // The replicas trust the fields of the load balancer.
             assertThat(route.forward().trust()).isTrue();
         });
         assertThat(services()).contains(replica.bind("spring.data.redis", RedisProperties.class).getHost());
@@ -108,7 +108,7 @@ class ComposeTest {
                 .contains(":" + Dockerfile.read().last("corral", "WORKDIR") + "/config/application.yml:");
     }
 
-    /** From SIGTERM on: the drain, the requests' phase, then the flights'. */
+    /** After SIGTERM: the drain, the phase of requests, then the phase of flights. */
     @Test
     void stopGracePeriodCoversDrainAndShutdownPhases() throws IOException {
         var properties = new Properties();
@@ -122,7 +122,7 @@ class ComposeTest {
                 .isGreaterThan(phase.multipliedBy(2).plus(drain()));
     }
 
-    /** The load balancer has noticed before a replica stops serving: so many health checks must fail, so far apart. */
+    /** The load balancer notices before a replica stops serving: number of failed health checks times their interval. */
     @Test
     void drainExceedsBalancerHealthCheckTime() {
         Matcher check = Pattern.compile("check port 8081 inter (\\S+) fall (\\d+)")
@@ -162,7 +162,7 @@ class ComposeTest {
         JsonNode prometheus = Yaml.read(Path.of("deploy/prometheus.yml"));
         JsonNode job = prometheus.path("scrape_configs").get(0);
 
-        // The alert rules know this name.
+        // The alert rules use this job name.
         assertThat(job.path("job_name").asText()).isEqualTo("corral");
         assertThat(job.path("metrics_path").asText()).isEqualTo("/actuator/prometheus");
         assertThat(texts(job.at("/dns_sd_configs/0/names"))).isSubsetOf(services());
@@ -208,7 +208,7 @@ class ComposeTest {
     }
 
     private static List<String> errors(JsonNode document) {
-        // Its name for itself is relative to nothing, and its name for the dialect is not that dialect's own.
+        // The schema's $id is not absolute, and its $schema is not the official URI of the dialect.
         JsonNode schema = ((ObjectNode) Yaml.read(SCHEMA)).without(List.of("$id", "$schema"));
         return SchemaRegistry.withDefaultDialect(SpecificationVersion.DRAFT_7)
                 .getSchema(schema)

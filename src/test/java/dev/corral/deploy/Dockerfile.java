@@ -9,7 +9,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
 
-/** The Dockerfile: its instructions, stage by stage. A stage has what the stage has that it is made from. */
+/** The instructions of the Dockerfile by stage. A stage includes the instructions of the stage it is built from. */
 final class Dockerfile {
 
     private record Instruction(String word, String rest) {}
@@ -38,7 +38,7 @@ final class Dockerfile {
         return stages.keySet();
     }
 
-    /** All instructions of that kind in that stage, in their order. */
+    /** All instructions of the kind in the stage, in order. */
     List<String> all(String stage, String word) {
         return stages.getOrDefault(stage, List.of())
                 .stream()
@@ -47,12 +47,12 @@ final class Dockerfile {
                 .toList();
     }
 
-    /** The last of them, which is the one that holds. */
+    /** The last instruction of the kind, which is the effective one. */
     String last(String stage, String word) {
         return all(stage, word).getLast();
     }
 
-    /** Likewise, of one in JSON, from its first bracket. */
+    /** The JSON array of the last instruction of the kind. */
     List<String> command(String stage, String word) {
         String rest = last(stage, word);
         JsonNode words = Yaml.read(rest.substring(rest.indexOf('[')));

@@ -9,12 +9,12 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** What the Dockerfile says, without an engine; {@link ImageIT} runs it as far as that goes without one. */
+/** Checks the Dockerfile without an engine. {@link ImageIT} runs its commands as far as possible without one. */
 class DockerfileTest {
 
     private final Dockerfile file = Dockerfile.read();
 
-    /** A number: a cluster that insists on runAsNonRoot cannot tell who a name is. */
+    /** The user is a number: a cluster that requires runAsNonRoot cannot resolve a name. */
     @ParameterizedTest
     @ValueSource(strings = {"corral", "demo"})
     void imagesRunAsNumericNonRootUser(String stage) {
@@ -29,7 +29,7 @@ class DockerfileTest {
                 .startsWith("java");
     }
 
-    /** What changes least comes first; the loader, which the extracted jar does not use, does not come. */
+    /** Layers that change least come first. The loader is left out because the extracted jar does not use it. */
     @ParameterizedTest
     @ValueSource(strings = {"corral", "demo"})
     void imageLayersAreCopiedFromTheJar(String stage) {
@@ -45,7 +45,7 @@ class DockerfileTest {
                 .endsWith(" AS corral");
     }
 
-    /** What the build copies must not be ignored. */
+    /** Files that the build copies must not be ignored. */
     @Test
     void dockerignoreAdmitsEverythingTheBuildCopies() {
         List<String> ignored = Yaml.text(Path.of(".dockerignore"))

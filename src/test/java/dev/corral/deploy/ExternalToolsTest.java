@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.abort;
 
-/** Where Prometheus' or HAProxy's own checker is installed, it has its say too; elsewhere skipped. */
+/** Runs the checkers of Prometheus and HAProxy where they are installed; otherwise skipped. */
 class ExternalToolsTest {
 
     @Test
@@ -19,7 +19,7 @@ class ExternalToolsTest {
         assertRuns("promtool", "check", "rules", AlertRules.FILE.toString());
     }
 
-    /** Scenes of a fleet, and the alerts that each must and must not make. */
+    /** Scenarios of a fleet, and the alerts that each must and must not raise. */
     @Test
     void alertRulesFireAsExpected() throws Exception {
         assertRuns("promtool", "test", "rules", "src/test/resources/dev/corral/deploy/alerts-test.yaml");

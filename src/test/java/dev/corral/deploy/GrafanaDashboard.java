@@ -8,12 +8,12 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
-/** Grafana's dashboard. */
+/** The Grafana dashboard of the chart and of docker-compose.yml. */
 final class GrafanaDashboard {
 
     static final Path FILE = Path.of("helm", "corral", "files", "dashboard.json");
 
-    /** A query with what names its lines. */
+    /** A query and the legend of its lines. */
     record PanelQuery(String panel, String expression, String legend) {}
 
     /** A variable's {@code label_values(selector, label)}. */
@@ -23,7 +23,7 @@ final class GrafanaDashboard {
 
     private final JsonNode root = Yaml.read(FILE);
 
-    /** All panels but the rows. */
+    /** All panels except rows. */
     List<JsonNode> panels() {
         return stream(root.path("panels")).filter(panel -> !panel.path("type").asText().equals("row")).toList();
     }

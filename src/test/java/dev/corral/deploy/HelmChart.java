@@ -9,12 +9,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.springframework.util.FileSystemUtils;
 
-/** The chart helm/corral, read by Helm itself in this process. */
+/** The chart helm/corral, rendered by Helm in this process. */
 final class HelmChart {
 
     static final Path HOME = Path.of("helm", "corral");
 
-    /** Just enough to render. */
+    /** The minimal values for rendering. */
     static final String MINIMAL_VALUES = """
             routes:
               - id: shop
@@ -23,7 +23,7 @@ final class HelmChart {
               host: redis.example
             """;
 
-    /** What Chart.yaml asks for; without being told, Helm takes one that is years old. */
+    /** The Kubernetes version that Chart.yaml requires; by default Helm assumes one that is years old. */
     private static final String MIN_KUBERNETES_VERSION = "1.27.0";
 
     private HelmChart() {}
@@ -37,7 +37,7 @@ final class HelmChart {
         return render("shop", values);
     }
 
-    /** Likewise, of a release with that name. */
+    /** Renders a release with this name. */
     static KubernetesManifests render(String release, String values) {
         Path file = newFile(values);
         try {
@@ -53,11 +53,11 @@ final class HelmChart {
         }
     }
 
-    /** What Helm's lint says of the chart if these values were its defaults; warnings are failures. */
+    /** The result of Helm's lint with these values as defaults; warnings are failures. */
     static LintResult lint(String values) {
         Path home = newHome();
         try {
-            // In a directory of the chart's name, which lint insists on.
+            // Lint requires a directory with the chart's name.
             Path copy = home.resolve("corral");
             FileSystemUtils.copyRecursively(HOME, copy);
             var merged = Yaml.merge((ObjectNode) Yaml.read(HOME.resolve("values.yaml")), Yaml.read(values));

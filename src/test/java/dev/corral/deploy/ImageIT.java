@@ -38,7 +38,7 @@ class ImageIT {
     @TempDir
     private Path temp = Path.of("");
 
-    /** With the settings of the chart in the place where the chart puts them. */
+    /** With the settings of the chart, in the directory where the chart mounts them. */
     @Test
     void imageStartsServesAndStopsGracefully() throws Exception {
         try (DemoShop shop = DemoShop.start(Duration.ofMillis(1));
@@ -59,12 +59,12 @@ class ImageIT {
                     "--management.server.address=127.0.0.1", "--server.port=" + port,
                     "--management.server.port=" + management))) {
                 awaitHealthy("corral", health, replica);
-                var answer = client.send(
+                var response = client.send(
                         HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/products/1")).build(),
                         BodyHandlers.ofString());
 
-                assertThat(answer.statusCode()).isEqualTo(200);
-                assertThat(answer.headers().firstValue("Cache-Status").orElse("")).contains("stored");
+                assertThat(response.statusCode()).isEqualTo(200);
+                assertThat(response.headers().firstValue("Cache-Status").orElse("")).contains("stored");
                 assertThat(shop.count("/products/1")).isEqualTo(1);
                 replica.terminate(Duration.ofSeconds(30));
                 assertThat(isHealthy("corral", health)).isFalse();
@@ -101,7 +101,7 @@ class ImageIT {
         }
     }
 
-    /** The stage's COPY instructions, one layer upon the other. */
+    /** Applies the COPY instructions of the stage in order. */
     private Path assemble(String stage, String jar) throws Exception {
         Path layers = temp.resolve("layers");
         Process extract = new ProcessBuilder(java(), "-Djarmode=tools", "-jar", property(jar), "extract", "--layers",
@@ -130,7 +130,7 @@ class ImageIT {
         });
     }
 
-    /** As the engine asks. */
+    /** Runs the health check as the engine does. */
     private static boolean isHealthy(String stage, Map<String, String> environment)
             throws IOException, InterruptedException {
         var builder = new ProcessBuilder(DOCKERFILE.command(stage, "HEALTHCHECK"))

@@ -23,7 +23,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** Kubernetes objects, read as strictly as the API server's strict validation does: a field that does not exist is an error. */
+/** Kubernetes objects, parsed as strictly as by the API server's strict validation: an unknown field is an error. */
 record KubernetesManifests(List<HasMetadata> objects) {
 
     private static final Map<String, Class<? extends HasMetadata>> KINDS = Map.ofEntries(
@@ -41,7 +41,7 @@ record KubernetesManifests(List<HasMetadata> objects) {
             .annotationIntrospector(new StrictIntrospector())
             .build();
 
-    /** The model's classes would keep what they do not know. */
+    /** Rejects unknown fields, which the classes of the model would keep. */
     private static final class StrictIntrospector extends JacksonAnnotationIntrospector {
 
         private static final long serialVersionUID = 1;
@@ -64,8 +64,8 @@ record KubernetesManifests(List<HasMetadata> objects) {
         }
         try {
             return STRICT.treeToValue(document, type);
-        } catch (JsonProcessingException broken) {
-            throw new IllegalArgumentException(kind + ": " + broken.getMessage(), broken);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(kind + ": " + e.getMessage(), e);
         }
     }
 
@@ -73,7 +73,7 @@ record KubernetesManifests(List<HasMetadata> objects) {
         return objects.stream().filter(kind::isInstance).map(kind::cast).toList();
     }
 
-    /** The one object of that kind and name. */
+    /** The only object of this kind and name. */
     <T extends HasMetadata> T named(Class<T> kind, String name) {
         return ofKind(kind).stream()
                 .filter(object -> object.getMetadata().getName().equals(name))
@@ -81,7 +81,7 @@ record KubernetesManifests(List<HasMetadata> objects) {
                 .orElseThrow(() -> new AssertionError("no " + kind.getSimpleName() + " " + name));
     }
 
-    /** The Pods of all Deployments, and those that stand alone. */
+    /** The Pods of all Deployments, and standalone Pods. */
     List<PodSpec> pods() {
         return objects.stream().flatMap(object -> switch (object) {
             case Deployment deployment -> Stream.of(deployment.getSpec().getTemplate().getSpec());

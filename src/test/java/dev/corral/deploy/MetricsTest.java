@@ -82,18 +82,18 @@ class MetricsTest {
         }
 
         private HttpResponse<String> send(int expected, HttpRequest request) throws Exception {
-            HttpResponse<String> answer = http.send(request, BodyHandlers.ofString());
-            assertThat(answer.statusCode()).isEqualTo(expected);
-            return answer;
+            HttpResponse<String> response = http.send(request, BodyHandlers.ofString());
+            assertThat(response.statusCode()).isEqualTo(expected);
+            return response;
         }
     }
 
-    /** An answer is given a moment before it is stored. */
+    /** Waits until the response is stored, which happens after it was sent. */
     private static void awaitStored(Coalescer<?, ?> coalescer) {
         await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.flightCount() == 0);
     }
 
-    /** Two ask, one fetches: the shop answers when both wait. */
+    /** Two requests, one fetch: the shop responds when both wait. */
     private static void collapse(DemoShop shop, Coalescer<?, ?> coalescer, MetricsClient client) {
         Sinks.One<StubResponse> held = Sinks.one();
         shop.script("/held", asked -> held.asMono());
@@ -198,7 +198,7 @@ class MetricsTest {
         return Pattern.compile("`(corral\\.[a-z.]+)`").matcher(table).results().map(it -> it.group(1)).toList();
     }
 
-    /** As Prometheus has them. */
+    /** The names in Prometheus' format. */
     private static List<String> prometheusNames(String meter) {
         String name = meter.replace('.', '_');
         return List.of(name, name + "_total", name + "_seconds", name + "_seconds_count", name + "_seconds_sum",
@@ -214,16 +214,16 @@ class MetricsTest {
 
     @Test
     void exposedMetersAreInTheReadme() {
-        Set<String> told = new TreeSet<>();
-        readmeMeters().forEach(meter -> told.addAll(prometheusNames(meter)));
+        Set<String> documented = new TreeSet<>();
+        readmeMeters().forEach(meter -> documented.addAll(prometheusNames(meter)));
 
         assertThat(scrape.series()).extracting(PrometheusScrape.Series::metric)
                 .filteredOn(metric -> metric.startsWith("corral_"))
                 .hasSizeGreaterThan(20)
-                .isSubsetOf(told);
+                .isSubsetOf(documented);
     }
 
-    /** The values of a label that the README lists are those there can be: each that is exposed is in its row. */
+    /** Each exposed value of a label is listed in its row of the README. */
     @Test
     void exposedLabelValuesAreInTheReadme() {
         String readme = Yaml.text(Path.of("README.md"));
@@ -244,7 +244,7 @@ class MetricsTest {
         }
     }
 
-    /** The recipe is given as an expression. */
+    /** The README contains the query as a PromQL expression. */
     @Test
     void readmeQueryUsesExposedMetrics() {
         String readme = Yaml.text(Path.of("README.md"));
@@ -257,7 +257,7 @@ class MetricsTest {
         assertThat(recipes).isNotEmpty().allSatisfy(recipe -> assertThat(scrape.missing(recipe)).isEmpty());
     }
 
-    // ---- the judge itself
+    // ---- the check itself
 
     @Test
     void missingMetricOrLabelIsDetected() {

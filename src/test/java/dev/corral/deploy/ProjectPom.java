@@ -4,18 +4,18 @@ import java.nio.file.Path;
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.xpath.XPathFactory;
 
-/** The project's pom.xml. */
+/** Reads values from the project's pom.xml. */
 final class ProjectPom {
 
     private ProjectPom() {}
 
-    /** The text at that XPath. */
+    /** The text at the XPath. */
     static String read(String path) {
         try {
             var document = DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(Path.of("pom.xml").toFile());
             return XPathFactory.newInstance().newXPath().evaluate(path, document).strip();
-        } catch (Exception broken) {
-            throw new IllegalStateException("cannot read pom.xml", broken);
+        } catch (Exception e) {
+            throw new IllegalStateException("cannot read pom.xml", e);
         }
     }
 }

@@ -18,10 +18,10 @@ import java.util.regex.Pattern;
  */
 record PromQl(List<Selector> selectors, Set<String> labels) {
 
-    /** One metric with its matchers. */
+    /** A metric with its matchers. */
     record Selector(String metric, List<LabelMatcher> matchers) {}
 
-    /** One matcher; the operator is {@code =}, {@code !=}, {@code =~} or {@code !~}. */
+    /** A matcher; the operator is {@code =}, {@code !=}, {@code =~} or {@code !~}. */
     record LabelMatcher(String label, String operator, String value) {}
 
     private static final Set<String> FUNCTIONS = Set.of("rate", "increase", "histogram_quantile", "absent", "vector");
@@ -37,7 +37,7 @@ record PromQl(List<Selector> selectors, Set<String> labels) {
 
     /** @throws IllegalArgumentException for what is not PromQL, or not of the part of it that is known here */
     static PromQl read(String expression) {
-        // Grafana's own, which it replaces with a duration.
+        // Grafana replaces this variable with a duration.
         String text = expression.replaceAll("\\[\\$__[a-z_]+]", "[5m]");
         var scan = new Scanner(text, TOKEN.matcher(text));
         scan.scanAll();

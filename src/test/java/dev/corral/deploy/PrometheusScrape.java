@@ -11,15 +11,15 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
-/** What a replica says at /actuator/prometheus, and what can be asked of it. */
+/** The output of /actuator/prometheus of a replica, and checks of queries against it. */
 record PrometheusScrape(List<Series> series) {
 
-    /** One line. */
+    /** One line of the output. */
     record Series(String metric, Map<String, String> labels) {}
 
-    /** Those that Prometheus gives to each series itself, by the scrape or by the cluster's service discovery. */
+    /** Labels that Prometheus adds to each series by the scrape or by service discovery. */
     private static final Set<String> SCRAPE_LABELS = Set.of("job", "instance", "namespace", "service");
-    /** What Prometheus knows without being told. */
+    /** Metrics that Prometheus creates itself. */
     private static final Set<String> BUILT_IN_METRICS = Set.of("up");
 
     private static final Pattern LINE = Pattern.compile("([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\\{(.*)})? \\S+");
@@ -43,23 +43,23 @@ record PrometheusScrape(List<Series> series) {
         return new PrometheusScrape(all);
     }
 
-    /** Why that expression could give nothing, ever; empty when it can. */
+    /** Why the expression can never return a result; empty when it can. */
     List<String> missing(String expression) {
-        PromQl asked = PromQl.read(expression);
+        PromQl query = PromQl.read(expression);
         var misses = new ArrayList<String>();
-        asked.selectors().forEach(selector -> misses.addAll(missing(selector)));
-        Set<String> known = labels(asked);
-        asked.labels()
+        query.selectors().forEach(selector -> misses.addAll(missing(selector)));
+        Set<String> known = labels(query);
+        query.labels()
                 .stream()
                 .filter(label -> !known.contains(label))
                 .forEach(label -> misses.add("no label " + label));
         return misses;
     }
 
-    /** The labels that the series of that expression may have. */
-    Set<String> labels(PromQl asked) {
+    /** The labels that the series of the expression may have. */
+    Set<String> labels(PromQl query) {
         var known = new TreeSet<>(SCRAPE_LABELS);
-        asked.selectors()
+        query.selectors()
                 .forEach(selector -> seriesOf(selector.metric()).forEach(it -> known.addAll(it.labels().keySet())));
         return known;
     }
@@ -78,7 +78,7 @@ record PrometheusScrape(List<Series> series) {
                 .toList();
     }
 
-    /** Each of several words must be a value that there is. What Grafana puts in, and what must not be, is not known here. */
+    /** Each alternative of a matcher must be an existing value. Grafana variables and negative matchers are not checked. */
     private Stream<String> missing(String metric, PromQl.LabelMatcher match) {
         Set<String> values = new TreeSet<>();
         seriesOf(metric)

@@ -22,7 +22,7 @@ import org.springframework.core.env.StandardEnvironment;
 import org.springframework.core.env.SystemEnvironmentPropertySource;
 import org.springframework.core.io.ByteArrayResource;
 
-/** What one replica would make of a file of settings, and of an environment over it. */
+/** The settings of one replica from a settings file and from environment variables, which take precedence. */
 record ReplicaSettings(Binder binder) {
 
     static ReplicaSettings with(String applicationYml, Map<String, Object> environment) {
@@ -39,7 +39,7 @@ record ReplicaSettings(Binder binder) {
         return new ReplicaSettings(new Binder(ConfigurationPropertySources.from(sources)));
     }
 
-    /** One of the release {@code shop}. What comes from a Secret is {@code name/key}. */
+    /** A replica of the release {@code shop}. A value from a Secret is {@code name/key}. */
     static ReplicaSettings of(KubernetesManifests manifests) {
         Container container = manifests.named(Deployment.class, "shop-corral")
                 .getSpec()
@@ -65,12 +65,12 @@ record ReplicaSettings(Binder binder) {
         return environment;
     }
 
-    /** Corral's own, as it binds and checks them when it starts. */
+    /** Corral's settings, bound and validated as at startup. */
     CorralProperties settings() {
         return bind("corral", CorralProperties.class);
     }
 
-    /** Everything below that name; what has no place in the type is an error, save in the environment. */
+    /** Binds everything below the name. A name without a counterpart in the type is an error, except in the environment. */
     <T> T bind(String name, Class<T> type) {
         return binder
                 .bind(name, Bindable.of(type),
@@ -78,7 +78,7 @@ record ReplicaSettings(Binder binder) {
                 .get();
     }
 
-    /** The value of that name. */
+    /** The value of the property. */
     <T> T value(String name, Class<T> type) {
         return binder.bind(name, type).get();
     }

@@ -13,7 +13,7 @@ import java.util.stream.StreamSupport;
 import org.yaml.snakeyaml.LoaderOptions;
 import org.yaml.snakeyaml.constructor.SafeConstructor;
 
-/** YAML as trees, with what anchors name in their place. A key that is there twice is an error. */
+/** Parses YAML to trees, with anchors resolved. A duplicate key is an error. */
 final class Yaml {
 
     private static final YAMLMapper MAPPER = YAMLMapper.builder()
@@ -22,7 +22,7 @@ final class Yaml {
 
     private Yaml() {}
 
-    /** The one document in that text. */
+    /** The only document in the text. */
     static JsonNode read(String text) {
         List<JsonNode> all = readAll(text);
         if (all.size() != 1) {
@@ -31,12 +31,12 @@ final class Yaml {
         return all.getFirst();
     }
 
-    /** The one document in that file of the project. */
+    /** The only document in the file of the project. */
     static JsonNode read(Path file) {
         return read(text(file));
     }
 
-    /** All documents in that text that are not empty. */
+    /** All non-empty documents in the text. */
     static List<JsonNode> readAll(String text) {
         var options = new LoaderOptions();
         options.setAllowDuplicateKeys(false);
@@ -47,7 +47,7 @@ final class Yaml {
                 .toList();
     }
 
-    /** What Helm makes of values: objects are merged, all else is replaced. */
+    /** Merges values as Helm does: objects are merged, everything else is replaced. */
     static ObjectNode merge(ObjectNode under, JsonNode over) {
         ObjectNode merged = under.deepCopy();
         over.properties().forEach(property -> {
@@ -62,8 +62,8 @@ final class Yaml {
     static String write(JsonNode document) {
         try {
             return MAPPER.writeValueAsString(document);
-        } catch (IOException broken) {
-            throw new UncheckedIOException(broken);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -56,7 +56,7 @@ public final class ChildProcess implements AutoCloseable {
         return start(home, Map.of(), command);
     }
 
-    /** Likewise, with these environment variables besides those of this JVM. */
+    /** Starts a command with additional environment variables. */
     public static ChildProcess start(Path home, Map<String, String> environment, List<String> command) {
         var line = new ArrayList<>(List.of("/bin/sh", "-c", WATCHER_SCRIPT, "sh",
                 Long.toString(ProcessHandle.current().pid()), home.toString()));
@@ -73,17 +73,17 @@ public final class ChildProcess implements AutoCloseable {
         }
     }
 
-    /** The process id of the command itself. */
+    /** The process ID of the command. */
     public long pid() {
         return process.pid();
     }
 
-    /** Whether the command still runs; a paused one does. */
+    /** Whether the command is running; a paused command counts as running. */
     public boolean isAlive() {
         return process.isAlive();
     }
 
-    /** The end of what the command has printed, for messages. */
+    /** The last lines of the command's output, for messages. */
     public String logTail() {
         try {
             List<String> lines = Files.readAllLines(log);
@@ -93,25 +93,25 @@ public final class ChildProcess implements AutoCloseable {
         }
     }
 
-    /** Stops the command where it stands (SIGSTOP) until {@link #resume()}; its connections stay open. */
+    /** Pauses the command (SIGSTOP) until {@link #resume()}. Its connections stay open. */
     public void pause() {
         signal("STOP");
     }
 
-    /** Lets a paused command go on (SIGCONT). */
+    /** Resumes a paused command (SIGCONT). */
     public void resume() {
         signal("CONT");
     }
 
-    /** Ends the command at once (SIGKILL), paused or not, and returns when it is gone. */
+    /** Kills the command (SIGKILL), paused or not, and returns when it has ended. */
     public void kill() {
         process.destroyForcibly();
         awaitExit(Duration.ofSeconds(10));
     }
 
-    /** Asks the command to end (SIGTERM), waits as long as {@code grace}, then kills it. */
+    /** Stops the command with SIGTERM, waits up to {@code grace}, then kills it. */
     public void terminate(Duration grace) {
-        // By its handle: Process.destroy would close the pipe first, and the watcher grants no grace.
+        // With its handle: Process.destroy would close the pipe first, and the watcher would kill the command at once.
         process.toHandle().destroy();
         if (!awaitExit(grace)) {
             kill();
@@ -123,7 +123,7 @@ public final class ChildProcess implements AutoCloseable {
         kill();
     }
 
-    /** A new directory only this user can enter, for one child. */
+    /** A new directory for one child, accessible by this user only. */
     static Path newHome(String name) {
         try {
             return Files.createTempDirectory("corral-" + name + "-");
@@ -132,7 +132,7 @@ public final class ChildProcess implements AutoCloseable {
         }
     }
 
-    /** Removes a child's directory and all in it. */
+    /** Removes the directory of a child with its contents. */
     static void removeHome(Path home) {
         if (!Files.exists(home)) {
             return;

@@ -8,7 +8,7 @@ import org.testcontainers.utility.DockerImageName;
 /** A Redis in a container, for machines with a Docker engine. Testcontainers removes it with this JVM. */
 public final class ContainerRedis implements RedisServer {
 
-    /** The image of the Redis that is started unless another is named. */
+    /** The default Redis image. */
     static final String IMAGE = "redis:7.4.11-alpine";
 
     private static final int REDIS_PORT = 6379;
@@ -21,7 +21,7 @@ public final class ContainerRedis implements RedisServer {
         this.container = container;
     }
 
-    /** Whether a Docker engine answers that has the usual image, or pulls it. Bounded in time, and silent. */
+    /** Whether a Docker engine responds and has or pulls the default image. Bounded in time, without log output. */
     public static boolean engineIsUsable() {
         try {
             DockerEngine.prepare(IMAGE, DockerEngine.PULL_LIMIT);
@@ -55,7 +55,7 @@ public final class ContainerRedis implements RedisServer {
             throw e;
         }
         if (Thread.interrupted()) {
-            // Too late: another Redis was chosen.
+            // Too late, another Redis was chosen.
             container.stop();
         }
         return new ContainerRedis(image, container);

@@ -27,7 +27,7 @@ import reactor.netty.resources.LoopResources;
  */
 public final class DemoShop implements AutoCloseable {
 
-    /** How long the shop takes over an answer unless told otherwise. */
+    /** The default response time of the shop. */
     public static final Duration LATENCY = Duration.ofMillis(120);
 
     private final RequestCounter counts = new RequestCounter();
@@ -47,7 +47,7 @@ public final class DemoShop implements AutoCloseable {
         return start(0, latency);
     }
 
-    /** Opens a shop on that port. */
+    /** Opens a shop on this port. */
     public static DemoShop start(int port, Duration latency) {
         return new DemoShop("127.0.0.1", port, latency);
     }
@@ -76,7 +76,7 @@ public final class DemoShop implements AutoCloseable {
         return "http://127.0.0.1:" + port();
     }
 
-    /** From now on that path is answered by this, whatever its query. */
+    /** Sets the response for the path, whatever its query. */
     public DemoShop respondWith(String path, StubResponse answer) {
         return script(path, asked -> Mono.just(answer));
     }
@@ -90,22 +90,22 @@ public final class DemoShop implements AutoCloseable {
         return this;
     }
 
-    /** How many requests came since the start or the last reset. */
+    /** The number of requests since the start or the last reset. */
     public long count() {
         return counts.total();
     }
 
-    /** How many requests came for that target, its query included, since the start or the last reset. */
+    /** The number of requests for the target, including its query, since the start or the last reset. */
     public long count(String target) {
         return counts.countOf(target);
     }
 
-    /** How many requests came for each target. */
+    /** The number of requests for each target. */
     public Map<String, Long> counts() {
         return counts.byTarget();
     }
 
-    /** Counts from zero again; scripted answers stay. */
+    /** Resets the counts; scripted responses stay. */
     public void reset() {
         counts.reset();
     }
@@ -130,7 +130,7 @@ public final class DemoShop implements AutoCloseable {
         };
     }
 
-    /** The body is read to its end before the answer begins, so that the connection can be used again. */
+    /** Reads the body to its end before responding, so that the connection can be reused. */
     private Mono<StubRequest> count(HttpServerRequest request) {
         long number = counts.count(request.uri());
         var lines = new ArrayList<HeaderFields.FieldLine>();
@@ -169,7 +169,7 @@ public final class DemoShop implements AutoCloseable {
         return response.send(body.onErrorResume(scripted -> closeConnection(response)));
     }
 
-    /** Closes the connection where the answer stands; what was sent until then arrives. */
+    /** Closes the connection in the middle of the response; the bytes sent so far arrive. */
     private static <T> Mono<T> closeConnection(HttpServerResponse response) {
         response.withConnection(connection -> {
             connection.channel().flush();

@@ -8,7 +8,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** What the demo shop offers: the answer to each request, by the first segments of its path. Thread-safe. */
+/** The responses of the demo shop by the first segments of the path. Thread-safe. */
 final class DemoShopCatalog {
 
     private static final String FRESH = "max-age=60";
@@ -26,40 +26,42 @@ final class DemoShopCatalog {
         this.latency = latency;
     }
 
-    StubResponse responseTo(StubRequest asked) {
-        StubResponse answer = offer(asked, asked.path()).withField("X-Shop-Request", Long.toString(asked.number()));
-        return applyIfNoneMatch(asked, answer);
+    StubResponse responseTo(StubRequest request) {
+        StubResponse response = offer(request, request.path()).withField("X-Shop-Request",
+                Long.toString(request.number()));
+        return applyIfNoneMatch(request, response);
     }
 
-    private StubResponse offer(StubRequest asked, String path) {
+    private StubResponse offer(StubRequest request, String path) {
         Matcher slow = SLOW.matcher(path);
         if (slow.matches()) {
-            return offer(asked, slow.group(2)).delayedBy(Duration.ofMillis(Long.parseLong(slow.group(1))));
+            return offer(request, slow.group(2)).delayedBy(Duration.ofMillis(Long.parseLong(slow.group(1))));
         }
-        return offerByMethod(asked, path).delayedBy(latency);
+        return offerByMethod(request, path).delayedBy(latency);
     }
 
-    private StubResponse offerByMethod(StubRequest asked, String path) {
-        return switch (asked.method()) {
-            case "GET", "HEAD" -> offerByPath(asked, path);
-            default -> text(200, asked.method() + " of " + asked.bodyBytes() + " bytes", "Cache-Control", "no-store");
+    private StubResponse offerByMethod(StubRequest request, String path) {
+        return switch (request.method()) {
+            case "GET", "HEAD" -> offerByPath(request, path);
+            default ->
+                text(200, request.method() + " of " + request.bodyBytes() + " bytes", "Cache-Control", "no-store");
         };
     }
 
-    private StubResponse offerByPath(StubRequest asked, String path) {
+    private StubResponse offerByPath(StubRequest request, String path) {
         return switch (firstSegment(path)) {
             case "" -> text(200, index(), "Cache-Control", FRESH);
             case "products" -> product(path);
             case "private" -> text(200, unique(), "Cache-Control", "private");
             case "session" -> text(200, unique(), "Cache-Control", FRESH, "Set-Cookie", "session=" + nextSerial());
-            case "vary" -> greeting(asked);
-            case "flaky" -> flaky(asked);
+            case "vary" -> greeting(request);
+            case "flaky" -> flaky(request);
             case "big" -> big(path);
             default -> text(404, "The shop has no " + path + "\n");
         };
     }
 
-    /** Always the same bytes for one id, so that its ETag is true. */
+    /** The same bytes for each request with one ID, so that the ETag is valid. */
     private static StubResponse product(String path) {
         String id = path.replaceFirst("^/products/?", "");
         int seed = Math.floorMod(id.hashCode(), 64);
@@ -77,18 +79,18 @@ final class DemoShopCatalog {
                 "\"" + Integer.toHexString(body.hashCode()) + "\"");
     }
 
-    private static StubResponse greeting(StubRequest asked) {
-        String language = asked.fields().firstValue("Accept-Language").orElse("en");
+    private static StubResponse greeting(StubRequest request) {
+        String language = request.fields().firstValue("Accept-Language").orElse("en");
         String primary = language.length() < 2 ? "en" : language.substring(0, 2).toLowerCase(Locale.ROOT);
         String known = GREETINGS.containsKey(primary) ? primary : "en";
         return text(200, Optional.ofNullable(GREETINGS.get(known)).orElseThrow() + "\n", "Cache-Control", FRESH, "Vary",
                 "Accept-Language", "Content-Language", known);
     }
 
-    private static StubResponse flaky(StubRequest asked) {
-        return asked.number() == 1
+    private static StubResponse flaky(StubRequest request) {
+        return request.number() == 1
                 ? text(500, "The first request of this key fails\n")
-                : text(200, "Request " + asked.number() + " of this key succeeds\n", "Cache-Control", FRESH);
+                : text(200, "Request " + request.number() + " of this key succeeds\n", "Cache-Control", FRESH);
     }
 
     private static StubResponse big(String path) {
@@ -100,15 +102,15 @@ final class DemoShopCatalog {
     }
 
     /** RFC 9110 section 13.1.2: a GET or HEAD whose If-None-Match names the current ETag gets a 304. */
-    private static StubResponse applyIfNoneMatch(StubRequest asked, StubResponse answer) {
-        Optional<String> etag = answer.fields().firstValue("ETag");
-        Optional<String> known = asked.fields().combinedValue("If-None-Match");
+    private static StubResponse applyIfNoneMatch(StubRequest request, StubResponse response) {
+        Optional<String> etag = response.fields().firstValue("ETag");
+        Optional<String> known = request.fields().combinedValue("If-None-Match");
         if (etag.isEmpty() || known.filter(list -> list.equals("*") || list.contains(etag.get())).isEmpty()) {
-            return answer;
+            return response;
         }
-        StubResponse unchanged = StubResponse.of(304, "").delayedBy(answer.latency());
-        return new StubResponse(304, answer.fields().without("Content-Type"), unchanged.body(), unchanged.length(),
-                answer.latency());
+        StubResponse unchanged = StubResponse.of(304, "").delayedBy(response.latency());
+        return new StubResponse(304, response.fields().without("Content-Type"), unchanged.body(), unchanged.length(),
+                response.latency());
     }
 
     private String unique() {

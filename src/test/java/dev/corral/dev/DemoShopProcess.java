@@ -11,7 +11,7 @@ import java.util.ArrayList;
 import java.util.Map;
 import org.springframework.boot.json.JsonParserFactory;
 
-/** The demo shop as a JVM of its own, so that it shares neither compiler nor collector with those who ask it. */
+/** The demo shop in a separate JVM, so that it shares neither compiler nor garbage collector with its clients. */
 final class DemoShopProcess implements AutoCloseable {
 
     private static final Duration START_TIMEOUT = Duration.ofSeconds(30);
@@ -26,7 +26,7 @@ final class DemoShopProcess implements AutoCloseable {
         this.port = port;
     }
 
-    /** Opens the shop and returns when it answers. */
+    /** Starts the shop and returns when it responds. */
     static DemoShopProcess open(Duration latency, String... jvmFlags) {
         int port = FreePort.pick();
         var command = new ArrayList<>(ReplicaProcess.mainClass(DemoShop.class, jvmFlags));
@@ -46,7 +46,7 @@ final class DemoShopProcess implements AutoCloseable {
         return "http://127.0.0.1:" + port;
     }
 
-    /** How many requests came since the last reset, for whatever. */
+    /** The number of all requests since the last reset. */
     long count() {
         Map<String, Object> counts = JsonParserFactory.getJsonParser().parseMap(get("/count"));
         return counts.get("total") instanceof Number total ? total.longValue() : 0;
@@ -75,8 +75,8 @@ final class DemoShopProcess implements AutoCloseable {
     }
 
     private String get(String path) {
-        try (InputStream answer = URI.create(url() + path).toURL().openStream()) {
-            return new String(answer.readAllBytes(), StandardCharsets.UTF_8);
+        try (InputStream response = URI.create(url() + path).toURL().openStream()) {
+            return new String(response.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {
             throw new UncheckedIOException("the shop does not answer", e);
         }

@@ -28,13 +28,13 @@ import org.testcontainers.utility.TestcontainersConfiguration;
  */
 final class DockerEngine {
 
-    /** An engine answers within milliseconds; most of this is for the classes that a cold JVM loads to ask it. */
+    /** An engine responds within milliseconds; most of this time is for class loading in a cold JVM. */
     static final Duration CHECK_LIMIT = Duration.ofSeconds(8);
 
-    /** For an image that is not there: some 15 MB. Who has a slower line has the embedded redis-server. */
+    /** Time limit for pulling an image, about 15 MB. With a slower connection the embedded redis-server is used. */
     static final Duration PULL_LIMIT = Duration.ofSeconds(30);
 
-    /** For an image that is there: two containers, Ryuk's and the wanted one. */
+    /** Time limit for starting two containers from existing images, Ryuk's and the requested one. */
     static final Duration START_LIMIT = Duration.ofSeconds(30);
 
     // What Testcontainers and its client of the engine log by; the containers' own loggers begin with the last.
@@ -54,7 +54,7 @@ final class DockerEngine {
      */
     static void prepare(String image, Duration pullLimit) throws DockerUnusableException {
         if (!isConfigured()) {
-            // At once: Testcontainers would try every way in.
+            // Fails at once. Testcontainers would try every connection strategy.
             throw new DockerUnusableException("no Docker engine on this machine");
         }
         DockerEngine engine = within(CHECK_LIMIT, "no Docker engine answers", DockerEngine::find);
@@ -80,7 +80,7 @@ final class DockerEngine {
             quiet = false;
             return result;
         } catch (TimeoutException e) {
-            // Left behind, interrupted and mute: it may hang in a read that cannot be ended.
+            // The interrupted thread is abandoned: it may hang in an uninterruptible read.
             thread.interrupt();
             throw new DockerUnusableException(failure + " within " + limit.toMillis() / 1000.0 + " s");
         } catch (ExecutionException e) {
@@ -120,7 +120,7 @@ final class DockerEngine {
         }
     }
 
-    @SuppressWarnings("deprecation") // nothing else tells the version
+    @SuppressWarnings("deprecation") // the only source of the version
     private static String ryukImage() {
         return TestcontainersConfiguration.getInstance().getRyukImage();
     }
@@ -143,7 +143,7 @@ final class DockerEngine {
         String text = Optional.ofNullable(failure.getMessage())
                 .filter(line -> !line.isBlank())
                 .orElse(failure.getClass().getSimpleName());
-        // Testcontainers goes on: "Please see logs", which are off.
+        // Testcontainers continues with "Please see logs", which are off.
         return text.strip().lines().findFirst().orElse("").split("\\. ", 2)[0].strip();
     }
 
@@ -152,7 +152,7 @@ final class DockerEngine {
         LOGGERS.forEach(logger -> logging.setLogLevel(logger, level));
     }
 
-    /** There is no engine, or none of use; the message is the reason in one sentence. */
+    /** There is no usable engine; the message is the reason in one sentence. */
     static final class DockerUnusableException extends Exception {
         private static final long serialVersionUID = 1;
 

@@ -11,20 +11,20 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/** Answers as a Docker engine does that is of no use, on a port of 127.0.0.1. It has no images and starts nothing. */
+/** An unusable Docker engine on a port of 127.0.0.1. It has no images and starts nothing. */
 final class DockerEngineStub implements AutoCloseable {
 
-    /** What is wrong with the engine. */
+    /** The fault of the engine. */
     enum DockerFault {
-        /** Its registry refuses: a pull limit, no network. */
+        /** Its registry rejects pulls: a pull limit, or no network. */
         PULL_FAILS,
-        /** Its registry does not answer. */
+        /** Its registry does not respond. */
         PULL_HANGS,
-        /** It has all images, and makes no container, not even Ryuk's. */
+        /** It has all images but creates no container, not even Ryuk's. */
         CREATE_FAILS,
-        /** Something else listens in its place. */
+        /** Another service listens on its port. */
         GARBAGE,
-        /** It accepts connections and answers nothing. */
+        /** It accepts connections but never responds. */
         SILENT
     }
 
@@ -80,7 +80,7 @@ final class DockerEngineStub implements AutoCloseable {
     }
 
     private void asEngine(HttpExchange exchange) throws IOException {
-        // Clients put a version in front: /v1.32/info.
+        // Clients prepend a version: /v1.32/info.
         String path = exchange.getRequestURI().getPath().replaceFirst("^/v[0-9.]+", "");
         switch (path) {
             case "/_ping" -> send(exchange, 200, "OK", "text/plain");

@@ -25,7 +25,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 @Timeout(150)
 class DockerEngineTest {
 
-    /** The longest way: the checks, a pull, the start of a container. Minutes without these limits. */
+    /** The longest case: the checks, a pull and the start of a container. It would take minutes without these limits. */
     private static final Duration TIMEOUT = Duration.ofSeconds(100);
 
     @TempDir
@@ -60,9 +60,9 @@ class DockerEngineTest {
         }
     }
 
-    /** What a JVM with that environment prints when it chooses a Redis. */
+    /** The output of a JVM with this environment when it chooses a Redis. */
     private List<String> chooseRedis(Map<String, String> environment, String... settings) throws IOException {
-        // Without this user's settings of Testcontainers; logback-test.xml would be silent without a level.
+        // Ignores this user's Testcontainers settings, and sets a log level, because logback-test.xml logs almost nothing.
         var command = new ArrayList<>(
                 ReplicaProcess.mainClass(RedisChooserMain.class, "-Duser.home=" + home, "-Dlog.level=INFO",
                         "-XX:TieredStopAtLevel=1"));
@@ -84,7 +84,7 @@ class DockerEngineTest {
         }
     }
 
-    /** Chooses a Redis as the first command does, and asks it. */
+    /** Chooses a Redis like the README's first command, and sends a command to it. */
     static final class RedisChooserMain {
 
         private RedisChooserMain() {}

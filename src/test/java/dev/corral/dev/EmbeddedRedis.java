@@ -38,7 +38,7 @@ public final class EmbeddedRedis implements RedisServer {
         return start(Optional.empty(), List.of(args));
     }
 
-    /** As a Sentinel, which keeps its configuration in a file it writes itself. */
+    /** Starts the server as a Sentinel, which writes its configuration file itself. */
     static EmbeddedRedis sentinel(String configuration) {
         return start(Optional.of(configuration), List.of("--sentinel"));
     }
@@ -63,28 +63,28 @@ public final class EmbeddedRedis implements RedisServer {
         return "an embedded redis-server";
     }
 
-    /** The process id of the server that runs, or ran last. */
+    /** The process ID of the current or the last server. */
     public synchronized long pid() {
         return child.pid();
     }
 
-    /** Ends the server at once, with all its data; connections are reset. {@link #restart()} brings it back. */
+    /** Kills the server with all its data; connections are reset. {@link #restart()} starts it again. */
     public synchronized void stop() {
         child.kill();
     }
 
-    /** Starts the server again, empty, on the same port; ends it before if it runs. */
+    /** Starts the server again, empty, on the same port; kills it first if it is running. */
     public synchronized void restart() {
         child.kill();
         child = launch();
     }
 
-    /** Stops the server where it stands: connections stay open and nothing answers, until {@link #resume()}. */
+    /** Pauses the server until {@link #resume()}: connections stay open without replies. */
     public synchronized void pause() {
         child.pause();
     }
 
-    /** Lets a paused server go on; it then answers what it was asked meanwhile. */
+    /** Resumes a paused server, which then replies to the commands sent in the meantime. */
     public synchronized void resume() {
         child.resume();
     }
@@ -97,11 +97,11 @@ public final class EmbeddedRedis implements RedisServer {
      */
     public String execute(String... lines) {
         try (var line = new RedisInlineConnection(port)) {
-            String answer = "";
+            String response = "";
             for (String command : lines) {
-                answer = line.execute(command);
+                response = line.execute(command);
             }
-            return answer;
+            return response;
         } catch (IOException e) {
             throw new UncheckedIOException("no answer from Redis on port " + port, e);
         }
@@ -138,7 +138,7 @@ public final class EmbeddedRedis implements RedisServer {
             try {
                 return new EmbeddedRedis(home, port, onPort(port, command));
             } catch (PortTakenException e) {
-                // Somebody was faster between the pick and the start.
+                // Another process took the port between choice and start.
                 if (attempt == PORT_TRIES) {
                     throw e;
                 }
@@ -146,7 +146,7 @@ public final class EmbeddedRedis implements RedisServer {
         }
     }
 
-    /** Our own settings first, so that the caller's, after them, win. */
+    /** The defaults first, so that the caller's settings override them. */
     private static List<String> onPort(int port, List<String> command) {
         boolean configured = command.size() > 1 && !command.get(1).startsWith("--");
         int head = configured ? 2 : 1;
@@ -178,7 +178,7 @@ public final class EmbeddedRedis implements RedisServer {
         return started;
     }
 
-    /** Any answer will do: one that wants a password says so. */
+    /** Any reply is sufficient, including an error that requires a password. */
     private boolean isResponding() {
         try (var line = new RedisInlineConnection(port)) {
             line.execute("PING");
@@ -232,7 +232,7 @@ public final class EmbeddedRedis implements RedisServer {
         };
     }
 
-    /** The port was free when it was picked and is no longer. */
+    /** The port was free when it was chosen but is no longer. */
     private static final class PortTakenException extends IllegalStateException {
         private static final long serialVersionUID = 1;
 

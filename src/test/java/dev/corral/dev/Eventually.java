@@ -4,7 +4,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.function.BooleanSupplier;
 
-/** Waiting, with a bound, for what another process does and nobody announces. */
+/** Waits with a time limit for a condition that no event announces. */
 final class Eventually {
 
     private Eventually() {}

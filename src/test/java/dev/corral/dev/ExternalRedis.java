@@ -7,10 +7,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** A Redis somebody else runs, known by Spring's settings. It is neither started nor stopped here. */
+/** An existing Redis named by Spring's settings. It is neither started nor stopped here. */
 record ExternalRedis(Map<String, String> spring) implements RedisServer {
 
-    // What names a server; other settings of spring.data.redis (a timeout, a password) do not.
+    // Settings that name a server, unlike a timeout or a password.
     private static final List<String> ADDRESS_SETTINGS = List.of("url", "host", "port", "cluster.nodes",
             "cluster.nodes[0]",
             "sentinel.nodes", "sentinel.nodes[0]");
@@ -19,7 +19,7 @@ record ExternalRedis(Map<String, String> spring) implements RedisServer {
         spring = Map.copyOf(spring);
     }
 
-    /** The server those settings name, or that URL; Spring's settings win. Empty when nothing names one. */
+    /** The server named by the settings or the URL; Spring's settings take precedence. Empty when neither names one. */
     static Optional<ExternalRedis> of(Map<String, String> spring, Optional<String> url) {
         if (ADDRESS_SETTINGS.stream().anyMatch(spring::containsKey)) {
             return Optional.of(new ExternalRedis(spring));
@@ -31,13 +31,13 @@ record ExternalRedis(Map<String, String> spring) implements RedisServer {
         });
     }
 
-    /** The host; of a cluster or of Sentinels, the first node's. */
+    /** The host; for a cluster or Sentinels that of the first node. */
     @Override
     public String host() {
         return address().getHost();
     }
 
-    /** The port; of a cluster or of Sentinels, the first node's. */
+    /** The port; for a cluster or Sentinels that of the first node. */
     @Override
     public int port() {
         int port = address().getPort();
@@ -63,7 +63,7 @@ record ExternalRedis(Map<String, String> spring) implements RedisServer {
 
     @Override
     public void close() {
-        // Not ours to stop.
+        // Started by someone else.
     }
 
     private URI address() {

@@ -5,15 +5,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
-/** The file by which a run tells the build that it has found faults: it is there when there are any, one on each line. */
+/** The file that reports faults of a run to the build. It exists only if there are faults, one per line. */
 final class FaultFile {
 
-    /** Its name, beside the report. */
+    /** The name of the file, next to the report. */
     static final String FILE_NAME = "faults.txt";
 
     private FaultFile() {}
 
-    /** Removes what an earlier run has left. */
+    /** Removes the file of an earlier run. */
     static void clear(Path file) throws IOException {
         Files.deleteIfExists(file);
     }

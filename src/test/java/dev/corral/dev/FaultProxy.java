@@ -26,10 +26,10 @@ public final class FaultProxy implements AutoCloseable {
 
     private static final int CHUNK_BYTES = 16 * 1024;
 
-    // In each direction of a connection: 4 MB on their way at most, then TCP holds the sender back.
+    // At most 4 MB in transit in each direction of a connection; then TCP blocks the sender.
     private static final int MAX_CHUNKS_IN_TRANSIT = 256;
 
-    /** How chunks travel: a fixed delay, up to that much more at random, a share of replies late, a bandwidth (0: no limit). */
+    /** How chunks are delivered: a fixed delay, a random additional delay, a share of late replies, a bandwidth (0: no limit). */
     private record LinkConditions(Duration delay, Duration jitter, double lateShare, Duration late,
             long bytesPerSecond) {
         static final LinkConditions WITHOUT_FAULT = new LinkConditions(Duration.ZERO, Duration.ZERO, 0, Duration.ZERO,
@@ -68,12 +68,12 @@ public final class FaultProxy implements AutoCloseable {
         acceptFrom(listener);
     }
 
-    /** Opens a proxy, without a fault, on a free port before that port of 127.0.0.1. */
+    /** Opens a proxy without a fault on a free port, for this port of 127.0.0.1. */
     public static FaultProxy start(int targetPort, long seed) {
         return start("127.0.0.1", 0, targetPort, seed);
     }
 
-    /** Opens a proxy on that loopback address and port. */
+    /** Opens a proxy on this loopback address and port. */
     public static FaultProxy start(String host, int port, int targetPort, long seed) {
         try {
             return new FaultProxy(host, port, targetPort, seed);
@@ -87,44 +87,44 @@ public final class FaultProxy implements AutoCloseable {
         return port;
     }
 
-    /** How many connections are open. */
+    /** The number of open connections. */
     public int connections() {
         return connections.size();
     }
 
-    /** How many chunks the server has sent that have got their time of arrival by now. */
+    /** The number of chunks from the server that have been scheduled for delivery. */
     long replies() {
         return replies.get();
     }
 
-    /** Everything takes that much longer, in both directions, and up to {@code jitter} more. */
+    /** Delays everything in both directions by this time and a random part of {@code jitter}. */
     public void delay(Duration fixed, Duration jitter) {
         conditions = new LinkConditions(fixed, jitter, conditions.lateShare, conditions.late,
                 conditions.bytesPerSecond);
     }
 
-    /** That share of the server's chunks is late by that much, and all behind them in their connection: a lost packet. */
+    /** Delays a share of the server's chunks, and everything behind them in their connection, like a lost packet. */
     public void lateReplies(double share, Duration by) {
         conditions = new LinkConditions(conditions.delay, conditions.jitter, share, by, conditions.bytesPerSecond);
     }
 
-    /** Each direction of each connection gets no more than that through. */
+    /** Limits the bandwidth of each direction of each connection. */
     public void bandwidth(long bytesPerSecond) {
         conditions = new LinkConditions(conditions.delay, conditions.jitter, conditions.lateShare, conditions.late,
                 bytesPerSecond);
     }
 
-    /** Connections are accepted and stay open, and no byte gets through in either direction. What was swallowed is lost. */
+    /** Accepts and keeps connections but delivers no byte in either direction. These bytes are lost. */
     public void blackHole() {
         swallowing = true;
     }
 
-    /** The connections that are open lead nowhere and do not end; later ones are served. */
+    /** Silences the open connections without closing them; later ones work. */
     public void halfOpen() {
         connections.forEach(connection -> connection.dead = true);
     }
 
-    /** Ends all connections: with a reset, or in good order. */
+    /** Closes all connections, with a reset or gracefully. */
     public void cut(boolean reset) {
         connections.forEach(connection -> connection.close(reset));
     }
@@ -301,7 +301,7 @@ public final class FaultProxy implements AutoCloseable {
         Thread.ofVirtual().name("proxy-" + name).start(() -> {
             try {
                 work.run();
-            } catch (IOException closed) {
+            } catch (IOException e) {
                 // Its socket was closed: its work is done.
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
@@ -312,7 +312,7 @@ public final class FaultProxy implements AutoCloseable {
     private static void reset(Socket socket) {
         try {
             socket.setSoLinger(true, 0);
-        } catch (IOException closed) {
+        } catch (IOException ignored) {
             // Then it needs no reset.
         }
         closeQuietly(socket);

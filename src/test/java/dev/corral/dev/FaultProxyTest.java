@@ -215,8 +215,8 @@ class FaultProxyTest {
                         Socket client = server.accept();
                         Thread.ofVirtual().start(() -> echo(client));
                     }
-                } catch (IOException closed) {
-                    // The test is over.
+                } catch (IOException ignored) {
+                    // The test has ended.
                 }
             });
             return server;
@@ -228,7 +228,7 @@ class FaultProxyTest {
     private static void echo(Socket client) {
         try (client; InputStream in = client.getInputStream()) {
             in.transferTo(client.getOutputStream());
-        } catch (IOException closed) {
+        } catch (IOException ignored) {
             // The other side is gone.
         }
     }

@@ -133,7 +133,7 @@ public final class Soak {
                 Thread.sleep(plan.purgeEvery());
                 purge(random);
             }
-        } catch (InterruptedException stopped) {
+        } catch (InterruptedException ignored) {
             Thread.currentThread().interrupt();
         }
     }
@@ -172,7 +172,7 @@ public final class Soak {
                 rules.violation("status " + response.statusCode() + " for a purge: " + response.body());
             }
             return response.statusCode() == 200 && response.body().contains("\"complete\":true");
-        } catch (IOException late) {
+        } catch (IOException ignored) {
             return false;
         }
     }

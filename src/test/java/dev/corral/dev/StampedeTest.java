@@ -103,7 +103,7 @@ class StampedeTest {
     void brokenConnectionIsReopenedForNextRound() {
         try (DemoShop shop = DemoShop.start(Duration.ZERO);
                 StampedeClients crowd = StampedeClients.connect(7, List.of(shop.port()))) {
-            shop.script("/gone", asked -> Mono.error(new IOException("scripted")));
+            shop.script("/gone", request -> Mono.error(new IOException("scripted")));
 
             assertThat(crowd.requestAtOnce("/gone")).hasSize(7)
                     .allMatch(reply -> reply.status() == TimedResponse.NO_RESPONSE);

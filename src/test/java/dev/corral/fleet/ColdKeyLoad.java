@@ -68,7 +68,7 @@ final class ColdKeyLoad implements AutoCloseable {
                 requestNext();
                 Thread.sleep(period);
             }
-        } catch (InterruptedException stopped) {
+        } catch (InterruptedException ignored) {
             Thread.currentThread().interrupt();
         }
     }

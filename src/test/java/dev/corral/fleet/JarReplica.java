@@ -79,7 +79,7 @@ final class JarReplica implements AutoCloseable {
         return start(name, logs, Map.of(), options, settings, http);
     }
 
-    /** Likewise, with these environment variables besides those of this JVM. */
+    /** Starts a command with additional environment variables. */
     static JarReplica start(String name, Path logs, Map<String, String> environment, List<String> options,
             Map<String, String> settings, HttpClient http) {
         List<Integer> ports = FreePort.pick(2);
@@ -147,7 +147,7 @@ final class JarReplica implements AutoCloseable {
         if (!process.isAlive()) {
             throw new IllegalStateException(name + " has ended:\n" + process.logTail());
         }
-        return getActuator("health/readiness").filter(answer -> answer.statusCode() == 200).isPresent();
+        return getActuator("health/readiness").filter(response -> response.statusCode() == 200).isPresent();
     }
 
     /** The status and the body of an actuator's page; empty when nobody answers. */
@@ -192,7 +192,7 @@ final class JarReplica implements AutoCloseable {
     /** The sum of a metric over all its tags that have this text, as Prometheus sees it; 0 when there is none. */
     double metric(String metric, String tags) {
         return getActuator("prometheus").stream()
-                .flatMap(answer -> answer.body().lines())
+                .flatMap(response -> response.body().lines())
                 .filter(line -> line.startsWith(metric + "{") || line.startsWith(metric + " "))
                 .filter(line -> line.contains(tags))
                 .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))

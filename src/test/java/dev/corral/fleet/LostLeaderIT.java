@@ -19,7 +19,7 @@ class LostLeaderIT {
     /** A takeover costs the rest of the lease, a round trip and the origin; half a second is for all but the lease. */
     private static final Duration TAKEOVER_TIME = ProcessFleet.LEASE.plusMillis(500);
 
-    /** For the machine: three replicas, Redis, the origin and the test share two cores, perhaps with others. */
+    /** Allowance for the machine: three replicas, Redis, the origin and the test share two cores. */
     private static final Duration MACHINE_TOLERANCE = Duration.ofSeconds(3);
 
     private final ProcessFleet fleet;
@@ -86,7 +86,7 @@ class LostLeaderIT {
             page.release(2);
             served = waiting.awaitAll();
             took = Duration.between(paused, Instant.now());
-            // The older answer is there when it wakes: it will publish at once.
+            // The older response has arrived when the leader resumes, so it publishes at once.
             page.release(1);
         } finally {
             sleeper.process().resume();

@@ -8,10 +8,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 
-/** Clients that have asked, each over a connection of its own, and wait. */
+/** Clients that have sent a request, each on its own connection, and wait. */
 record PendingResponses(List<CompletableFuture<FleetResponse>> futures) {
 
-    /** More than any bound of the service: who waits longer is not served late, but never. */
+    /** Longer than any time limit of the service: a client that waits longer is never served. */
     private static final Duration RESPONSE_TIMEOUT = Duration.ofSeconds(40);
 
     /** Both. */
@@ -19,7 +19,7 @@ record PendingResponses(List<CompletableFuture<FleetResponse>> futures) {
         return new PendingResponses(Stream.concat(futures.stream(), others.futures.stream()).toList());
     }
 
-    /** What each of them got, in the order in which they asked. */
+    /** The responses in the order of the requests. */
     List<FleetResponse> awaitAll() {
         CompletableFuture<?>[] each = futures.toArray(CompletableFuture[]::new);
         try {
@@ -40,12 +40,12 @@ record PendingResponses(List<CompletableFuture<FleetResponse>> futures) {
         return awaitAll().getFirst();
     }
 
-    /** How many have neither an answer nor lost their connection. */
+    /** The number of clients without a response whose connection is open. */
     long pendingCount() {
         return futures.stream().filter(reply -> !reply.isDone()).count();
     }
 
-    /** Everybody closes the connection. */
+    /** Closes all connections. */
     void disconnect() {
         futures.forEach(reply -> reply.cancel(true));
     }

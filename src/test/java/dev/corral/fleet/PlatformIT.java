@@ -34,7 +34,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 @Timeout(180)
 class PlatformIT {
 
-    /** What a kubelet puts into each container, a Service of Corral's own name among it. */
+    /** The variables that a kubelet sets in each container, including those of a Service named corral. */
     private static final Map<String, String> POD_ENVIRONMENT = Map.of("KUBERNETES_SERVICE_HOST", "10.96.0.1",
             "KUBERNETES_SERVICE_PORT", "443", "KUBERNETES_PORT", "tcp://10.96.0.1:443",
             "CORRAL_SERVICE_HOST", "10.96.7.7", "CORRAL_SERVICE_PORT", "80", "CORRAL_PORT", "tcp://10.96.7.7:80",
@@ -119,7 +119,7 @@ class PlatformIT {
     @Test
     void cloudFoundryIgnoresClientForwardedFields() throws IOException {
         assertForwardedFieldsIgnored(cloudFoundry);
-        // Its own way to the endpoints would be on this port.
+        // The platform's access to the endpoints would be on this port.
         assertThat(send(cloudFoundry.port(), "GET", "/cloudfoundryapplication")).startsWith("HTTP/1.1 404 ")
                 .contains("no-route");
     }
@@ -180,11 +180,11 @@ class PlatformIT {
                 .doesNotContain("/admin/public", "6.6.6.6", "ERROR");
     }
 
-    /** Of 14 wrong passwords, each from another address as its field says, the first ten are 401 and the others 429. */
+    /** Of 14 wrong passwords, each with another address in its field, the first ten get 401 and the others 429. */
     private static void assertLoginsLimitedByPeerAddress(JarReplica replica) throws IOException {
         int port = replica.managementPort();
         for (String field : new String[]{"X-Forwarded-For: 10.0.0.", "Forwarded: for=10.1.0."}) {
-            // Each with an address of its own of this machine.
+            // Each with a different local address.
             String peer = field.startsWith("F") ? "127.0.0.3" : "127.0.0.2";
             assertThat(IntStream.range(0, 14)
                     .mapToObj(i -> status(sendFrom(peer, port, "GET", "/actuator",
@@ -193,7 +193,7 @@ class PlatformIT {
                     .startsWith(401, 401, 401, 401, 401, 401, 401, 401, 401, 401)
                     .endsWith(429, 429, 429, 429);
         }
-        // Whoever is said to have guessed has not.
+        // The addresses in the fields are not locked out.
         for (int i = 0; i < 9; i++) {
             sendFrom("127.0.0.4", port, "GET", "/actuator", login("guess" + i), "X-Forwarded-For: 127.0.0.5");
         }
@@ -218,7 +218,7 @@ class PlatformIT {
         return sendFrom("127.0.0.1", port, method, target, fields);
     }
 
-    /** The response as it comes, to a request from that address of this machine. */
+    /** The raw response to a request from this local address. */
     private static String sendFrom(String peer, int port, String method, String target, String... fields) {
         try (var socket = new Socket("127.0.0.1", port, InetAddress.getByName(peer), 0)) {
             socket.setSoTimeout(20_000);

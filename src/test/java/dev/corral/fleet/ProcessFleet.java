@@ -27,16 +27,16 @@ import org.awaitility.Awaitility;
  */
 final class ProcessFleet implements AutoCloseable {
 
-    /** A second longer than the default: the machine may have so much else to do that a renewal is late by as much. */
+    /** A second longer than the default, because renewals may be late on a busy machine. */
     static final Duration LEASE = Duration.ofSeconds(3);
 
-    /** More waiters of one key than this are turned away by a replica. */
+    /** Limit of waiters per key in a replica. */
     static final int MAX_WAITERS_PER_KEY = 120;
 
-    /** More waiters of all keys than this are turned away by a replica. */
+    /** Limit of waiters of all keys in a replica. */
     static final int MAX_WAITERS_PER_REPLICA = 300;
 
-    /** More requests at the origin than this are turned away by a replica, for paths under {@code /narrow}. */
+    /** Limit of concurrent origin requests of a replica for paths below {@code /narrow}. */
     static final int NARROW_ROUTE_CONCURRENCY = 2;
 
     /** Twenty times the default, for the same reason: a command that is late is a Redis that is away, and costs a fetch. */
@@ -67,7 +67,7 @@ final class ProcessFleet implements AutoCloseable {
 
     private ProcessFleet() {}
 
-    /** Starts everything and returns when all replicas have served. */
+    /** Starts everything and returns when all replicas have served a request. */
     static ProcessFleet start() {
         var fleet = new ProcessFleet();
         try {
@@ -87,12 +87,12 @@ final class ProcessFleet implements AutoCloseable {
         return List.copyOf(replicas);
     }
 
-    /** The first, the second or the third: 0, 1, 2. */
+    /** The replica with this index: 0, 1 or 2. */
     JarReplica replica(int index) {
         return replicas.get(index);
     }
 
-    /** The two others. */
+    /** The other two replicas. */
     List<JarReplica> replicasExcept(JarReplica one) {
         return replicas.stream().filter(replica -> replica != one).toList();
     }
@@ -101,30 +101,30 @@ final class ProcessFleet implements AutoCloseable {
         return redis;
     }
 
-    /** Holds back what the origin answers for a path. Opened after the test, so that nothing of it stays in the air. */
+    /** Holds the origin's responses for a path. Released after the test, so that no flight remains. */
     HeldOriginPath holdPath(String path, Function<StubRequest, StubResponse> answers) {
         HeldOriginPath one = HeldOriginPath.holdAt(origin, path, answers);
         heldPaths.add(one);
         return one;
     }
 
-    /** Ends Redis, with all it knows. */
+    /** Kills Redis with all its data. */
     void stopRedis() {
         redisCondition = RedisCondition.STOPPED;
         redis.stop();
     }
 
-    /** Stops Redis where it stands: it takes commands and answers none. */
+    /** Pauses Redis: it accepts commands but does not reply. */
     void pauseRedis() {
         redisCondition = RedisCondition.PAUSED;
         redis.pause();
     }
 
-    /** Brings Redis back: what was paused goes on, what was ended starts empty. */
+    /** Resumes a paused Redis, or starts a killed one, empty. */
     void restoreRedis() {
         switch (redisCondition) {
             case SERVING -> {
-                // Nothing has happened to it.
+                // It is running.
             }
             case PAUSED -> redis.resume();
             case STOPPED -> redis.restart();
@@ -132,19 +132,19 @@ final class ProcessFleet implements AutoCloseable {
         redisCondition = RedisCondition.SERVING;
     }
 
-    /** Where the requests for paths under {@code /dark} go: nobody listens there. */
+    /** The origin of paths below {@code /dark}: a port without a listener. */
     int unusedPort() {
         return unusedPort;
     }
 
-    /** One more replica, with these settings besides, that serves with Redis. It is killed after the test. */
+    /** Starts an additional replica with these settings, and waits until it uses Redis. It is killed after the test. */
     JarReplica startReplica(String name, Map<String, String> settings) {
         JarReplica guest = startReplicaWithoutWarmUp(name, settings);
         warmUp(List.of(guest));
         return guest;
     }
 
-    /** Likewise, but it is ready and no more: Redis may be away. */
+    /** Starts an additional replica and waits only for readiness, because Redis may be unavailable. */
     JarReplica startReplicaWithoutWarmUp(String name, Map<String, String> settings) {
         JarReplica guest = launch(name, settings);
         temporaryReplicas.add(guest);
@@ -152,7 +152,7 @@ final class ProcessFleet implements AutoCloseable {
         return guest;
     }
 
-    /** Starts a guest that has ended once more, on the same ports. It is ready, and killed after the test. */
+    /** Restarts an additional replica that has ended, on the same ports, and waits for readiness. It is killed after the test. */
     JarReplica restart(JarReplica ended) {
         JarReplica again = ended.restart();
         temporaryReplicas.add(again);
@@ -160,12 +160,12 @@ final class ProcessFleet implements AutoCloseable {
         return again;
     }
 
-    /** A fault in a replica's log that has this pattern is none of the test that runs. */
+    /** Log faults that match the pattern are expected in the current test. */
     void expectFault(String pattern) {
         expectedFaults.add(Pattern.compile(pattern));
     }
 
-    /** Returns when every replica is with Redis, and nothing is in the air. */
+    /** Waits until every replica uses Redis and no flight is in progress. */
     void awaitIdleAndConnected() {
         awaitIdleAndConnected(replicas);
     }
@@ -177,18 +177,18 @@ final class ProcessFleet implements AutoCloseable {
                         && replica.metric("corral_waiters") == 0));
     }
 
-    /** Returns when every replica knows that Redis does not answer. */
+    /** Waits until every replica has detected that Redis is unavailable. */
     void awaitDegraded() {
         await("every replica is on its own", RECOVERY_TIMEOUT, () -> replicas.stream()
                 .allMatch(replica -> replica.metric("corral_redis_up") == 0));
     }
 
-    /** Returns when exactly that many requests wait for a flight, in the whole fleet. */
+    /** Waits until exactly this many requests wait for a flight, in the whole fleet. */
     void awaitWaiting(int requests) {
         awaitSum(requests + " wait", requests, replica -> replica.metric("corral_waiters"));
     }
 
-    /** Returns when that many replicas have asked Redis to be rung, each key counted by itself. */
+    /** Waits until this many registrations of waiting replicas are in Redis, over all keys. */
     void awaitFollowers(int registrations) {
         await(registrations + " followers", HeldOriginPath.TIMEOUT, () -> followers() == registrations);
     }
@@ -201,17 +201,17 @@ final class ProcessFleet implements AutoCloseable {
                 .sum();
     }
 
-    /** The keys whose right to fill is given to somebody. */
+    /** The keys that are locked. */
     List<String> leases() {
         return redis.execute("KEYS corral:*:lock").lines().filter(key -> !key.isEmpty()).toList();
     }
 
-    /** A metric of all replicas together. */
+    /** The sum of a metric over all replicas. */
     double sum(String metric) {
         return liveReplicas().mapToDouble(replica -> replica.metric(metric)).sum();
     }
 
-    /** Ends the test: its guests go, its declarations end; gives the faults that were not declared. */
+    /** Ends the test: kills additional replicas and returns the unexpected faults. */
     List<String> endTest() {
         heldPaths.forEach(HeldOriginPath::releaseAll);
         heldPaths.clear();
@@ -222,7 +222,7 @@ final class ProcessFleet implements AutoCloseable {
         return faults;
     }
 
-    /** Gives the buffers that were lost up to now: Netty learns of a loss from the collector, and says so when it needs one. */
+    /** Returns the buffers leaked so far. Netty detects a leak after garbage collection, when it allocates a buffer. */
     List<String> leakedBuffers() {
         for (JarReplica replica : replicas) {
             collectGarbage(replica);
@@ -262,7 +262,7 @@ final class ProcessFleet implements AutoCloseable {
         await(replica.name() + " is ready", START_TIMEOUT, replica::isReady);
     }
 
-    /** The first requests of a JVM load half of its classes: no bound is meant for them. */
+    /** The first requests of a JVM load many classes, so no time limit applies to them. */
     private static void warmUp(List<JarReplica> replicas) {
         var clients = new FleetClients();
         awaitIdleAndConnected(replicas);
@@ -279,7 +279,7 @@ final class ProcessFleet implements AutoCloseable {
         all.put("corral.lease.ttl", LEASE.toMillis() + "ms");
         all.put("corral.waiters.per-key", Integer.toString(MAX_WAITERS_PER_KEY));
         all.put("corral.waiters.per-replica", Integer.toString(MAX_WAITERS_PER_REPLICA));
-        // The tests count, they do not race; and what a guest's warm-up has in Redis is none of theirs.
+        // No warm-up: its entries in Redis would disturb the counts of the tests.
         all.put("corral.warm-up.enabled", "false");
         all.put("corral.management.users[0].name", JarReplica.OPERATOR);
         all.put("corral.management.users[0].password", JarReplica.PASSWORD);
@@ -295,7 +295,7 @@ final class ProcessFleet implements AutoCloseable {
     private static void route(Map<String, String> settings, int index, String id, String path, String origin) {
         String prefix = "corral.routes[" + index + "].";
         settings.putAll(Map.of(prefix + "id", id, prefix + "path", path, prefix + "origin", origin,
-                // The origin of the tests answers when it is told to.
+                // The test decides when the origin responds.
                 prefix + "timeout", "25s"));
     }
 

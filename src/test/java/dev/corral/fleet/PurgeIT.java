@@ -9,7 +9,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** A purge and replicas that are not quite there. */
+/** Purges while replicas are paused. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class PurgeIT {
@@ -32,7 +32,7 @@ class PurgeIT {
                         .contains("{\"id\":\"" + replica.name() + "\",\"acknowledged\":true"));
     }
 
-    /** Safety rule 1, for a leader that slept through the purge: what it fetched before is not for those who come after. */
+    /** Safety rule 1 (docs/SAFETY.md), for a leader that was paused during the purge: its earlier response is not served to later requests. */
     @Test
     void leaderPausedDuringPurgeDoesNotRestoreEntry() {
         HeldOriginPath page = fleet.holdPath("/slept", asked -> StubResponse.of(200, "page " + asked.number(),
@@ -47,7 +47,7 @@ class PurgeIT {
         HttpResponse<String> purged;
         try {
             purged = others.getFirst().purge("{\"urls\": [\"/slept\"]}");
-            // The older answer is there when it wakes: it will publish at once.
+            // The older response has arrived when the leader resumes, so it publishes at once.
             page.release(1);
         } finally {
             sleeper.process().resume();
@@ -58,7 +58,7 @@ class PurgeIT {
         assertThat(purged.statusCode()).as(purged.body()).isEqualTo(207);
         assertThat(purged.body()).contains("\"complete\":false")
                 .contains("{\"id\":\"" + sleeper.name() + "\",\"acknowledged\":false");
-        // They asked before: they may have either.
+        // These requests arrived before the purge, so they may get either response.
         assertThat(woken).extracting(FleetResponse::body).isSubsetOf("page 1", "page 2");
         fleet.awaitIdleAndConnected();
         assertThat(clients.request(fleet.replicas(), 9, "/slept").awaitAll()).extracting(FleetResponse::body)

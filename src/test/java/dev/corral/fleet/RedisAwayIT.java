@@ -13,12 +13,12 @@ import org.junit.jupiter.api.extension.ExtendWith;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Without Redis each replica goes on by itself: the worst that happens is one fetch per key and replica. */
+/** Without Redis each replica continues on its own, with at most one fetch per key and replica. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class RedisAwayIT {
 
-    /** One command's time limit is all that a Redis without an answer costs a request; the rest is for the machine. */
+    /** A silent Redis delays a request only until it is detected; the rest is an allowance for the machine. */
     private static final Duration MAX_RESPONSE_TIME = ProcessFleet.REDIS_TIMEOUT.plusSeconds(3);
 
     private final ProcessFleet fleet;
@@ -28,7 +28,7 @@ class RedisAwayIT {
         this.fleet = fleet;
     }
 
-    /** Whatever a test has left: not the next one's concern. */
+    /** Restores Redis after a test. */
     @AfterEach
     void restoreRedis() {
         fleet.restoreRedis();
@@ -48,7 +48,7 @@ class RedisAwayIT {
 
         assertThat(crowd.awaitAll()).extracting(FleetResponse::status).containsOnly(200);
         assertThat(page.count()).isEqualTo(6);
-        // And remembers it.
+        // The response is kept in memory.
         assertThat(clients.request(fleet.replicas(), 30, "/alone?key=1").awaitAll()).extracting(FleetResponse::body)
                 .containsOnly("page");
         assertThat(page.count()).isEqualTo(6);
@@ -97,7 +97,7 @@ class RedisAwayIT {
         assertThat(page.count()).isEqualTo(1);
 
         fleet.stopRedis();
-        // Those who followed look at their next poll, and then know.
+        // Followers find out at their next poll.
         page.awaitCount(3);
         page.releaseAll();
 
@@ -123,7 +123,7 @@ class RedisAwayIT {
                 .allSatisfy(reply -> assertThat(reply.elapsed()).isLessThan(MAX_RESPONSE_TIME));
         assertThat(second).allSatisfy(reply -> assertThat(reply.status()).isEqualTo(200))
                 .allSatisfy(reply -> assertThat(reply.elapsed()).isLessThan(MAX_RESPONSE_TIME));
-        // The second round did not wait for Redis: each replica knew.
+        // The second round did not wait for Redis, because each replica had detected the outage.
         assertThat(degradedFlights()).isGreaterThanOrEqualTo(degraded + 3 * 20);
         assertThat(page.count() - before).isEqualTo(2 * 3 * 20);
 
@@ -168,7 +168,7 @@ class RedisAwayIT {
         assertThat(shared.count()).isEqualTo(1);
     }
 
-    /** That many keys, each asked for by two clients of every replica. */
+    /** Requests this many keys, each with two clients per replica. */
     private PendingResponses requestKeys(int keys, String name) {
         return IntStream.range(0, keys)
                 .mapToObj(key -> clients.request(fleet.replicas(), 6, "/silent?" + name + "=" + key))

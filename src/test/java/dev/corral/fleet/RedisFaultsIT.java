@@ -24,7 +24,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 @TestInstance(Lifecycle.PER_CLASS)
 class RedisFaultsIT {
 
-    /** Long enough for the fault to be known: a lost connection at once, silence after a second. */
+    /** Long enough to detect the fault: a lost connection at once, silence after a second. */
     private static final Duration FAULT_DURATION = Duration.ofSeconds(3);
 
     private final EmbeddedRedis redis = RedisServer.embedded();
@@ -36,7 +36,7 @@ class RedisFaultsIT {
         fleet.awaitStart();
     }
 
-    /** Whatever a test has left: not the next one's concern. */
+    /** Restores Redis after a test. */
     @AfterEach
     void endTheFault() {
         fleet.proxies().forEach(FaultProxy::heal);
@@ -73,7 +73,7 @@ class RedisFaultsIT {
         assertSurvives("client-pause", () -> redis.execute("CLIENT PAUSE 3000 ALL"), () -> {});
     }
 
-    /** Locks go with all else: a key whose fetch is under way costs at most one more. */
+    /** Locks are lost too: a key with a fetch in progress costs at most one more. */
     @Test
     void flushedRedisCostsAtMostOneExtraFetchPerKey() {
         for (int flush = 0; flush < 5; flush++) {
@@ -110,7 +110,7 @@ class RedisFaultsIT {
     void rejectedRedisLoginCausesNoErrors() {
         assertSurvives("login", () -> {
             redis.execute("CONFIG SET requirepass another");
-            // The last is for those that the first two have let in again.
+            // The last command affects connections that were reopened after the first two.
             redis.execute("AUTH another", "CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal");
         }, () -> redis.execute("AUTH another", "CONFIG SET requirepass \"\""));
     }
@@ -136,7 +136,7 @@ class RedisFaultsIT {
         assertSurvives("black-hole-of-one", fleet.proxies().getFirst()::blackHole, fleet.proxies().getFirst()::heal);
     }
 
-    /** No end is announced and nothing is refused: what was connected is silent for ever, and a new connection works. */
+    /** Existing connections become silent without being closed; new connections work. */
     @Test
     @Tag("faults")
     void halfOpenRedisConnectionsCauseNoErrors() {
@@ -152,7 +152,7 @@ class RedisFaultsIT {
         }), () -> fleet.proxies().forEach(FaultProxy::heal));
     }
 
-    /** The old server goes on; what is connected to it is cut. */
+    /** The old server keeps running; its connections are closed. */
     @Test
     void movedRedisCausesNoErrors() {
         assertSurvives("moved", () -> moveTo(otherRedis), () -> {});
@@ -173,7 +173,7 @@ class RedisFaultsIT {
         assertSurvives("split-back", () -> moveTo(redis), () -> {});
     }
 
-    /** Redisson speaks RESP2, Lettuce RESP3; so does the connection that asks, which goes on. */
+    /** Redisson uses RESP2, Lettuce RESP3. The connection that sends the command uses RESP3 and stays open. */
     private static void closeLockConnections(EmbeddedRedis server) {
         server.execute("CLIENT LIST")
                 .lines()

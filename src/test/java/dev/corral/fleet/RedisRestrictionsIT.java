@@ -11,15 +11,15 @@ import org.junit.jupiter.api.extension.ExtendWith;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Redis answers, but it tells nobody anything, or has no room. */
+/** Redis that delivers no messages, or that is full. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class RedisRestrictionsIT {
 
-    /** A follower that nobody rings looks once a second, and up to a tenth of it later. */
+    /** A follower without notifications polls once a second plus up to a tenth of it. */
     private static final Duration MAX_POLL_INTERVAL = Duration.ofMillis(1_100);
 
-    /** For the machine: three replicas, Redis, the origin and the test share two cores, perhaps with others. */
+    /** Allowance for the machine: three replicas, Redis, the origin and the test share two cores. */
     private static final Duration MACHINE_TOLERANCE = Duration.ofSeconds(3);
 
     private final ProcessFleet fleet;
@@ -29,7 +29,7 @@ class RedisRestrictionsIT {
         this.fleet = fleet;
     }
 
-    /** Whatever a test has left: not the next one's concern. */
+    /** Restores Redis after a test. */
     @AfterEach
     void endTheTrouble() {
         fleet.redis().execute("ACL SETUSER default +publish", "ACL LOG RESET", "CONFIG SET maxmemory 0");
@@ -40,7 +40,7 @@ class RedisRestrictionsIT {
     void lostNotificationsDelayFollowersByOnePoll() {
         HeldOriginPath page = fleet.holdPath("/unheard", asked -> StubResponse.of(200, "page " + asked.number(),
                 "Cache-Control", "max-age=60"));
-        // Also from within a script: a replica may listen, and hears nothing.
+        // Applies within scripts too: replicas may subscribe but receive nothing.
         fleet.redis().execute("ACL LOG RESET", "ACL SETUSER default -publish");
 
         PendingResponses crowd = clients.request(fleet.replicas(), 90, "/unheard");
@@ -54,7 +54,7 @@ class RedisRestrictionsIT {
         assertThat(replies).extracting(FleetResponse::body).containsOnly("page 1");
         assertThat(page.count()).isEqualTo(1);
         assertThat(took).isLessThan(MAX_POLL_INTERVAL.plus(MACHINE_TOLERANCE));
-        // One refusal for each of the two that were to be rung: nothing was left that could have woken them.
+        // One rejection for each of the two notifications: nothing could have woken the followers.
         assertThat(fleet.redis().execute("ACL LOG")).containsSubsequence("count", "2", "reason", "command", "context",
                 "lua", "object", "publish");
     }
@@ -94,7 +94,7 @@ class RedisRestrictionsIT {
         String stored = fleet.redis().execute("KEYS corral:{*}");
         page.release(1);
         assertThat(own.awaitAll()).extracting(FleetResponse::body).containsOnly("page 1");
-        // None of these is answered before all of them have come: nobody waits in line.
+        // No request gets a response before all have arrived: they run in parallel.
         page.awaitCount(41);
         assertThat(others.pendingCount()).isEqualTo(40);
         page.releaseAll();

@@ -8,10 +8,10 @@ import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
-/** What a replica prints, in a file that stays after it. Read from where the last reading ended. Not thread-safe. */
+/** The log file of a replica, read from where the last read ended. Not thread-safe. */
 final class ReplicaLog {
 
-    /** Our own bugs: an ERROR, a signal nobody was there for, a buffer that was lost, the end of a thread or of the heap. */
+    /** Bugs of Corral: an ERROR, a dropped signal, a leaked buffer, a dead thread, an exhausted heap. */
     private static final Pattern FAULT = Pattern
             .compile("^\\S+ +ERROR |onErrorDropped|\\bLEAK\\b|^Exception in thread|OutOfMemoryError|fatal error");
 
@@ -26,7 +26,7 @@ final class ReplicaLog {
         return file;
     }
 
-    /** Whether a line has that text. */
+    /** Whether a line contains the text. */
     boolean contains(String text) {
         try (Stream<String> lines = Files.lines(file)) {
             return lines.anyMatch(line -> line.contains(text));
@@ -35,7 +35,7 @@ final class ReplicaLog {
         }
     }
 
-    /** The faults since the last call that none of these patterns finds itself in. */
+    /** The faults since the last call that match none of the patterns. */
     List<String> newFaults(List<Pattern> declared) {
         List<String> lines = lines();
         List<String> fresh = lines.subList(Math.min(linesRead, lines.size()), lines.size());

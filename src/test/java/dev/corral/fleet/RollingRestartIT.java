@@ -47,7 +47,7 @@ class RollingRestartIT {
             load.stop();
 
             assertThat(load.failures()).isEmpty();
-            // Each client was moved on at least once by a response that said so.
+            // Each client got at least one response with Connection: close.
             assertThat(load.closes()).isGreaterThanOrEqualTo(CLIENTS);
         }
     }
@@ -97,7 +97,7 @@ class RollingRestartIT {
         ProcessFleet.await(more + " requests more", HeldOriginPath.TIMEOUT, () -> load.requests() >= before + more);
     }
 
-    /** Mostly hits, some misses, and a few that are for one client. */
+    /** Mostly hits, some misses, and a few private responses. */
     private static String target(long number) {
         return number % 20 == 0 ? "/private/steady" : "/products/steady-" + number % 300;
     }

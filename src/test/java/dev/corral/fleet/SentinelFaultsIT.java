@@ -27,7 +27,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class SentinelFaultsIT {
 
-    /** The Sentinels wait a second before they call a master down, vote, and tell the replica. */
+    /** The Sentinels wait a second before they declare a master down, vote, and promote the replica. */
     private static final Duration FAILOVER_TIMEOUT = Duration.ofMinutes(1);
 
     private final RedisSentinels redis = RedisSentinels.start();
@@ -44,7 +44,7 @@ class SentinelFaultsIT {
         redis.close();
     }
 
-    /** For maintenance: the old master lives on, as a replica. */
+    /** As for maintenance: the old master continues as a replica. */
     @Test
     @Order(1)
     void plannedFailoverCausesNoErrors() {
@@ -80,7 +80,7 @@ class SentinelFaultsIT {
         fleet.awaitOneFetchPerKey("sentinel-restarted");
     }
 
-    /** Nobody can say who the master is; it still is. */
+    /** No Sentinel can name the master, which continues to run. */
     @Test
     @Order(4)
     @Tag("faults")
@@ -101,7 +101,7 @@ class SentinelFaultsIT {
         return redis.masterPort() == redis.first().port() ? redis.first() : redis.second();
     }
 
-    /** Returns when the Sentinels know a replica that they could promote. */
+    /** Waits until the Sentinels know a replica that they can promote. */
     private void awaitReplica() {
         ProcessFleet.await("a replica follows the master", FAILOVER_TIMEOUT,
                 () -> master().execute("ROLE").contains("127.0.0.1") && redis.sentinels()

@@ -12,7 +12,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** Who may have an answer that another's request has fetched. */
+/** Which requests may get a response that another request has fetched. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class SharingIT {
@@ -58,7 +58,7 @@ class SharingIT {
         page.release(1);
         fleet.awaitIdleAndConnected();
 
-        // That it varies is known: one flight for each, side by side.
+        // The variance is known: one flight per variant, in parallel.
         PendingResponses crowd = clients.requestEach(fleet.replicas(), 60, "/known-variants",
                 SharingIT::eitherLanguage);
         fleet.awaitWaiting(60);
@@ -136,7 +136,7 @@ class SharingIT {
     }
 
     private static String[] eitherLanguage(int client) {
-        // By threes, for there are three replicas: each has clients of both.
+        // In groups of three, because there are three replicas: each has clients of both variants.
         return new String[]{"Accept-Language", client / 3 % 2 == 0 ? "de" : "fr"};
     }
 

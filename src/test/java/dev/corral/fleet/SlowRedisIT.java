@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Timeout;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** A slow Redis is not one that is away: it costs time, and no fetch. With the default settings, by the origin's count. */
+/** A slow Redis costs latency and no additional fetch, measured by the origin's count with the default settings. */
 @Timeout(120)
 @TestInstance(Lifecycle.PER_CLASS)
 class SlowRedisIT {
@@ -40,7 +40,7 @@ class SlowRedisIT {
         redis.close();
     }
 
-    /** Several times what one command was once allowed. */
+    /** Several times a typical command timeout. */
     @Test
     void redisLatencyCostsNoExtraFetch() {
         assertNoExtraFetch("far", proxy -> proxy.delay(Duration.ofMillis(120), Duration.ZERO));
@@ -56,7 +56,7 @@ class SlowRedisIT {
         assertNoExtraFetch("narrow", proxy -> proxy.bandwidth(300_000));
     }
 
-    /** Redis itself is busy: a script, a fork, a neighbour. Shorter than the silence by which one knows that it is away. */
+    /** Redis is busy with a script, a fork or another process, for less time than silence is detected. */
     @Test
     void shortRedisPausesCostNoExtraFetch() {
         try (ColdKeyLoad load = fleet.startColdLoad("pause", Duration.ofMillis(100))) {

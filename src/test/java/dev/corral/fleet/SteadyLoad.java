@@ -42,7 +42,7 @@ final class SteadyLoad implements AutoCloseable {
         this.targets = targets;
     }
 
-    /** Starts that many clients of these ports of 127.0.0.1. The targets are numbered over all clients, from 0. */
+    /** Starts this many clients of these ports of 127.0.0.1. Targets are numbered over all clients, from 0. */
     static SteadyLoad start(int clients, List<Integer> ports, Duration pace, LongFunction<String> targets) {
         var load = new SteadyLoad(ports, pace, targets);
         IntStream.range(0, clients)
@@ -50,22 +50,22 @@ final class SteadyLoad implements AutoCloseable {
         return load;
     }
 
-    /** Requests that were sent. */
+    /** The number of requests sent. */
     long requests() {
         return requests.get();
     }
 
-    /** Responses after which the server closed the connection, and said so. */
+    /** The number of responses with {@code Connection: close}. */
     long closes() {
         return closes.get();
     }
 
-    /** What went wrong so far, a line each. */
+    /** The errors so far, one per line. */
     List<String> failures() {
         return List.copyOf(failures);
     }
 
-    /** Returns when each client has had its last response. */
+    /** Waits until each client has received its last response. */
     void stop() {
         running = false;
         clients.forEach(client -> {
@@ -106,8 +106,8 @@ final class SteadyLoad implements AutoCloseable {
                     kept = Optional.empty();
                 }
                 Thread.sleep(interval);
-            } catch (IOException broken) {
-                failures.add(target + " at server " + kept.map(KeptConnection::server).orElse(-1) + ": " + broken);
+            } catch (IOException e) {
+                failures.add(target + " at server " + kept.map(KeptConnection::server).orElse(-1) + ": " + e);
                 next++;
                 kept = Optional.empty();
             } catch (InterruptedException e) {
@@ -118,7 +118,7 @@ final class SteadyLoad implements AutoCloseable {
         kept.ifPresent(SteadyLoad::closeQuietly);
     }
 
-    /** To the first server that listens, beginning with that one. */
+    /** Connects to the first listening server, starting with this one. */
     private KeptConnection connect(int first) throws IOException {
         for (int i = 0; i < ports.size(); i++) {
             int server = (first + i) % ports.size();
@@ -128,7 +128,7 @@ final class SteadyLoad implements AutoCloseable {
                 socket.setSoTimeout((int) RESPONSE_TIMEOUT.toMillis());
                 return new KeptConnection(socket, new BufferedInputStream(socket.getInputStream()), server);
             } catch (ConnectException refused) {
-                // No request was sent: as a load balancer does, try another.
+                // No request was sent: try another server, as a load balancer does.
             }
         }
         throw new ConnectException("no server listens");
@@ -168,8 +168,8 @@ final class SteadyLoad implements AutoCloseable {
     private static void closeQuietly(KeptConnection connection) {
         try {
             connection.socket.close();
-        } catch (IOException gone) {
-            // It was closed already.
+        } catch (IOException ignored) {
+            // Already closed.
         }
     }
 }

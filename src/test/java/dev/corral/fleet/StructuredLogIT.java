@@ -15,7 +15,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** What a replica prints when it is told to print JSON: the settings of Spring Boot, and nothing else. */
+/** JSON logs with Spring Boot's settings only. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(120)
 class StructuredLogIT {
@@ -67,7 +67,7 @@ class StructuredLogIT {
         }
     }
 
-    /** A request is not an event. */
+    /** Without an access log, requests are not logged. */
     @Test
     void requestsAreNotLoggedWithoutAccessLog() throws IOException {
         fleet.holdPath("/unlogged", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
@@ -84,7 +84,7 @@ class StructuredLogIT {
         return Files.readAllLines(replica.log().file()).size();
     }
 
-    /** The lines with that text; each line at all is JSON. The access log is written by a thread of its own. */
+    /** The lines with this text; every line must be JSON. The access log is written by a separate thread. */
     private List<JsonNode> awaitLines(JarReplica replica, String text) {
         ProcessFleet.await("a line with " + text, Duration.ofSeconds(10), () -> replica.log().contains(text));
         try {

@@ -13,7 +13,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** What is for one client reaches that client; nobody waits in line for his own. */
+/** Private responses reach only their client, and clients fetch them in parallel. */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(60)
 class UncacheableIT {
@@ -43,14 +43,14 @@ class UncacheableIT {
         fleet.awaitFollowers(2);
         assertThat(page.count()).isEqualTo(1);
         page.release(1);
-        // None of these is answered before all of them have come: they are there at the same time.
+        // No request gets a response before all have arrived: they run in parallel.
         page.awaitCount(CLIENTS);
         assertThat(first.pendingCount()).isEqualTo(CLIENTS - 1);
         page.releaseAll();
         assertOwnResponses(first);
         assertThat(page.count()).isEqualTo(CLIENTS);
 
-        // From the marker on nobody waits for a first one, on any replica.
+        // With the marker no request waits for another, on any replica.
         HeldOriginPath again = fleet.holdPath(path, asked -> responseForOneClient(asked).withField(name, value));
         PendingResponses second = clients.requestEach(fleet.replicas(), CLIENTS, path, UncacheableIT::identity);
         again.awaitCount(CLIENTS);
@@ -76,7 +76,7 @@ class UncacheableIT {
 
         assertThat(changed).extracting(FleetResponse::body).containsOnly("for everybody");
         assertThat(changed).filteredOn(reply -> reply.cacheStatus().contains("; stored")).isNotEmpty();
-        // A replica's memory may have the marker for a second more; from its first hit on it asks no more.
+        // The near cache of a replica may keep the marker for a second longer; after its first hit it does not fetch again.
         fleet.replicas()
                 .forEach(replica -> ProcessFleet.await("a hit on " + replica.name(), Duration.ofSeconds(10),
                         () -> clients.request(replica, "/becomes-public").join().isHit()));

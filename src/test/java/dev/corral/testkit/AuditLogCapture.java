@@ -8,7 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.slf4j.LoggerFactory;
 
-/** The lines of the audit log from here on. To be made after the replica, whose start sets up logging anew. */
+/** Captures the audit log. Create it after the replica, whose start resets the logging system. */
 public final class AuditLogCapture implements AutoCloseable {
 
     private final Logger logger = (Logger) LoggerFactory.getLogger("corral.audit");
@@ -18,7 +18,7 @@ public final class AuditLogCapture implements AutoCloseable {
         lines.setContext(logger.getLoggerContext());
         lines.start();
         logger.addAppender(lines);
-        // The tests' log is quieter than an operator's.
+        // The test configuration logs less than the default.
         logger.setLevel(Level.INFO);
     }
 

@@ -22,7 +22,7 @@ import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Named.named;
 
-/** BlockHound is armed in this JVM, on this JDK. The build runs this under Surefire and under Failsafe. */
+/** BlockHound is active in this JVM, on this JDK. The build runs this test with Surefire and with Failsafe. */
 class BlockHoundTest {
 
     static Stream<Named<Callable<?>>> blockingCalls() {
@@ -41,7 +41,7 @@ class BlockHoundTest {
         assertThat(EventLoopGuard.drain()).hasSize(1);
     }
 
-    /** Reactor Netty's, Lettuce's and Redisson's event loops are all made by this factory or one that extends it. */
+    /** The event loops of Reactor Netty, Lettuce and Redisson are created by this factory or a subclass. */
     @ParameterizedTest
     @MethodSource("blockingCalls")
     void blockingCallOnNettyThreadIsRejected(Callable<?> call) {

@@ -22,28 +22,28 @@ import reactor.blockhound.integration.BlockHoundIntegration;
  */
 public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCallback, AfterAllCallback {
 
-    // A pool that cannot wait for work tries again without end.
+    // Allowed, because a pool whose threads may not wait for work would loop.
     private static final int MAX_RECORDED_CALLS = 20;
     private static final Queue<BlockingOperationError> CALLS = new ConcurrentLinkedQueue<>();
 
     @Override
     public void applyTo(BlockHound.Builder builder) {
         builder.blockingMethodCallback(EventLoopGuard::report);
-        // Redisson's own pool makes its threads by Netty's factory, so they pass for event loops: they may wait for work.
+        // Redisson's pool creates its threads with Netty's factory, so they look like event loops. They may wait for work.
         builder.allowBlockingCallsInside("java.util.concurrent.ThreadPoolExecutor", "getTask");
         // Reactor's timers stand in a queue under a lock that is held for some instructions. It allows itself to put one there, and
         // to take out all but the periodic ones.
         builder.allowBlockingCallsInside("java.util.concurrent.ScheduledThreadPoolExecutor$DelayedWorkQueue", "remove");
-        // A Lettuce connection counts its writers under a lock, which it holds for no longer than that.
+        // A Lettuce connection counts its writers under a lock that it holds briefly.
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "incrementWriters");
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "doExclusive");
-        // And asks how long its bounded queue is likewise.
+        // It reads the length of its bounded queue in the same way.
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.DefaultEndpoint", "validateWrite");
-        // Redisson guards its lists of connections and listeners likewise.
+        // Redisson guards its lists of connections and listeners in the same way.
         builder.allowBlockingCallsInside("org.redisson.misc.WrappedLock", "execute");
-        // Logback's queue likewise: an event loop puts a line there, and drops it where there is no room.
+        // Logback's queue too: an event loop adds a line, or drops it if the queue is full.
         builder.allowBlockingCallsInside("ch.qos.logback.core.AsyncAppenderBase", "append");
-        // For each new connection to a Sentinel it looks into a map of methods, under a lock that is held for as long as that takes.
+        // For each new Sentinel connection it reads a map of methods under a briefly held lock.
         builder.allowBlockingCallsInside("io.lettuce.core.internal.AbstractInvocationHandler$MethodTranslator", "of");
     }
 
@@ -55,7 +55,7 @@ public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCal
         throw call;
     }
 
-    /** What blocked since the last time this was asked; the test that asks has dealt with it. */
+    /** Returns the blocking calls since the last call and clears them. */
     static List<BlockingOperationError> drain() {
         return Stream.generate(CALLS::poll).takeWhile(call -> call != null).toList();
     }

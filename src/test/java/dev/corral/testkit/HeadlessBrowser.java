@@ -23,15 +23,15 @@ import org.openqa.selenium.chrome.ChromeDriverService;
 import org.openqa.selenium.chrome.ChromeOptions;
 import org.openqa.selenium.logging.LogEntry;
 
-/** A Chromium without a window, by the chromedriver that came with it. Nothing is downloaded. Not thread-safe. */
+/** A headless Chromium, driven by an installed chromedriver. Downloads nothing. Not thread-safe. */
 public record HeadlessBrowser(ChromeDriver driver) implements AutoCloseable {
 
-    /** What to do about it, for people. */
+    /** Instructions when no browser is found. */
     public static final String BROWSER_MISSING_MESSAGE = "There is no Chromium with its chromedriver on this machine, so nobody has looked at the dashboard. "
             + "Install both (Debian: apt-get install chromium chromium-driver), or name them: -Dcorral.chromium=... "
             + "-Dcorral.chromedriver=...";
 
-    /** Where the two programs are. */
+    /** The paths of the two programs. */
     public record BrowserBinaries(Path chromium, Path driver) {
 
         public static Optional<BrowserBinaries> locate() {
@@ -52,7 +52,7 @@ public record HeadlessBrowser(ChromeDriver driver) implements AutoCloseable {
         }
     }
 
-    /** How somebody looks at the page. */
+    /** Window size and color scheme. */
     public record Viewport(int width, int height, boolean dark) {
 
         public static final Viewport DESKTOP = new Viewport(1440, 900, false);
@@ -96,19 +96,19 @@ public record HeadlessBrowser(ChromeDriver driver) implements AutoCloseable {
         return find(selector).getText();
     }
 
-    /** What a number on the page says, without its thousands' commas and its unit. */
+    /** The value of a number on the page, without thousands separators and unit. */
     public double number(String selector) {
         return Double.parseDouble(text(selector).replaceAll("[^0-9.]", ""));
     }
 
-    /** Runs it in the page, as the body of an async function. */
+    /** Runs a script in the page as the body of an async function. */
     @Nullable
     public Object runScript(String script, Object... arguments) {
         return driver.executeAsyncScript("const done = arguments[arguments.length - 1]; (async (...given) => {" + script
                 + "})(...arguments).then(done, failed => done('failed: ' + failed))", arguments);
     }
 
-    /** What the console had to complain of since the last call. */
+    /** Returns the console errors since the last call. */
     public List<String> consoleWarnings() {
         return driver.manage()
                 .logs()
@@ -120,12 +120,12 @@ public record HeadlessBrowser(ChromeDriver driver) implements AutoCloseable {
                 .toList();
     }
 
-    /** What is not accessible (WCAG 2.2 AA, and what axe-core knows to be good practice), each with where it is. */
-    @SuppressWarnings("unchecked") // A script gives lists of strings as such.
+    /** The accessibility violations (WCAG 2.2 AA and best practices of axe-core), each with its element. */
+    @SuppressWarnings("unchecked") // scripts return lists of strings
     public List<String> accessibilityViolations() {
         driver.executeScript(axeScript());
         Object found = Objects.requireNonNull(runScript("""
-                // A colour on its way to another one is neither.
+                // Colors in transition would be wrong.
                 await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
                 const {violations} = await axe.run(document, {resultTypes: ['violations']});
                 return violations.map(one => one.id + ': ' + one.help + ' ' + one.nodes.map(node => node.target + ' '
@@ -142,7 +142,7 @@ public record HeadlessBrowser(ChromeDriver driver) implements AutoCloseable {
         }
     }
 
-    /** A picture of the page from its top, so many pixels of it. */
+    /** A screenshot of the page from its top, with this height in pixels. */
     public void saveScreenshot(Path file, int height) {
         Object width = driver.executeScript("return innerWidth");
         Map<String, Object> picture = driver.executeCdpCommand("Page.captureScreenshot", Map.of("format", "png",

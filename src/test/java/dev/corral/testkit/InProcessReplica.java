@@ -23,14 +23,14 @@ import java.util.concurrent.CompletableFuture;
 import org.springframework.boot.builder.SpringApplicationBuilder;
 import org.springframework.context.ConfigurableApplicationContext;
 
-/** One whole replica in this JVM, with its management port. */
+/** A complete replica in this JVM, with its management port. */
 public record InProcessReplica(ConfigurableApplicationContext context, HttpClient http) implements AutoCloseable {
 
-    /** Starts one with these settings; Redis and a route are among them. */
+    /** Starts a replica with these settings, which must include Redis and a route. */
     public static InProcessReplica start(Map<String, String> settings, String... more) {
         var arguments = new ArrayList<String>();
         settings.forEach((name, value) -> arguments.add("--" + name + "=" + value));
-        // A slow machine is not a lost Redis.
+        // A slow machine must not be taken for a lost Redis.
         arguments.addAll(List.of("--server.port=0", "--management.server.port=0", "--spring.data.redis.timeout=5s",
                 "--spring.data.redis.connect-timeout=5s"));
         arguments.addAll(List.of(more));
@@ -52,25 +52,25 @@ public record InProcessReplica(ConfigurableApplicationContext context, HttpClien
         return context.getEnvironment().getRequiredProperty("local.management.port", Integer.class);
     }
 
-    /** Asks the clients' port. */
+    /** Sends a request to the data port. */
     public HttpResponse<String> request(String method, String target, String... fields) {
         return send("http://127.0.0.1:" + port() + target, method, "", fields);
     }
 
-    /** Asks the clients' port for that, and does not wait. */
+    /** Sends a request to the data port without waiting. */
     public CompletableFuture<HttpResponse<String>> requestAsync(String target) {
-        var answer = new CompletableFuture<HttpResponse<String>>();
+        var response = new CompletableFuture<HttpResponse<String>>();
         Thread.ofVirtual().start(() -> {
             try {
-                answer.complete(request("GET", target));
-            } catch (RuntimeException broken) {
-                answer.completeExceptionally(broken);
+                response.complete(request("GET", target));
+            } catch (RuntimeException e) {
+                response.completeExceptionally(e);
             }
         });
-        return answer;
+        return response;
     }
 
-    /** Asks the management port. */
+    /** Sends a request to the management port. */
     public HttpResponse<String> requestManagement(String method, String target, String... fields) {
         return send("http://127.0.0.1:" + managementPort() + target, method, "", fields);
     }
@@ -82,7 +82,7 @@ public record InProcessReplica(ConfigurableApplicationContext context, HttpClien
         return send("http://127.0.0.1:" + managementPort() + target, "POST", json, all.toArray(String[]::new));
     }
 
-    /** Sends these characters to the management port, as they are, and gives all that comes until the connection is closed. */
+    /** Sends the characters unchanged to the management port and returns everything received until the connection is closed. */
     public String sendRaw(String text) {
         try (var socket = new Socket(InetAddress.getLoopbackAddress(), managementPort())) {
             socket.setSoTimeout(30_000);

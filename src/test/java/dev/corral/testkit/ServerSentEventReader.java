@@ -13,10 +13,10 @@ import java.time.Duration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** An open stream of server-sent events, read one by one. A read waits for as long as a test may. */
+/** Reads a stream of server-sent events one by one. A read waits up to the time limit of tests. */
 public record ServerSentEventReader(HttpResponse<InputStream> response, BufferedReader lines) implements AutoCloseable {
 
-    /** Opens one on a replica's management port. */
+    /** Opens a stream on the management port of a replica. */
     public static ServerSentEventReader open(InProcessReplica replica, String login, String path)
             throws IOException, InterruptedException {
         HttpRequest request = HttpRequest
@@ -29,7 +29,7 @@ public record ServerSentEventReader(HttpResponse<InputStream> response, Buffered
                 new BufferedReader(new InputStreamReader(answer.body(), StandardCharsets.UTF_8)));
     }
 
-    /** The next event's data; its name must be this. Empty at the end of the stream. */
+    /** The data of the next event, which must have this name. Empty at the end of the stream. */
     public String next(String name) throws IOException {
         var data = new StringBuilder();
         String event = "";

@@ -8,7 +8,7 @@ import java.net.Socket;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** A way to a port of this machine that can be cut and mended. Thread-safe. */
+/** A TCP proxy to a local port that can be switched off and on. Thread-safe. */
 public final class SwitchableTcpProxy implements AutoCloseable {
 
     private final ServerSocket server;
@@ -30,7 +30,7 @@ public final class SwitchableTcpProxy implements AutoCloseable {
         return server.getLocalPort();
     }
 
-    /** From now on nothing gets through, and what was under way ends where it is. */
+    /** Switches the proxy off: closes all connections and accepts no new ones. */
     public void cut() {
         cut = true;
         sockets.forEach(SwitchableTcpProxy::close);
@@ -54,8 +54,8 @@ public final class SwitchableTcpProxy implements AutoCloseable {
                     Thread.ofVirtual().start(() -> copy(far, near));
                 }
             }
-        } catch (IOException closed) {
-            // The test is over.
+        } catch (IOException ignored) {
+            // The test has ended.
         }
     }
 
@@ -63,7 +63,7 @@ public final class SwitchableTcpProxy implements AutoCloseable {
         try (from; into) {
             from.getInputStream().transferTo(into.getOutputStream());
         } catch (IOException ended) {
-            // One side has left.
+            // One side has closed the connection.
         } finally {
             sockets.remove(from);
             sockets.remove(into);
