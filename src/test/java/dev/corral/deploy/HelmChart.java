@@ -29,9 +29,9 @@ final class HelmChart {
     private HelmChart() {}
 
     /**
-     * The manifests of the release {@code shop} in the namespace {@code web}, with these values over the chart's own.
+     * Renders the release {@code shop} in the namespace {@code web} with these values over the chart's defaults.
      *
-     * @throws IllegalStateException with Helm's words when it refuses them
+     * @throws IllegalStateException with Helm's message when it rejects them
      */
     static KubernetesManifests render(String values) {
         return render("shop", values);

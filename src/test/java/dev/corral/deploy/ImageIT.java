@@ -28,8 +28,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 /**
- * What is in the images, without an engine: the jars are taken apart and put together as the Dockerfile does it, and started and
- * asked for their health by its own commands.
+ * Checks the images without an engine: unpacks and combines the jars as the Dockerfile does, and runs its start and health commands.
  */
 class ImageIT {
 

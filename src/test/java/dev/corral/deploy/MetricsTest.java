@@ -35,8 +35,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 /**
- * What the alert rules, the dashboard and the README name is what a running replica exposes. One replica is started and asked for
- * everything once, so that each outcome has been counted.
+ * Alert rules, dashboard and README use only metrics that a running replica exposes. The test starts one replica and sends requests of
+ * every outcome, so that each has been counted.
  */
 class MetricsTest {
 
@@ -96,7 +96,7 @@ class MetricsTest {
     /** Two requests, one fetch: the shop responds when both wait. */
     private static void collapse(DemoShop shop, Coalescer<?, ?> coalescer, MetricsClient client) {
         Sinks.One<StubResponse> held = Sinks.one();
-        shop.script("/held", asked -> held.asMono());
+        shop.script("/held", received -> held.asMono());
         HttpRequest request = HttpRequest.newBuilder(URI.create(client.base + "/held")).build();
         var first = client.http.sendAsync(request, BodyHandlers.discarding());
         var second = client.http.sendAsync(request, BodyHandlers.discarding());

@@ -10,11 +10,11 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * What a PromQL expression asks for: its selectors, and the labels it groups by. A scanner, not a parser: it knows the words of the
- * language that are used here and refuses all others, so that a misspelt function is not taken for a metric.
+ * The selectors and grouping labels of a PromQL expression. A scanner, not a parser: it knows the words of the language that are used
+ * here and rejects all others, so that a misspelled function is not taken for a metric.
  *
- * @param selectors in their order
- * @param labels    of {@code by}, {@code without} and their kin
+ * @param selectors in order of appearance
+ * @param labels    of {@code by}, {@code without} and similar clauses
  */
 record PromQl(List<Selector> selectors, Set<String> labels) {
 

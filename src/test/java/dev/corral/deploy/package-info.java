@@ -1,6 +1,6 @@
 /**
- * What a fleet is run with, checked without an engine or a cluster: the Dockerfile, docker-compose.yml, the Helm chart, the alert
- * rules and Grafana's dashboard.
+ * Checks the deployment files without an engine or a cluster: the Dockerfile, docker-compose.yml, the Helm chart, the alert rules and the
+ * Grafana dashboard.
  */
 @NullMarked
 package dev.corral.deploy;

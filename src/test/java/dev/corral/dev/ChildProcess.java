@@ -15,16 +15,15 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 
 /**
- * A process that does not outlive this JVM, not even when this JVM is killed with -9: a watcher beside it reads from a pipe
- * that only this JVM holds, and kills it at the pipe's end. {@link #pid()} is the command's own, so that signals reach it
- * and not a shell. Thread-safe. Needs a POSIX shell.
+ * A process that does not outlive this JVM, even if this JVM is killed with -9: a watcher process reads from a pipe that only this JVM
+ * holds open, and kills the command when the pipe is closed. {@link #pid()} is the command's own process ID, so that signals reach it
+ * instead of a shell. Thread-safe. Needs a POSIX shell.
  */
 public final class ChildProcess implements AutoCloseable {
 
-    // The shell becomes the command (exec), so $$ in the watcher is the command's pid. This JVM closes the pipe as well as soon
-    // as it has seen the command end; then there is nothing to kill, and the directory is this JVM's to keep or remove. The
-    // command gets a session of its own where there is setsid: Ctrl-C in the terminal is for this JVM, which then stops its
-    // children in its own order.
+    // The shell becomes the command (exec), so $$ in the watcher is the command's process ID. This JVM also closes the pipe when the command
+    // has ended; then there is nothing to kill, and this JVM keeps or removes the directory. The command gets its own session if setsid is
+    // available: Ctrl-C in the terminal then reaches only this JVM, which stops its children in order.
     private static final String WATCHER_SCRIPT = """
             jvm=$1; home=$2; shift 2
             exec 3<&0 </dev/null
@@ -47,8 +46,8 @@ public final class ChildProcess implements AutoCloseable {
     }
 
     /**
-     * Starts a command whose working directory is {@code home} and whose output goes to the file {@code log} in it. The
-     * directory is the command's own: it is removed should this JVM be killed.
+     * Starts a command with the working directory {@code home} and its output in the file {@code log} in it. The directory belongs to the
+     * command: it is removed if this JVM is killed.
      *
      * @throws UncheckedIOException when there is no POSIX shell
      */

@@ -34,8 +34,8 @@ public final class ContainerRedis implements RedisServer {
     /**
      * Starts a container.
      *
-     * @throws DockerEngine.DockerUnusableException when there is no engine, it has no such image and does not pull it in time, or it starts
-     *         nothing
+     * @throws DockerEngine.DockerUnusableException when there is no engine, the image is missing and is not pulled in time, or no container
+     *         starts
      */
     static ContainerRedis start(String image, Duration pullLimit) throws DockerEngine.DockerUnusableException {
         DockerEngine.prepare(image, pullLimit);

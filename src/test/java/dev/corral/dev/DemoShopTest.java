@@ -148,7 +148,8 @@ class DemoShopTest {
     @Test
     void scriptedPathReturnsScriptedResponse() throws Exception {
         shop.respondWith("/teapot", StubResponse.of(418, "short", "Warning", "hot").chunked());
-        shop.script("/numbered", asked -> Mono.just(StubResponse.of(200, asked.method() + " " + asked.number())));
+        shop.script("/numbered",
+                received -> Mono.just(StubResponse.of(200, received.method() + " " + received.number())));
 
         HttpResponse<String> teapot = get("/teapot?any=query");
         assertThat(teapot.statusCode()).isEqualTo(418);
@@ -160,7 +161,7 @@ class DemoShopTest {
 
     @Test
     void failingScriptClosesTheConnection() throws Exception {
-        shop.script("/gone", asked -> Mono.error(new IOException("scripted")));
+        shop.script("/gone", received -> Mono.error(new IOException("scripted")));
         shop.respondWith("/half", StubResponse.of(200, "")
                 .withBody(Flux.concat(
                         Flux.just("half".getBytes(StandardCharsets.UTF_8)), Flux.error(new IOException("scripted")))));

@@ -22,9 +22,8 @@ import org.testcontainers.utility.ImageNameSubstitutor;
 import org.testcontainers.utility.TestcontainersConfiguration;
 
 /**
- * The Docker engine that Testcontainers finds on this machine, asked for what it can do before Testcontainers relies on it.
- * Testcontainers itself retries a pull that cannot succeed for minutes, and logs a stack trace for each try; here every step
- * has a time limit and every failure is one sentence.
+ * Checks the Docker engine that Testcontainers finds before Testcontainers relies on it. Testcontainers itself retries a failing pull for
+ * minutes and logs a stack trace each time. Here every step has a time limit and every failure is one sentence.
  */
 final class DockerEngine {
 
@@ -47,10 +46,10 @@ final class DockerEngine {
     }
 
     /**
-     * Makes sure that a container of this image can be made: an engine answers, and has the image and the one that
-     * Testcontainers removes containers with (Ryuk), or pulls them within {@code pullLimit} each.
+     * Checks that a container of this image can be created: an engine responds, and has or pulls the image and the one with which
+     * Testcontainers removes containers (Ryuk), within {@code pullLimit} each.
      *
-     * @throws DockerUnusableException with the reason, at the latest after {@link #CHECK_LIMIT} and the pulls' limits
+     * @throws DockerUnusableException with the reason, at the latest after {@link #CHECK_LIMIT} and the time limits of the pulls
      */
     static void prepare(String image, Duration pullLimit) throws DockerUnusableException {
         if (!isConfigured()) {
@@ -65,9 +64,9 @@ final class DockerEngine {
     }
 
     /**
-     * Runs a step that needs the engine on a thread of its own, in silence.
+     * Runs a step that needs the engine in a separate thread, without log output.
      *
-     * @throws DockerUnusableException with {@code failure} and the cause's words when the step fails or takes longer than that
+     * @throws DockerUnusableException with {@code failure} and the cause's message when the step fails or exceeds the time limit
      */
     static <T> T within(Duration limit, String failure, Callable<T> step) throws DockerUnusableException {
         var task = new FutureTask<T>(step);

@@ -19,8 +19,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * Where a Docker engine answers and is of no use, the embedded redis-server is used instead, and one line says why. Each case has
- * a JVM of its own: Testcontainers finds its engine once in a JVM, by the environment.
+ * With an unusable Docker engine the embedded redis-server is used, and one line says why. Each case runs in a separate JVM, because
+ * Testcontainers looks for an engine once per JVM, by environment variables.
  */
 @Timeout(150)
 class DockerEngineTest {

@@ -14,8 +14,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A redis-server 7.0 of our own on 127.0.0.1, without persistence, that can be stopped, restarted and paused to see what its
- * clients make of that. It ends with this JVM, however that ends. Thread-safe. Linux and macOS, x86-64 and arm64.
+ * A redis-server 7.0 on 127.0.0.1 without persistence, which can be stopped, restarted and paused to test its clients. It ends with this
+ * JVM, even if the JVM is killed. Thread-safe. Linux and macOS, x86-64 and arm64.
  */
 public final class EmbeddedRedis implements RedisServer {
 
@@ -90,10 +90,10 @@ public final class EmbeddedRedis implements RedisServer {
     }
 
     /**
-     * Sends these command lines as typed ({@code CONFIG SET maxmemory 1mb}) over one connection of their own and returns
-     * the last one's answer, an array's elements one a line. For tests: it blocks.
+     * Sends command lines such as {@code CONFIG SET maxmemory 1mb} over one new connection and returns the last reply, with the elements of
+     * an array on separate lines. For tests: it blocks.
      *
-     * @throws IllegalStateException when an answer is an error
+     * @throws IllegalStateException when a reply is an error
      */
     public String execute(String... lines) {
         try (var line = new RedisInlineConnection(port)) {

@@ -10,9 +10,9 @@ final class Eventually {
     private Eventually() {}
 
     /**
-     * Returns as soon as it is so.
+     * Returns as soon as the condition holds.
      *
-     * @throws IllegalStateException when it is not so in time
+     * @throws IllegalStateException when it does not hold in time
      */
     static void await(String what, Duration bound, BooleanSupplier so) {
         Instant deadline = Instant.now().plus(bound);

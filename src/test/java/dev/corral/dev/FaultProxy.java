@@ -17,10 +17,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * A TCP proxy on 127.0.0.1 that does to its connections what networks do: it delays, limits, swallows, cuts, refuses. What is
- * delayed keeps its order within a connection and direction, as bytes behind a lost packet do. A fault holds for connections
- * that are open and for later ones, unless said otherwise, until {@link #heal()}. The random choices of a connection follow from
- * the seed and its number. Thread-safe.
+ * A TCP proxy on 127.0.0.1 that injects network faults: it delays, limits, drops, closes and rejects. Delayed bytes keep their order within
+ * a connection and direction, as behind a lost packet. A fault applies to open and later connections, unless stated otherwise, until
+ * {@link #heal()}. The random choices of a connection follow from the seed and its number. Thread-safe.
  */
 public final class FaultProxy implements AutoCloseable {
 

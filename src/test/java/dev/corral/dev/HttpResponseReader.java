@@ -8,8 +8,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Reads one HTTP/1.1 answer at a time from bytes as they come (RFC 9112 sections 6 and 7): by length, in chunks, or to the end of
- * the connection. As cheap as it can be, for it shares its cores with what it measures. Not thread-safe.
+ * Reads one HTTP/1.1 response at a time from incoming bytes (RFC 9112 sections 6 and 7): by length, in chunks, or to the end of the
+ * connection. It must be cheap, because it shares its cores with the measured processes. Not thread-safe.
  */
 final class HttpResponseReader {
 

@@ -27,9 +27,9 @@ final class RedisInlineConnection implements Closeable {
     }
 
     /**
-     * The answer to one command line; an array's elements one a line.
+     * The reply to one command line, with the elements of an array on separate lines.
      *
-     * @throws IllegalStateException when the answer is an error
+     * @throws IllegalStateException when the reply is an error
      */
     String execute(String command) throws IOException {
         socket.getOutputStream().write((command + "\r\n").getBytes(StandardCharsets.UTF_8));

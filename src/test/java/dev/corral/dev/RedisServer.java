@@ -11,8 +11,8 @@ import org.springframework.core.env.SimpleCommandLinePropertySource;
 import org.springframework.core.env.StandardEnvironment;
 
 /**
- * A real Redis for development and tests: the one that was given, else a container where a Docker engine can make one, else the
- * embedded redis-server binary. Closing it stops what was started, and never what was given.
+ * A real Redis for development and tests: the configured one, otherwise a container if a Docker engine can create one, otherwise the
+ * embedded redis-server binary. Closing it stops only what was started here.
  */
 public sealed interface RedisServer extends AutoCloseable permits ExternalRedis, ContainerRedis, EmbeddedRedis {
 
@@ -44,9 +44,9 @@ public sealed interface RedisServer extends AutoCloseable permits ExternalRedis,
     }
 
     /**
-     * The Redis of {@code spring.data.redis.*} or {@code REDIS_URL}; without these a new one. {@code dev.redis.kind} says
-     * which ({@code docker}, {@code embedded}; {@code auto} by default), {@code dev.redis.image} from which image, {@code dev.redis.pull-timeout}
-     * how long its pull may take. One line of the log says what was chosen, and why.
+     * The Redis of {@code spring.data.redis.*} or {@code REDIS_URL}, otherwise a new one. {@code dev.redis.kind} selects its kind
+     * ({@code docker}, {@code embedded}; {@code auto} by default), {@code dev.redis.image} the image, {@code dev.redis.pull-timeout} the time
+     * limit of its pull. One log line says what was chosen and why.
      */
     static RedisServer start(Environment environment) {
         Map<String, String> spring = Binder.get(environment)

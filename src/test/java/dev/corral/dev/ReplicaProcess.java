@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * One replica of Corral as a JVM of its own, on free ports of 127.0.0.1. It ends with this JVM, however that ends. Thread-safe.
+ * A replica of Corral in a separate JVM, on free ports of 127.0.0.1. It ends with this JVM, even if the JVM is killed. Thread-safe.
  */
 public final class ReplicaProcess implements AutoCloseable {
 
@@ -32,8 +32,8 @@ public final class ReplicaProcess implements AutoCloseable {
     }
 
     /**
-     * Starts a replica by that command, to which the settings are added as arguments ({@code --name=value}), and does not wait
-     * until it serves: {@link #awaitReady}.
+     * Starts a replica with the command, to which the settings are added as arguments ({@code --name=value}). Does not wait until it serves:
+     * see {@link #awaitReady}.
      */
     public static ReplicaProcess start(List<String> command, Map<String, String> settings) {
         List<Integer> ports = FreePort.pick(2);
@@ -80,7 +80,7 @@ public final class ReplicaProcess implements AutoCloseable {
     }
 
     /**
-     * Returns when the replica says it is ready.
+     * Waits until the replica is ready.
      *
      * @throws IllegalStateException when it ends before, or is not ready in time
      */

@@ -20,10 +20,10 @@ import java.util.Map;
 import java.util.Random;
 
 /**
- * Keeps a fleet under a mixed load (keys by Zipf, private pages, POSTs, purges by URL and tag) while faults happen on a schedule,
- * and checks every response by the origin's log: the right key, a version that the origin has sent and that is not older than the
- * last one of this replica, nothing from before a purge that all have acknowledged, nothing that is another client's, no error. It
- * prints a line a fault and a table at the end; exits with 1 when there were violations.
+ * Keeps a fleet under a mixed load (Zipf-distributed keys, private pages, POSTs, purges by URL and tag) while faults are injected on a
+ * schedule. Compares every response with the origin's log: the right key, a version that the origin has sent and that is not older than
+ * the previous one of this replica, nothing from before a purge that all replicas have acknowledged, nothing of another client, no error.
+ * Prints one line per fault and a table at the end; exits with 1 when there were violations.
  */
 public final class Soak {
 

@@ -12,8 +12,8 @@ import reactor.netty.http.server.HttpServerResponse;
 import reactor.netty.resources.LoopResources;
 
 /**
- * The origin of a soak. {@code /keys/<n>} is for everybody, each time another version of it, fresh for {@link #FRESH}; any other
- * path is for the client alone whose cookie it says. Every response names what it is in its first line.
+ * The origin of a soak. {@code /keys/<n>} is shared, each time in another version, fresh for {@link #FRESH}; any other path is private to
+ * the client whose cookie it contains. The first line of every response identifies it.
  */
 final class SoakOrigin implements AutoCloseable {
 

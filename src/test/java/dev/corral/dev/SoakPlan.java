@@ -5,8 +5,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * How long a soak goes on and under which load. A fault happens every {@code faultEvery}, the first one after as long; a purge
- * every {@code purgeEvery}.
+ * Duration and load of a soak. A fault is injected every {@code faultEvery}, starting after the first period; a purge is sent every
+ * {@code purgeEvery}.
  */
 record SoakPlan(Duration time, int replicas, int keys, int clients, int requestsPerSecond, Duration purgeEvery,
         Duration faultEvery, long seed, List<String> command, Path report) {

@@ -13,8 +13,8 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.IntStream;
 
 /**
- * The origin's log of a soak, and what every response must be true to by it. Times are {@link System#nanoTime} of this process, in
- * which the origin and the clients are. Thread-safe.
+ * The origin's log of a soak, and the rules that every response must follow. Times are {@link System#nanoTime} of this process, which runs
+ * the origin and the clients. Thread-safe.
  */
 final class SoakRules {
 
@@ -44,8 +44,8 @@ final class SoakRules {
     private final Map<String, LongAdder> counts = new ConcurrentHashMap<>();
 
     /**
-     * Of keys 0 to {@code keys - 1}, each with the tag {@code key % tags}, over that many replicas, from an origin whose responses
-     * are fresh for that long.
+     * Rules for the keys 0 to {@code keys - 1}, each with the tag {@code key % tags}, for this number of replicas and responses that are
+     * fresh for this long.
      */
     SoakRules(int keys, int tags, int replicas, long freshNanos) {
         this.tags = tags;
@@ -132,8 +132,8 @@ final class SoakRules {
     }
 
     /**
-     * Redis, or the way to it, is troubled until then: replicas may have fetched alone, so that one may have a newer version than
-     * Redis until both are stale.
+     * Redis, or the network path to it, is disturbed until this time: replicas may have fetched alone, so that one may have a newer version
+     * than Redis until both are stale.
      */
     void troubled(long untilNanos) {
         troubledUntil.accumulateAndGet(untilNanos, Math::max);

@@ -16,8 +16,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Many clients in one thread, each with its connection open before the signal, spread over the ports in turn. All send the same
- * request at once; each answer's time runs from the one signal to its last byte. Not thread-safe.
+ * Many clients in one thread, each with a connection that is opened before the signal, distributed over the ports in turn. All send the
+ * same request at once; each response time runs from the signal to the last byte. Not thread-safe.
  */
 final class StampedeClients implements AutoCloseable {
 
@@ -55,8 +55,8 @@ final class StampedeClients implements AutoCloseable {
     }
 
     /**
-     * Likewise for these targets: the first clients, as many as there are replicas to ask, for the first, the next for the second
-     * and so on, so that each target is asked for everywhere.
+     * Starts a round with several targets: the first clients, as many as there are replicas, request the first target, the next clients the
+     * second, and so on, so that each target is requested at every replica.
      */
     List<TimedResponse> requestAtOnce(List<String> targets) {
         List<byte[]> requests = targets.stream()

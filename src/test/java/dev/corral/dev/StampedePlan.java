@@ -6,8 +6,7 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * How large a stampede, how often, on what. With {@code keys} at once, each has {@code clientsPerKey}; otherwise all clients ask
- * for one.
+ * Size, rounds and target of a stampede. With several {@code keys}, each has {@code clientsPerKey}; otherwise all clients request one key.
  */
 record StampedePlan(int clients, int rounds, int replicas, int privateClients, int keys, int clientsPerKey,
         Duration warmUp,

@@ -10,8 +10,8 @@ import java.util.stream.Collectors;
 import org.HdrHistogram.Histogram;
 
 /**
- * What came of one signal: how many keys were asked for, the requests the origin had, the answers' times and statuses, how many bodies differed, and the first
- * answer that was none or not a 200.
+ * The result of one round: number of keys, origin requests, response times and statuses, number of different bodies, and the first
+ * response that was missing or not a 200.
  */
 record StampedeRound(int keys, long originRequests, Histogram micros, SortedMap<Integer, Integer> statuses, int bodies,
         Optional<TimedResponse> failure) {

@@ -10,8 +10,8 @@ import reactor.netty.http.server.HttpServer;
 import reactor.netty.resources.ConnectionProvider;
 
 /**
- * What takes a replica's place where the stampede itself is tested: it coalesces in its own process only, so a fleet of two
- * costs the origin two requests for a key.
+ * Replaces a replica in tests of the stampede itself. It coalesces within its own process only, so a fleet of two sends the origin two
+ * requests per key.
  */
 final class StubReplica {
 

@@ -3,8 +3,8 @@ package dev.corral.dev;
 import dev.corral.http.HeaderFields;
 
 /**
- * A request as an origin stub received it: method, request target with its query, fields, size of the body, and which
- * request for that target it is, from 1.
+ * A request received by an origin stub: method, request target with query, fields, size of the body, and its number among the requests
+ * for that target, from 1.
  */
 public record StubRequest(String method, String target, HeaderFields fields, long bodyBytes, long number) {
 

@@ -8,8 +8,8 @@ import java.util.OptionalLong;
 import reactor.core.publisher.Flux;
 
 /**
- * What an origin stub answers: status, fields, body, and how long it takes over it. Without a length the body is sent in
- * chunks; a body that fails cuts the connection there. Immutable, as far as its body is.
+ * The response of an origin stub: status, fields, body, and response time. Without a length the body is sent in chunks; a body that fails
+ * closes the connection. Immutable if its body is.
  */
 public record StubResponse(int status, HeaderFields fields, Flux<byte[]> body, OptionalLong length, Duration latency) {
 

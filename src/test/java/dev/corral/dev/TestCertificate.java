@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A key and its own certificate, made on the spot for one test, as PEM files.
+ * A private key and a self-signed certificate for one test, as PEM files.
  *
  * @param certificate the file with the certificate, which is its own issuer
  * @param key         the file with the private key

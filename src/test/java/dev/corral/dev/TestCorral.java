@@ -16,8 +16,8 @@ import org.springframework.core.env.ConfigurableEnvironment;
 import org.springframework.core.env.MapPropertySource;
 
 /**
- * Corral with what it needs beside it, for {@code ./mvnw spring-boot:test-run}: a real Redis, the demo shop and a route to
- * it. What the settings already name (a Redis, routes) is used instead of what would be started here.
+ * Corral with its dependencies for {@code ./mvnw spring-boot:test-run}: a real Redis, the demo shop and a route to it. A Redis or routes
+ * in the settings replace what would be started here.
  */
 // The annotation only tells spring-boot:test-run which of the mains on the test class path is meant.
 @SpringBootApplication

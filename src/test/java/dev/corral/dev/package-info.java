@@ -1,7 +1,6 @@
 /**
- * The services Corral needs beside it at development time, and the stampede that shows it at work: a real Redis, a demo
- * shop, replicas as processes. On the test class path only; the production jar has none of it. Knows Corral by its public
- * settings and by HTTP, and no room of it.
+ * The services that Corral needs at development time, and the stampede that demonstrates it: a real Redis, a demo shop, replicas as
+ * processes. On the test class path only, not in the production jar. Uses Corral's settings and HTTP, none of its packages.
  */
 @NullMarked
 package dev.corral.dev;

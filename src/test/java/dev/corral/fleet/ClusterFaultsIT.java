@@ -15,9 +15,8 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * Three shards without replicas that serve what they can without one of them, under a steady load of cold keys and with the
- * default settings. No client gets an error; when all slots are served again, a cold key costs one fetch within seconds, without
- * a restart.
+ * Three shards without replicas, of which some may be down, under a steady load of cold keys and with the default settings. No client gets
+ * an error; when all slots are served again, a cold key costs one fetch within seconds, without a restart.
  */
 @Timeout(180)
 @TestInstance(Lifecycle.PER_CLASS)

@@ -25,7 +25,7 @@ class ColdKeyIT {
     /** Public behavior 1. */
     @Test
     void coldKeyIsFetchedOnceByTheFleet() {
-        HeldOriginPath page = fleet.holdPath("/cold", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/cold", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
 
         PendingResponses crowd = clients.request(fleet.replicas(), 300, "/cold");
@@ -46,7 +46,7 @@ class ColdKeyIT {
 
     @Test
     void simultaneousColdKeysCostOneFetchEach() {
-        HeldOriginPath page = fleet.holdPath("/many", asked -> StubResponse.of(200, "page of " + asked.target(),
+        HeldOriginPath page = fleet.holdPath("/many", received -> StubResponse.of(200, "page of " + received.target(),
                 "Cache-Control", "max-age=60"));
         List<String> targets = IntStream.range(0, 50).mapToObj(i -> "/many?key=" + i).toList();
 
@@ -69,9 +69,9 @@ class ColdKeyIT {
     @Test
     void slowKeyDoesNotDelayOtherKeys() {
         HeldOriginPath slow = fleet.holdPath("/slow-a",
-                asked -> StubResponse.of(200, "a", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "a", "Cache-Control", "max-age=60"));
         HeldOriginPath quick = fleet.holdPath("/quick-b",
-                asked -> StubResponse.of(200, "b", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "b", "Cache-Control", "max-age=60"));
         quick.releaseAll();
 
         PendingResponses waiting = clients.request(fleet.replicas(), 90, "/slow-a");
@@ -88,7 +88,7 @@ class ColdKeyIT {
 
     @Test
     void requestAfterResponseFindsPublishedEntry() {
-        HeldOriginPath page = fleet.holdPath("/gap", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/gap", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
 
         PendingResponses waiting = clients.request(fleet.replicas(), 30, "/gap");

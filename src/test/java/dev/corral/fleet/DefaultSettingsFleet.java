@@ -19,8 +19,8 @@ import org.assertj.core.api.SoftAssertions;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * Three replicas with the default settings: nothing of Redis is set but its address. The origin, in this JVM,
- * is the demo shop, which takes its usual 120 ms. Everything ends with this JVM. Not thread-safe.
+ * Three replicas with the default settings, except the address of Redis. The origin, in this JVM, is the demo shop with its usual 120 ms.
+ * Everything ends with this JVM. Not thread-safe.
  */
 final class DefaultSettingsFleet implements AutoCloseable {
 
@@ -29,8 +29,8 @@ final class DefaultSettingsFleet implements AutoCloseable {
     private static final Duration START_TIMEOUT = Duration.ofMinutes(2);
 
     /**
-     * From the return of Redis until a cold key costs one fetch again: 0.4 to 3 s, and 6 s where the Sentinels have yet to agree on a
-     * master, measured on two cores with five times as much to do as they can.
+     * Time from the recovery of Redis until a cold key costs one fetch again: 0.4 to 3 s, and 6 s while Sentinels still vote, measured on two
+     * cores with five times as much load as they can process.
      */
     private static final Duration RECOVERY_TIMEOUT = Duration.ofSeconds(10);
 

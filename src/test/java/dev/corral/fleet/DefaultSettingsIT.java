@@ -23,8 +23,8 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * With the default settings every cold key costs the origin one fetch: in the first round of a fleet that has just become ready,
- * with many keys at once, with a Redis whose replies are late. By the origin's count, on a quiet machine and on a busy one.
+ * With the default settings every cold key costs the origin one fetch: in the first round of a newly ready fleet, with many keys at once,
+ * and with late replies of Redis. Measured by the origin's count, on an idle machine and on a busy one.
  */
 @Timeout(180)
 class DefaultSettingsIT {

@@ -29,7 +29,7 @@ class DisconnectAndShutdownIT {
     /** Public behaviors 16 and 19. */
     @Test
     void flightContinuesWhenItsFirstClientDisconnects() {
-        HeldOriginPath page = fleet.holdPath("/left", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/left", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         JarReplica one = fleet.replica(0);
         double left = clientClosedCount(one);
@@ -52,7 +52,7 @@ class DisconnectAndShutdownIT {
     /** Public behavior 19. */
     @Test
     void responseIsStoredWhenAllClientsDisconnect() {
-        HeldOriginPath page = fleet.holdPath("/all-left", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/all-left", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         double left = fleet.replicas().stream().mapToDouble(DisconnectAndShutdownIT::clientClosedCount).sum();
 
@@ -74,7 +74,7 @@ class DisconnectAndShutdownIT {
 
     @Test
     void stoppingReplicaServesWaitingClients() {
-        HeldOriginPath page = fleet.holdPath("/stops", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/stops", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         JarReplica leader = fleet.startReplica("leaver", LONG_LEASE);
         PendingResponses own = clients.request(List.of(leader), 10, "/stops");
@@ -101,8 +101,9 @@ class DisconnectAndShutdownIT {
 
     @Test
     void stoppingReplicaReleasesLeaseOfUnfinishedFlight() {
-        HeldOriginPath page = fleet.holdPath("/does-not-land", asked -> StubResponse.of(200, "page " + asked.number(),
-                "Cache-Control", "max-age=60"));
+        HeldOriginPath page = fleet.holdPath("/does-not-land",
+                received -> StubResponse.of(200, "page " + received.number(),
+                        "Cache-Control", "max-age=60"));
         JarReplica leader = fleet.startReplica("resigner", LONG_LEASE);
         // Nobody waits in the leader, so that its web server has nothing to wait for.
         PendingResponses own = clients.request(List.of(leader), 1, "/does-not-land");

@@ -26,9 +26,9 @@ class FailureIT {
     /** Public behavior 13. */
     @Test
     void failureIsSharedButNotCached() {
-        HeldOriginPath page = fleet.holdPath("/error", asked -> asked.number() == 1
+        HeldOriginPath page = fleet.holdPath("/error", received -> received.number() == 1
                 ? StubResponse.of(500, "what went wrong")
-                : StubResponse.of(200, "page " + asked.number(), "Cache-Control", "max-age=60"));
+                : StubResponse.of(200, "page " + received.number(), "Cache-Control", "max-age=60"));
 
         PendingResponses crowd = clients.request(fleet.replicas(), 90, "/error");
         fleet.awaitWaiting(90);
@@ -52,9 +52,9 @@ class FailureIT {
 
     @Test
     void publicErrorIsSharedWithOriginBody() {
-        HeldOriginPath page = fleet.holdPath("/public-error", asked -> asked.number() == 1
+        HeldOriginPath page = fleet.holdPath("/public-error", received -> received.number() == 1
                 ? StubResponse.of(503, "back at noon", "Cache-Control", "public, max-age=0", "Retry-After", "7")
-                : StubResponse.of(200, "page " + asked.number(), "Cache-Control", "max-age=60"));
+                : StubResponse.of(200, "page " + received.number(), "Cache-Control", "max-age=60"));
 
         PendingResponses crowd = clients.request(fleet.replicas(), 30, "/public-error");
         fleet.awaitWaiting(30);
@@ -82,9 +82,11 @@ class FailureIT {
             assertThat(reply.fields().firstValue("Content-Type")).contains("application/problem+json");
         });
         try (DemoShop dark = DemoShop.start(fleet.unusedPort(), Duration.ZERO)) {
-            HeldOriginPath page = HeldOriginPath.holdAtWithFailures(dark, "/dark/page", asked -> asked.number() == 1
-                    ? Mono.error(new IllegalStateException("cut"))
-                    : Mono.just(StubResponse.of(200, "page " + asked.number(), "Cache-Control", "max-age=60")));
+            HeldOriginPath page = HeldOriginPath.holdAtWithFailures(dark, "/dark/page",
+                    received -> received.number() == 1
+                            ? Mono.error(new IllegalStateException("cut"))
+                            : Mono.just(
+                                    StubResponse.of(200, "page " + received.number(), "Cache-Control", "max-age=60")));
 
             PendingResponses crowd = clients.request(fleet.replicas(), 90, "/dark/page");
             fleet.awaitWaiting(90);

@@ -4,9 +4,9 @@ import dev.corral.http.HeaderFields;
 import java.time.Duration;
 
 /**
- * What one client got.
+ * The response to one client.
  *
- * @param elapsed from its asking to the end of the answer
+ * @param elapsed from the request to the end of the response
  */
 record FleetResponse(int status, HeaderFields fields, String body, Duration elapsed) {
 

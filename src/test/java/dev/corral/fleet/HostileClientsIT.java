@@ -34,8 +34,8 @@ import reactor.core.publisher.Mono;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * Clients that want to use up a replica's memory, each attack on a replica of its own with the chart's heap: it lives, and goes on
- * answering hits.
+ * Clients that try to exhaust a replica's memory, each attack on a separate replica with the chart's heap. The replica survives and
+ * continues to serve hits.
  */
 @Timeout(180)
 class HostileClientsIT {
@@ -62,7 +62,7 @@ class HostileClientsIT {
         unreadServer = new ServerSocket(0, 100, InetAddress.getLoopbackAddress());
         origin = DemoShop.start(Duration.ZERO);
         origin.respondWith("/hit", StubResponse.of(200, "well", "Cache-Control", "max-age=3600"));
-        origin.script("/slow", asked -> Mono.never());
+        origin.script("/slow", received -> Mono.never());
     }
 
     @AfterAll
@@ -208,9 +208,9 @@ class HostileClientsIT {
         var gate = new CompletableFuture<StubResponse>();
         byte[] large = new byte[1_900_000];
         for (int i = 0; i < 150; i++) {
-            origin.script("/miss/" + i, asked -> Mono.fromFuture(gate, true));
+            origin.script("/miss/" + i, received -> Mono.fromFuture(gate, true));
         }
-        List<CompletableFuture<String>> asked = IntStream.range(0, 150)
+        List<CompletableFuture<String>> received = IntStream.range(0, 150)
                 .mapToObj(i -> async(() -> get("/miss/" + i)))
                 .toList();
         ProcessFleet.await("all are asked for", Duration.ofSeconds(30),
@@ -218,7 +218,7 @@ class HostileClientsIT {
         gate.complete(StubResponse.of(200, large, "Cache-Control", "max-age=3600"));
 
         long served = 0;
-        for (CompletableFuture<String> one : asked) {
+        for (CompletableFuture<String> one : received) {
             String response = one.join();
             assertThat(response.substring(0, 12)).isIn("HTTP/1.1 200", "HTTP/1.1 503");
             if (response.startsWith("HTTP/1.1 503")) {
@@ -259,7 +259,7 @@ class HostileClientsIT {
                 .mapToObj(i -> "tag-number-" + i)
                 .reduce((a, b) -> a + "," + b)
                 .orElseThrow();
-        origin.script("/tagged", asked -> Mono
+        origin.script("/tagged", received -> Mono
                 .just(StubResponse.of(200, "x", "Cache-Control", "max-age=3600", "Cache-Tag",
                         tags.substring(0, 7_000))));
         for (int i = 0; i < 40; i++) {

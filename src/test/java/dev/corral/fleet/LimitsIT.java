@@ -23,7 +23,7 @@ class LimitsIT {
     @Test
     void waitersOverKeyLimitAreRejected() {
         HeldOriginPath page = fleet.holdPath("/crowded",
-                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         List<JarReplica> one = List.of(fleet.replica(0));
 
         PendingResponses inside = clients.request(one, ProcessFleet.MAX_WAITERS_PER_KEY, "/crowded");
@@ -39,7 +39,7 @@ class LimitsIT {
 
     @Test
     void waitersOverReplicaLimitAreRejected() {
-        HeldOriginPath page = fleet.holdPath("/full-house", asked -> StubResponse.of(200, "page",
+        HeldOriginPath page = fleet.holdPath("/full-house", received -> StubResponse.of(200, "page",
                 "Cache-Control", "max-age=60"));
         List<JarReplica> one = List.of(fleet.replica(1));
 
@@ -60,7 +60,7 @@ class LimitsIT {
     /** Public behavior 16. */
     @Test
     void originRequestsOverConcurrencyLimitAreRejected() {
-        HeldOriginPath page = fleet.holdPath("/narrow/page", asked -> StubResponse.of(200, "page",
+        HeldOriginPath page = fleet.holdPath("/narrow/page", received -> StubResponse.of(200, "page",
                 "Cache-Control", "max-age=60"));
         List<JarReplica> one = List.of(fleet.replica(2));
 
@@ -81,8 +81,9 @@ class LimitsIT {
 
     @Test
     void uncacheableFetchesRespectConcurrencyLimit() {
-        HeldOriginPath page = fleet.holdPath("/narrow/private", asked -> StubResponse.of(200, "page " + asked.number(),
-                "Cache-Control", "private"));
+        HeldOriginPath page = fleet.holdPath("/narrow/private",
+                received -> StubResponse.of(200, "page " + received.number(),
+                        "Cache-Control", "private"));
         List<JarReplica> one = List.of(fleet.replica(2));
 
         PendingResponses crowd = clients.request(one, 20, "/narrow/private");

@@ -32,7 +32,7 @@ class LostLeaderIT {
     /** Public behavior 17. */
     @Test
     void killedLeaderIsReplacedWithinLease() {
-        HeldOriginPath page = fleet.holdPath("/killed", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/killed", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         JarReplica leader = fleet.startReplica("doomed", Map.of());
         PendingResponses lost = clients.request(List.of(leader), 10, "/killed");
@@ -65,7 +65,7 @@ class LostLeaderIT {
     /** Public behaviors 3 and 18. */
     @Test
     void leaderPausedPastLeaseIsFenced() {
-        HeldOriginPath page = fleet.holdPath("/paused", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/paused", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         JarReplica sleeper = fleet.replica(0);
         List<JarReplica> others = fleet.replicasExcept(sleeper);

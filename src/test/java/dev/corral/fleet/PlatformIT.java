@@ -28,8 +28,8 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * The jar in the environments of platforms that Spring Boot detects: it must do the same everywhere. Without its own settings,
- * Spring Boot believes there what any client says of its address, its scheme and a prefix of the path.
+ * Runs the jar in the environments of platforms that Spring Boot detects: it must behave the same everywhere. Without Corral's settings,
+ * Spring Boot would trust the address, scheme and path prefix that any client claims.
  */
 @Timeout(180)
 class PlatformIT {

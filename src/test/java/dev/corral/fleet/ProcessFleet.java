@@ -22,8 +22,8 @@ import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 
 /**
- * Three replicas over one real Redis, before one origin in this JVM. Tests may do anything to it from which it recovers by
- * itself; a replica that has to die is a guest. Everything ends with this JVM. Not thread-safe.
+ * Three replicas with one real Redis and one origin in this JVM. Tests may inject any fault from which the fleet recovers on its own; a
+ * replica that has to die must be an additional one. Everything ends with this JVM. Not thread-safe.
  */
 final class ProcessFleet implements AutoCloseable {
 

@@ -35,7 +35,7 @@ class PurgeIT {
     /** Safety rule 1 (docs/SAFETY.md), for a leader that was paused during the purge: its earlier response is not served to later requests. */
     @Test
     void leaderPausedDuringPurgeDoesNotRestoreEntry() {
-        HeldOriginPath page = fleet.holdPath("/slept", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/slept", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         JarReplica sleeper = fleet.replica(0);
         List<JarReplica> others = fleet.replicasExcept(sleeper);

@@ -37,7 +37,7 @@ class RedisAwayIT {
     @Test
     void withoutRedisEachReplicaFetchesKeyOnce() {
         HeldOriginPath page = fleet.holdPath("/alone",
-                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         fleet.stopRedis();
 
         PendingResponses crowd = clients.request(fleet.replicas(), 90, "/alone?key=1")
@@ -69,7 +69,7 @@ class RedisAwayIT {
 
     @Test
     void recoveredRedisIsUsedWithoutRestart() {
-        HeldOriginPath page = fleet.holdPath("/back", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/back", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         fleet.stopRedis();
         fleet.awaitDegraded();
@@ -90,7 +90,7 @@ class RedisAwayIT {
     @Test
     void flightSurvivesLossOfRedis() {
         HeldOriginPath page = fleet.holdPath("/mid-air",
-                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         PendingResponses crowd = clients.request(fleet.replicas(), 90, "/mid-air");
         fleet.awaitWaiting(90);
         fleet.awaitFollowers(2);
@@ -108,7 +108,7 @@ class RedisAwayIT {
     @Test
     void silentRedisDelaysRequestsOnlyUntilDetected() {
         HeldOriginPath page = fleet.holdPath("/silent",
-                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         page.releaseAll();
         clients.request(fleet.replicas(), 9, "/silent?key=warm").awaitAll();
         int before = page.count();
@@ -129,8 +129,9 @@ class RedisAwayIT {
 
         fleet.restoreRedis();
         fleet.awaitIdleAndConnected();
-        HeldOriginPath again = fleet.holdPath("/speaks-again", asked -> StubResponse.of(200, "page " + asked.number(),
-                "Cache-Control", "max-age=60"));
+        HeldOriginPath again = fleet.holdPath("/speaks-again",
+                received -> StubResponse.of(200, "page " + received.number(),
+                        "Cache-Control", "max-age=60"));
         PendingResponses crowd = clients.request(fleet.replicas(), 30, "/speaks-again");
         fleet.awaitWaiting(30);
         fleet.awaitFollowers(2);
@@ -141,7 +142,7 @@ class RedisAwayIT {
 
     @Test
     void replicaStartsWithoutRedisAndJoinsLater() {
-        HeldOriginPath page = fleet.holdPath("/early", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/early", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         page.releaseAll();
         fleet.stopRedis();
@@ -156,7 +157,7 @@ class RedisAwayIT {
         fleet.restoreRedis();
         fleet.awaitIdleAndConnected();
         ProcessFleet.await("it has joined", HeldOriginPath.TIMEOUT, () -> early.metric("corral_redis_up") == 1);
-        HeldOriginPath shared = fleet.holdPath("/joined", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath shared = fleet.holdPath("/joined", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         PendingResponses others = clients.request(fleet.replicas(), 30, "/joined");
         shared.awaitCount(1);

@@ -17,8 +17,8 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * What happens to one Redis, under a steady load of cold keys and with the default settings. Meanwhile no client gets an error;
- * when it is over, a cold key costs one fetch within seconds, without a restart.
+ * Faults of one Redis under a steady load of cold keys and with the default settings. During a fault no client gets an error; afterwards a
+ * cold key costs one fetch within seconds, without a restart.
  */
 @Timeout(120)
 @TestInstance(Lifecycle.PER_CLASS)
@@ -160,8 +160,8 @@ class RedisFaultsIT {
     }
 
     /**
-     * A name moves while the old server lives on, and of a replica's clients only the one for locks follows it: for a while locks
-     * are on one server and entries on the other.
+     * A DNS name changes while the old server keeps running, and of a replica's clients only the one for locks follows: for a while locks are
+     * on one server and entries on the other.
      */
     @Test
     @Tag("faults")

@@ -38,7 +38,7 @@ class RedisRestrictionsIT {
     /** Public behavior 4. */
     @Test
     void lostNotificationsDelayFollowersByOnePoll() {
-        HeldOriginPath page = fleet.holdPath("/unheard", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/unheard", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         // Applies within scripts too: replicas may subscribe but receive nothing.
         fleet.redis().execute("ACL LOG RESET", "ACL SETUSER default -publish");
@@ -61,8 +61,9 @@ class RedisRestrictionsIT {
 
     @Test
     void lostNotificationsReleaseFollowersOfPrivateResponseAtNextPoll() {
-        HeldOriginPath page = fleet.holdPath("/unheard-private", asked -> StubResponse.of(200, "page " + asked.number(),
-                "Cache-Control", "private"));
+        HeldOriginPath page = fleet.holdPath("/unheard-private",
+                received -> StubResponse.of(200, "page " + received.number(),
+                        "Cache-Control", "private"));
         fleet.redis().execute("ACL SETUSER default -publish");
 
         PendingResponses crowd = clients.request(fleet.replicas(), 30, "/unheard-private");
@@ -82,7 +83,7 @@ class RedisRestrictionsIT {
 
     @Test
     void fullRedisAtPublishReleasesFollowersInParallel() {
-        HeldOriginPath page = fleet.holdPath("/no-room", asked -> StubResponse.of(200, "page " + asked.number(),
+        HeldOriginPath page = fleet.holdPath("/no-room", received -> StubResponse.of(200, "page " + received.number(),
                 "Cache-Control", "max-age=60"));
         PendingResponses own = clients.request(List.of(fleet.replica(0)), 20, "/no-room");
         page.awaitCount(1);
@@ -107,7 +108,7 @@ class RedisRestrictionsIT {
     @Test
     void withFullRedisEachReplicaFetchesKeyOnce() {
         HeldOriginPath page = fleet.holdPath("/full",
-                asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
+                received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"));
         fleet.redis().execute("CONFIG SET maxmemory 1");
 
         PendingResponses crowd = clients.request(fleet.replicas(), 90, "/full");
@@ -120,8 +121,9 @@ class RedisRestrictionsIT {
         assertThat(fleet.replicas()).allSatisfy(replica -> assertThat(replica.metric("corral_redis_up")).isEqualTo(1));
 
         fleet.redis().execute("CONFIG SET maxmemory 0");
-        HeldOriginPath again = fleet.holdPath("/room-again", asked -> StubResponse.of(200, "page " + asked.number(),
-                "Cache-Control", "max-age=60"));
+        HeldOriginPath again = fleet.holdPath("/room-again",
+                received -> StubResponse.of(200, "page " + received.number(),
+                        "Cache-Control", "max-age=60"));
         PendingResponses next = clients.request(fleet.replicas(), 30, "/room-again");
         fleet.awaitWaiting(30);
         fleet.awaitFollowers(2);

@@ -16,8 +16,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.abort;
 
 /**
- * Three replicas are restarted one after the other, as an upgrade does it, with the default settings of the shutdown, while
- * clients send requests at a steady pace. No request fails.
+ * Three replicas are restarted one after the other, as in an upgrade, with the default settings of the shutdown, while clients send
+ * requests at a steady rate. No request fails.
  */
 @ExtendWith(SharedFleetExtension.class)
 @Timeout(600)

@@ -18,9 +18,8 @@ import org.junit.jupiter.api.Timeout;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /**
- * A master, its replica and three Sentinels, under a steady load of cold keys and with the default settings. Through every change
- * of the master no client gets an error; when there is a master again, a cold key costs one fetch within seconds, without a
- * restart.
+ * A master, its replica and three Sentinels under a steady load of cold keys and with the default settings. During every change of the
+ * master no client gets an error; when there is a master again, a cold key costs one fetch within seconds, without a restart.
  */
 @Timeout(180)
 @TestInstance(Lifecycle.PER_CLASS)

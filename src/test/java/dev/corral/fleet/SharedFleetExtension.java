@@ -11,8 +11,8 @@ import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
 
 /**
- * Gives all classes the same {@link ProcessFleet}, whole before each test: to start one takes longer than most tests. A test after
- * which a replica's log has a fault that it did not declare has failed, and so has a class in which a replica lost a buffer.
+ * Gives all classes the same {@link ProcessFleet}, healthy before each test, because a start takes longer than most tests. A test fails if
+ * a replica's log contains an unexpected fault, and a class fails if a replica leaked a buffer.
  */
 final class SharedFleetExtension implements ParameterResolver, BeforeEachCallback, AfterEachCallback, AfterAllCallback {
 

@@ -20,8 +20,8 @@ import java.util.function.LongFunction;
 import java.util.stream.IntStream;
 
 /**
- * Clients at a steady pace, each on one connection that it keeps alive. A client opens another connection when a response says
- * {@code Connection: close}, and then at the next server. It never repeats a request: what has no response has failed.
+ * Clients at a steady rate, each on one keep-alive connection. After a response with {@code Connection: close} a client opens a new
+ * connection to the next server. It never repeats a request: a request without a response has failed.
  */
 final class SteadyLoad implements AutoCloseable {
 

@@ -32,7 +32,7 @@ class StructuredLogIT {
 
     @Test
     void ecsAccessLogHasServiceAndTrace() {
-        fleet.holdPath("/logged", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
+        fleet.holdPath("/logged", received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
         JarReplica replica = fleet.startReplica("ecs", Map.of("logging.structured.format.console", "ecs",
                 "corral.access-log", "true", "management.tracing.enabled", "true",
                 "management.tracing.sampling.probability", "1", "corral.routes[2].forward.trust", "true"));
@@ -55,7 +55,7 @@ class StructuredLogIT {
 
     @Test
     void logstashAndGelfAccessLogsAreJson() {
-        fleet.holdPath("/logged-too", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"))
+        fleet.holdPath("/logged-too", received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"))
                 .releaseAll();
         for (String format : List.of("logstash", "gelf")) {
             JarReplica replica = fleet.startReplica(format, Map.of("logging.structured.format.console", format,
@@ -70,7 +70,8 @@ class StructuredLogIT {
     /** Without an access log, requests are not logged. */
     @Test
     void requestsAreNotLoggedWithoutAccessLog() throws IOException {
-        fleet.holdPath("/unlogged", asked -> StubResponse.of(200, "page", "Cache-Control", "max-age=60")).releaseAll();
+        fleet.holdPath("/unlogged", received -> StubResponse.of(200, "page", "Cache-Control", "max-age=60"))
+                .releaseAll();
         JarReplica replica = fleet.startReplica("quiet", Map.of());
         long before = lines(replica);
 

@@ -1,6 +1,6 @@
 /**
- * End to end: replicas of the packaged jar as processes, a real Redis, and an origin that counts and answers when the test lets
- * it. Knows Corral by its settings, its port, its actuator, and what it leaves in Redis, and no room of it.
+ * End-to-end tests: replicas of the packaged jar as processes, a real Redis, and an origin that counts and that responds when the test lets
+ * it. They use Corral's settings, ports, actuator and Redis keys, none of its packages.
  */
 @NullMarked
 package dev.corral.fleet;

@@ -13,12 +13,11 @@ import reactor.blockhound.BlockingOperationError;
 import reactor.blockhound.integration.BlockHoundIntegration;
 
 /**
- * Fails the test during which a thread that must not block did: Reactor's parallel and single threads, Reactor Netty's,
- * Lettuce's and Redisson's event loops. Both BlockHound and JUnit find this class by themselves (META-INF/services).
+ * Fails the test during which a non-blocking thread was blocked: Reactor's parallel and single threads, and the event loops of Reactor
+ * Netty, Lettuce and Redisson. BlockHound and JUnit find this class through META-INF/services.
  *
- * <p>
- * BlockHound throws where it happens, but an event loop logs what a handler throws and goes on, and the test may well pass.
- * So each call is kept until the test is over. A call between two tests is held against the next.
+ * <p>BlockHound throws at the blocking call, but an event loop logs exceptions of handlers and continues, so the test may still pass.
+ * Therefore each call is kept until the end of the test. A call between two tests fails the next one.
  */
 public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCallback, AfterAllCallback {
 
@@ -31,8 +30,8 @@ public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCal
         builder.blockingMethodCallback(EventLoopGuard::report);
         // Redisson's pool creates its threads with Netty's factory, so they look like event loops. They may wait for work.
         builder.allowBlockingCallsInside("java.util.concurrent.ThreadPoolExecutor", "getTask");
-        // Reactor's timers stand in a queue under a lock that is held for some instructions. It allows itself to put one there, and
-        // to take out all but the periodic ones.
+        // Reactor's timers are in a queue under a briefly held lock. BlockHound's integration allows adding a timer, and removing all but the
+        // periodic ones.
         builder.allowBlockingCallsInside("java.util.concurrent.ScheduledThreadPoolExecutor$DelayedWorkQueue", "remove");
         // A Lettuce connection counts its writers under a lock that it holds briefly.
         builder.allowBlockingCallsInside("io.lettuce.core.protocol.SharedLock", "incrementWriters");

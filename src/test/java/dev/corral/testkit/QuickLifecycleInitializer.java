@@ -6,8 +6,8 @@ import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.core.env.MapPropertySource;
 
 /**
- * The defaults of replicas that run in a test's own JVM, or in that of {@code spring-boot:test-run}: nobody routes traffic to
- * them, so they need neither warm up before they are ready nor drain before they stop. A test that wants it sets it.
+ * Defaults of replicas that run in the JVM of a test or of {@code spring-boot:test-run}. No load balancer routes traffic to them, so they
+ * neither warm up nor drain. Tests may override this.
  */
 public final class QuickLifecycleInitializer implements ApplicationContextInitializer<ConfigurableApplicationContext> {
 

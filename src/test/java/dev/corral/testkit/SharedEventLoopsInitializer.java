@@ -5,8 +5,8 @@ import org.springframework.context.support.GenericApplicationContext;
 import org.springframework.http.client.ReactorResourceFactory;
 
 /**
- * All applications of a JVM share Reactor Netty's event loops, and the first that ends would end them for all: here, where many
- * come and go beside each other, none does.
+ * All applications of a JVM share Reactor Netty's event loops, and the first one to stop would stop them for all. Here, where many
+ * applications run side by side, none does.
  */
 public final class SharedEventLoopsInitializer implements ApplicationContextInitializer<GenericApplicationContext> {
 
