@@ -32,69 +32,90 @@ import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * At most one fetch per key in flight in the whole fleet; everybody else waits for its answer. Thread-safe.
+ * Request coalescing for the whole fleet: at most one fetch per key is in flight, and all other callers wait for its response.
+ * Thread-safe. Every flight runs on the threads of the tier and the fill; waits are timed on a scheduler, and lease renewals on
+ * a
+ * scheduler of their own.
  *
- * <h2>The algorithm</h2>
- *
- * Look; join the flight of the key in this process. In the flight look again and try to lead. Who leads looks once more, fills,
- * publishes. Who does not, follows: on each ring or tick it looks, or tries to lead. After its patience it fills alone.
- *
- * <h2>Why look again with the lease in hand</h2>
+ * <h2>Algorithm</h2>
  *
  * <ol>
- * <li>B looks: absent.
- * <li>A, which leads, publishes and gives its lease back.
- * <li>B takes the lease: it is free.
- * <li>Without a second look B would now fetch what A has just stored.
+ * <li>Join the flight of the key in this process, or start it. The remaining steps belong to the flight, and run once for all
+ * of
+ * its callers.
+ * <li>Read the shared tier. If the stored value is usable, the flight ends with it.
+ * <li>Try to take the lease of the key. The flight that gets it is the leader; every other flight of the fleet is a follower.
+ * <li>The leader reads the tier once more, calls the fill, and publishes the result while it still holds the lease.
+ * <li>A follower registers for a notification and waits. On each notification, and at each poll, it reads the tier again: a new
+ * value ends its flight; if the lease is free, it tries to lead.
+ * <li>A flight that has waited for its maximum wait fills without a lease.
  * </ol>
  *
- * <h2>What is promised when things go wrong</h2>
+ * <h2>Why the leader reads the tier again</h2>
  *
- * The lease makes a second fetch rare; it does not make it impossible. What makes it harmless is that publish is fenced: it
- * stores only while the lease is still this flight's own.
+ * <ol>
+ * <li>Replica B reads the tier: the key is absent.
+ * <li>Replica A, the leader, publishes the value and releases the lease.
+ * <li>Replica B tries to lead, and gets the lease: it is free.
+ * <li>Without a second read, B would now fetch the value that A has just stored.
+ * </ol>
+ *
+ * <h2>Failures</h2>
+ *
+ * The lease makes a second fetch rare, not impossible. Fencing makes it harmless: a publish stores its values only while the
+ * lease
+ * still belongs to this flight.
  * <ul>
- * <li>The leader dies: its lease lapses, a follower finds the key free and takes over.
- * <li>The leader is paused past its lease: likewise; when it wakes its publish is refused. Its own waiters get its answer.
- * <li>Rings are lost: followers look again at every poll.
- * <li>The tier is slow: the flight waits for it, within its patience.
- * <li>The tier is known to be unavailable: the flight is still one per process, and fills without a lease. The response is kept in
- * this process.
- * <li>The lock and the values are on different servers, each of which is living: no flight waits for a lock that the values' server
- * does not have; it fills without a lease, as when the tier is unavailable.
- * <li>The fetch fails: everybody who waited is told, once. The flight is gone before anybody hears of it, and the failure is
- * handed to nobody who comes later.
- * <li>The answer is for one request only: all others, in all replicas, are released at once, to fetch in parallel.
- * <li>A caller leaves: nothing happens. The flight ends by its own bounds.
+ * <li>The leader dies: its lease expires, a follower finds the key unlocked and takes over.
+ * <li>The leader is paused for longer than its lease: a follower takes over in the same way. When the old leader resumes, its
+ * publish is refused. Its waiters still get its response.
+ * <li>Notifications are lost: followers read the tier again at every poll.
+ * <li>The tier is slow: the flight waits for it, for its maximum wait at most.
+ * <li>The tier is known to be unavailable: there is still one flight per process, and it fills without a lease. The response is
+ * kept in the memory of this process.
+ * <li>The locks and the values are on different servers, both of them alive: no flight waits for a lock that the values' server
+ * does not have. The flight fills without a lease, as when the tier is unavailable.
+ * <li>The fetch fails: every waiter gets the failure, once. The flight is removed before its result is emitted, and no later
+ * caller
+ * gets the failure.
+ * <li>The response is not shareable: all other callers, in all replicas, are released at once and fetch in parallel.
+ * <li>A caller cancels: nothing happens to the flight. It ends by its own time limits.
  * </ul>
  *
- * <p>What is not promised: that the one who opened the flight gets a different treatment from those who boarded, or that a
- * value still serves a caller when it lands. Callers judge what they get, and may ask again.
+ * <h2>What is not guaranteed</h2>
+ *
+ * The caller that started the flight is not treated differently from the callers that joined it. A value may no longer be
+ * usable for
+ * a caller when the flight ends: callers check the value that they get, and may join again.
  */
 public final class Coalescer<K, V> {
 
     /**
-     * How long those who wait here may wait for the write as well, to be told truthfully whether the value is stored: a round trip,
-     * and one lost packet.
+     * The time for which the waiters of this replica also wait for the write, so that {@code isStored} is accurate: a round
+     * trip and one lost packet.
      */
     private static final Duration MAX_STORE_WAIT = Duration.ofMillis(250);
 
-    /** The pause before a lock is tried again that has just been said to be free and was not; doubled each time. */
+    /** The delay before another attempt at a lock that was reported free and could not be taken; doubled on each attempt. */
     private static final Duration INITIAL_RETRY_DELAY = Duration.ofMillis(25);
 
-    /** Renewals of one lease on their way at a time: each is sent whether or not the one before has a reply. */
+    /** Concurrent renewals of one lease: each renewal is sent whether or not the previous one has a reply. */
     private static final int MAX_CONCURRENT_RENEWALS = 16;
 
-    /** So often in a row may a lock be refused by one side of the tier and unknown to the other: by then it is no coincidence. */
+    /**
+     * Consecutive lock contradictions (one part of the tier refuses the lock, the other does not know it) after which the tier
+     * counts as unavailable: so many are not a coincidence.
+     */
     private static final int MAX_LOCK_CONTRADICTIONS = 5;
 
-    /** The patience of a flight is at its end while a step of the tier is still awaited. */
+    /** The maximum wait of a flight has passed while a step of the tier is still pending. */
     private static final class MaxWaitExceededException extends RuntimeException {
 
         @Serial
         private static final long serialVersionUID = 1;
 
         MaxWaitExceededException() {
-            super("the flight's patience is at its end", null, false, false);
+            super("the maximum wait of the flight has passed", null, false, false);
         }
     }
 
@@ -109,113 +130,122 @@ public final class Coalescer<K, V> {
     private final Set<FlightProtocol> activeProtocols = ConcurrentHashMap.newKeySet();
 
     /**
-     * @param purgePosition the last purge position this replica knows of, for fills while the tier is away; one too old is safe
-     * @param scheduler     where waits are timed
-     * @param renewals      where the renewals of leases are timed: a thread that nothing else keeps busy, or a busy process loses them
-     * @param random        spreads the polls of the replicas
+     * @param limits           lease, poll and waiter limits
+     * @param purgePosition    the last purge position that this replica knows, for fills while the tier is unavailable; an old
+     *              position is safe
+     * @param scheduler        times the waits
+     * @param renewalScheduler times the lease renewals: a thread that does nothing else, or a busy process would lose its
+     *              leases
+     * @param random           spreads the polls of the replicas
+     * @param listener         receives events for metrics and logs
      */
-    public Coalescer(SharedTier<K, V> tier, CoalescerLimits timing, LongSupplier purgePosition, Scheduler scheduler,
-            Scheduler renewals, RandomGenerator random, CoalescerListener events) {
+    public Coalescer(SharedTier<K, V> tier, CoalescerLimits limits, LongSupplier purgePosition, Scheduler scheduler,
+            Scheduler renewalScheduler, RandomGenerator random, CoalescerListener listener) {
         this.tier = tier;
-        this.flights = new Flights<>(timing, events);
-        this.limits = timing;
+        this.flights = new Flights<>(limits, listener);
+        this.limits = limits;
         this.purgePosition = purgePosition;
         this.scheduler = scheduler;
-        this.renewalScheduler = renewals;
+        this.renewalScheduler = renewalScheduler;
         this.random = random;
-        this.listener = events;
+        this.listener = listener;
     }
 
     /**
-     * Boards the flight for the key, or opens it. Emits exactly one outcome. Cancelling leaves the flight in the air. Errors only
-     * when a fill broke its contract.
+     * Joins the flight of the key, or starts it. Emits exactly one result. Cancellation does not end the flight. Errors only
+     * when a fill breaks its contract.
      */
-    public Mono<FlightResult<V>> join(FillRequest<K, V> ask) {
-        return flights.join(ask.key(), there -> ask.isUsable(there, false), () -> new FlightProtocol(ask).run());
+    public Mono<FlightResult<V>> join(FillRequest<K, V> request) {
+        return flights.join(request.key(), value -> request.isUsable(value, false),
+                () -> new FlightProtocol(request).run());
     }
 
     /**
-     * Gives back every lease this process holds, so that others take over at once. For a process that ends: its flights still in
-     * the air go on, fenced out.
+     * Releases every lease that this process holds, so that other replicas take over at once. Used at shutdown: the flights
+     * still in progress continue, and their publishes are fenced.
      */
     public Mono<Void> releaseAllLeases() {
         return Flux.fromIterable(activeProtocols).flatMap(FlightProtocol::releaseHeldLease).then();
     }
 
     /**
-     * Gives up on the flight of the key in this process: whoever comes from now on, here or elsewhere, starts afresh. Those aboard
-     * keep it to its end, but what it fetches is no longer published. False when there is none.
+     * Abandons the flight of the key in this process: later callers, in this replica and in others, start a new flight. The
+     * callers that have joined it still get its result, but its values are no longer published. Emits false when there is no
+     * such flight.
      */
     public Mono<Boolean> abandonFlight(K key) {
         return Flux.fromIterable(activeProtocols)
-                .filter(course -> course.request.key().equals(key) && !course.isAbandoned)
-                .doOnNext(course -> {
-                    course.isAbandoned = true;
+                .filter(protocol -> protocol.request.key().equals(key) && !protocol.isAbandoned)
+                .doOnNext(protocol -> {
+                    protocol.isAbandoned = true;
                     flights.forget(key);
                 })
-                .concatMap(course -> course.releaseHeldLease().thenReturn(true))
-                .any(given -> given);
+                .concatMap(protocol -> protocol.releaseHeldLease().thenReturn(true))
+                .any(isAbandoned -> isAbandoned);
     }
 
-    /** The flights in the air in this process, save those given up, those with the most waiters first. */
+    /** The flights in progress in this process, without the abandoned ones, sorted by waiters in descending order. */
     public List<FlightInfo<K>> flights() {
         long now = scheduler.now(TimeUnit.NANOSECONDS);
         return activeProtocols.stream()
-                .filter(course -> !course.isAbandoned)
-                .map(course -> course.info(now))
+                .filter(protocol -> !protocol.isAbandoned)
+                .map(protocol -> protocol.info(now))
                 .sorted(Comparator.comparingInt(FlightInfo<K>::waiters).reversed())
                 .toList();
     }
 
-    /** Spares the others the wait for the lease to lapse; that wait is the bound. */
-    private Mono<Void> releaseLease(Lease<K> lease, FillNotification ring) {
-        return withinLeaseTtl(tier.release(lease, ring));
+    /** Releases the lease, so that other replicas need not wait until it expires. That expiry is also the time limit. */
+    private Mono<Void> releaseLease(Lease<K> lease, FillNotification notification) {
+        return withinLeaseTtl(tier.release(lease, notification));
     }
 
-    /** A step that has no effect once the lease has lapsed. */
+    /** Limits a step that has no effect after the lease has expired. */
     private Mono<Void> withinLeaseTtl(Mono<Void> step) {
         return step.timeout(limits.leaseTtl(), Mono.empty(), scheduler).onErrorComplete(TierUnavailableException.class);
     }
 
-    /** What is stored, without a flight; empty when the key is absent, or the tier unavailable or slower than {@code patience}. */
-    public Mono<V> find(K key, Duration patience) {
+    /**
+     * The stored value, read without a flight; empty when the key is absent, or the tier is unavailable or does not respond
+     * within {@code timeout}.
+     */
+    public Mono<V> find(K key, Duration timeout) {
         return tier.find(key)
                 .map(Versioned::value)
-                .timeout(patience, Mono.empty(), scheduler)
+                .timeout(timeout, Mono.empty(), scheduler)
                 .onErrorComplete(TierUnavailableException.class);
     }
 
     /**
-     * Publishes what was fetched outside a flight, in place of the value of that version: not if anything newer is there, nor if
-     * somebody fills the key now. Emits whether it is stored now, within half a lease's time: the lease is not renewed, and is given
-     * back before it lapses. Never errors for want of the tier.
+     * Publishes values that were fetched outside a flight, replacing the value of that version. Stores nothing when a newer
+     * value is there or another flight is filling the key. Emits whether the values are stored, within half the lease TTL: the
+     * lease is not renewed, and is released before it expires. An unavailable tier emits false, not an error.
      */
     public Mono<Boolean> tryPublish(K key, String version, List<Write<K, V>> writes) {
         return tier.tryLead(key, limits.leaseTtl()).flatMap(attempt -> switch (attempt) {
             case LeaseAttempt.Acquired<K>(Lease<K> lease) -> replaceVersion(lease, version, writes);
-            case LeaseAttempt.HeldByOther<K> lost -> Mono.just(false);
+            case LeaseAttempt.HeldByOther<K> other -> Mono.just(false);
         })
                 .timeout(limits.leaseTtl().dividedBy(2), Mono.just(false), scheduler)
                 .onErrorReturn(TierUnavailableException.class, false);
     }
 
-    /** Given up on its way, it gives the lease back, so that nobody waits for it to lapse. */
+    /** On cancellation and on errors the lease is released, so that no follower waits until it expires. */
     private Mono<Boolean> replaceVersion(Lease<K> lease, String version, List<Write<K, V>> writes) {
-        Mono<Void> giveBack = releaseLease(lease, FillNotification.STATE_CHANGED);
+        Mono<Void> release = releaseLease(lease, FillNotification.STATE_CHANGED);
         return Mono.usingWhen(Mono.just(lease),
                 held -> tier.snapshot(held)
-                        .flatMap(ground -> ground.current().map(Versioned::version).orElse(version).equals(version)
-                                ? tier.publish(held, ground.version(), writes)
+                        .flatMap(snapshot -> snapshot.current().map(Versioned::version).orElse(version).equals(version)
+                                ? tier.publish(held, snapshot.version(), writes)
                                         .doOnNext(this::reportPublishResult)
                                         .map(PublishResult.STORED::equals)
-                                : giveBack.thenReturn(false)),
-                done -> Mono.empty(),
-                (failed, error) -> giveBack,
-                cancelled -> giveBack);
+                                : release.thenReturn(false)),
+                published -> Mono.empty(),
+                (failed, error) -> release,
+                ignored -> release);
     }
 
-    private void reportPublishResult(PublishResult published) {
-        switch (published) {
+    private void reportPublishResult(PublishResult result) {
+        switch (result) {
             case STORED -> listener.onFilled();
             case FENCED -> listener.onFenced();
             case OUT_OF_MEMORY -> listener.onReleased(CoalescerListener.ReleaseReason.OUT_OF_MEMORY);
@@ -226,52 +256,55 @@ public final class Coalescer<K, V> {
         return scheduler.now(TimeUnit.NANOSECONDS);
     }
 
-    /** Whether a flight for the key is in the air in this process. */
+    /** Whether a flight of the key is in progress in this process. */
     public boolean isInFlight(K key) {
         return flights.isInFlight(key);
     }
 
-    /** Flights in the air in this process. */
+    /** The number of flights in progress in this process. */
     public int flightCount() {
         return flights.flightCount();
     }
 
-    /** Callers who wait in this process. */
+    /** The number of callers that wait in this process. */
     public int waiterCount() {
         return flights.waiterCount();
     }
 
-    /** One flight from look to landing. Its steps run one after the other, so its state needs no guard. */
+    /** The steps of one flight, from the first read to its result. They run one after the other, so its state needs no lock. */
     private final class FlightProtocol {
 
         private final FillRequest<K, V> request;
-        /** The key of this flight: what is asked for may be another key later. */
+        /** The key of this flight. {@code request.key()} may change after the flight has ended. */
         private final K flightKey;
         private final long startNanos = scheduler.now(TimeUnit.NANOSECONDS);
         private Optional<Versioned<V>> knownValue = Optional.empty();
         private Optional<String> snapshotVersion = Optional.empty();
-        /** Whether the tier itself was looked at, so that another version than the one seen has come since. */
+        /**
+         * Whether the tier itself was read, not only the near cache: only then does a different version mean a change since the
+         * read.
+         */
         private boolean hasReadTier;
-        /** How often in a row the lock was refused and then said to be free. */
+        /** Consecutive attempts at which the lock was refused and then reported free. */
         private int lockContradictions;
         private final Disposable.Swap renewal = Disposables.swap();
-        // Read by operators too.
+        // Also read by flights(), on other threads.
         private volatile Optional<Lease<K>> heldLease = Optional.empty();
         private volatile boolean isFollowing;
-        // It flies on for those aboard; the key may have another by now.
+        // An abandoned flight continues for the callers that have joined it; the key may have a new flight.
         private volatile boolean isAbandoned;
 
-        FlightProtocol(FillRequest<K, V> ask) {
-            this.flightKey = ask.key();
-            this.request = ask;
+        FlightProtocol(FillRequest<K, V> request) {
+            this.flightKey = request.key();
+            this.request = request;
         }
 
         Mono<FlightCompletion<V>> run() {
             activeProtocols.add(this);
             return lookup()
-                    .doOnError(broken -> finish())
-                    .map(landing -> new FlightCompletion<>(landing.result(),
-                            landing.pendingWrite().doFinally(end -> finish())));
+                    .doOnError(e -> finish())
+                    .map(completion -> new FlightCompletion<>(completion.result(),
+                            completion.pendingWrite().doFinally(end -> finish())));
         }
 
         private void finish() {
@@ -295,16 +328,16 @@ public final class Coalescer<K, V> {
         private Mono<FlightCompletion<V>> lookup() {
             return withinMaxWait(tier.find(request.key()).map(Optional::of).defaultIfEmpty(Optional.empty()))
                     .flatMap(this::completeOrLead)
-                    // The one place where a missing tier shows: this process goes on by itself.
-                    .onErrorResume(TierUnavailableException.class, away -> onTierUnavailable())
-                    .onErrorResume(MaxWaitExceededException.class, late -> onMaxWaitExceeded());
+                    // The only place that handles an unavailable tier: the flight continues in this process alone.
+                    .onErrorResume(TierUnavailableException.class, e -> onTierUnavailable())
+                    .onErrorResume(MaxWaitExceededException.class, e -> onMaxWaitExceeded());
         }
 
-        /** A step of the tier within the flight's patience. */
+        /** Limits a step of the tier to the rest of the flight's maximum wait. */
         private <T> Mono<T> withinMaxWait(Mono<T> step) {
-            Duration left = remainingWait();
-            return left.isPositive()
-                    ? step.timeout(left, Mono.error(MaxWaitExceededException::new), scheduler)
+            Duration remaining = remainingWait();
+            return remaining.isPositive()
+                    ? step.timeout(remaining, Mono.error(MaxWaitExceededException::new), scheduler)
                     : Mono.error(new MaxWaitExceededException());
         }
 
@@ -319,24 +352,24 @@ public final class Coalescer<K, V> {
 
         private Mono<FlightCompletion<V>> tryLead() {
             return Mono.defer(() -> {
-                long asked = nanoTime();
+                long requestedAtNanos = nanoTime();
                 return withinMaxWait(tier.tryLead(request.key(), limits.leaseTtl()))
                         .flatMap(attempt -> switch (attempt) {
-                            case LeaseAttempt.Acquired<K>(Lease<K> lease) -> proceedAsLeader(lease, asked);
-                            case LeaseAttempt.HeldByOther<K>(long since) -> follow(since);
+                            case LeaseAttempt.Acquired<K>(Lease<K> lease) -> proceedAsLeader(lease, requestedAtNanos);
+                            case LeaseAttempt.HeldByOther<K>(long observedAt) -> follow(observedAt);
                         });
             });
         }
 
-        private Mono<FlightCompletion<V>> proceedAsLeader(Lease<K> lease, long asked) {
+        private Mono<FlightCompletion<V>> proceedAsLeader(Lease<K> lease, long requestedAtNanos) {
             heldLease = Optional.of(lease);
-            renewal.update(startRenewal(lease, asked));
+            renewal.update(startRenewal(lease, requestedAtNanos));
             if (isFollowing) {
                 listener.onTakeover();
                 endWait();
             }
-            return withinMaxWait(tier.snapshot(lease)).flatMap(ground -> ground.isLeaseHeld()
-                    ? completeOrFill(lease, ground)
+            return withinMaxWait(tier.snapshot(lease)).flatMap(snapshot -> snapshot.isLeaseHeld()
+                    ? completeOrFill(lease, snapshot)
                     : retryAfterContradiction(() -> {
                         heldLease = Optional.empty();
                         renewal.update(Disposables.disposed());
@@ -345,85 +378,90 @@ public final class Coalescer<K, V> {
         }
 
         /**
-         * One side of the tier says that there is a lock, the other that there is none: it was given back or has lapsed in between,
-         * or the two sides are not one. Never a wait for such a lock, nor a loop without a pause.
+         * Handles a contradiction: one part of the tier reports a lock and the other reports none. Either the lock was released
+         * or expired in between, or locks and values are on different servers. The flight never waits for such a lock, and
+         * never retries in a loop without a delay.
          */
-        private Mono<FlightCompletion<V>> retryAfterContradiction(Supplier<Mono<FlightCompletion<V>>> again) {
+        private Mono<FlightCompletion<V>> retryAfterContradiction(Supplier<Mono<FlightCompletion<V>>> retry) {
             lockContradictions++;
             if (lockContradictions >= MAX_LOCK_CONTRADICTIONS) {
-                return Mono.error(new TierUnavailableException("the locks are not where the values are"));
+                return Mono.error(new TierUnavailableException("the locks and the values are on different servers"));
             }
             if (lockContradictions == 1) {
-                return Mono.defer(again);
+                return Mono.defer(retry);
             }
             Duration pause = INITIAL_RETRY_DELAY.multipliedBy(1L << (lockContradictions - 2));
             return withinMaxWait(Mono.delay(pause.plusNanos((long) (pause.toNanos() * random.nextDouble())), scheduler))
-                    .flatMap(over -> again.get());
+                    .flatMap(tick -> retry.get());
         }
 
-        private Mono<FlightCompletion<V>> completeOrFill(Lease<K> lease, LeaderSnapshot<V> ground) {
-            boolean changed = hasReadTier && ground.current().isPresent()
-                    && !ground.current().map(Versioned::version).equals(knownValue.map(Versioned::version));
-            knownValue = ground.current();
-            snapshotVersion = ground.version();
+        private Mono<FlightCompletion<V>> completeOrFill(Lease<K> lease, LeaderSnapshot<V> snapshot) {
+            boolean changed = hasReadTier && snapshot.current().isPresent()
+                    && !snapshot.current().map(Versioned::version).equals(knownValue.map(Versioned::version));
+            knownValue = snapshot.current();
+            snapshotVersion = snapshot.version();
             if (knownValue.isPresent() && request.isUsable(knownValue.get().value(), changed)) {
-                FlightCompletion<V> landing = completed(knownValue.get(), changed ? Source.FOLLOWER : Source.FOUND);
+                FlightCompletion<V> completion = completed(knownValue.get(), changed ? Source.FOLLOWER : Source.FOUND);
                 return Mono.just(
-                        new FlightCompletion<>(landing.result(), releaseLease(lease, FillNotification.STATE_CHANGED)));
+                        new FlightCompletion<>(completion.result(),
+                                releaseLease(lease, FillNotification.STATE_CHANGED)));
             }
-            return fill(lease, ground.purgePosition());
+            return fill(lease, snapshot.purgePosition());
         }
 
         private Mono<FlightCompletion<V>> fill(Lease<K> lease, long position) {
             Mono<FillResult<K, V>> fill = Mono.defer(() -> request.fill(knownValue.map(Versioned::value), position));
             return fill
                     .onErrorResume(
-                            broken -> releaseLease(lease, FillNotification.NOT_SHAREABLE).then(Mono.error(broken)))
-                    .flatMap(filled -> applyFillResult(lease, filled));
+                            e -> releaseLease(lease, FillNotification.NOT_SHAREABLE).then(Mono.error(e)))
+                    .flatMap(result -> applyFillResult(lease, result));
         }
 
         /**
-         * Keeps the lease from its first moment until the flight has ended, the write included: a slow tier or a busy process may
-         * need longer than a lease for each step. A lost lease does not end the fetch, it only makes the publish void. No renewal
-         * waits for the reply to the one before, which may be late though the tier is not.
+         * Renews the lease from its start until the flight has ended, including the write: with a slow tier or in a busy
+         * process each step may take longer than a lease. A lost lease does not end the fetch; it only makes the publish
+         * ineffective. No renewal waits for the reply to the previous one, which may be late although the tier is not.
          *
-         * @param asked when the lease was asked for: it began no earlier
+         * @param requestedAtNanos when the lease was requested: it started no earlier
          */
-        private Disposable startRenewal(Lease<K> lease, long asked) {
-            Duration third = limits.leaseTtl().dividedBy(3);
-            Duration first = third.minusNanos(nanoTime() - asked);
-            return Flux.interval(first.isNegative() ? Duration.ZERO : first, third, renewalScheduler)
+        private Disposable startRenewal(Lease<K> lease, long requestedAtNanos) {
+            Duration interval = limits.leaseTtl().dividedBy(3);
+            Duration first = interval.minusNanos(nanoTime() - requestedAtNanos);
+            return Flux.interval(first.isNegative() ? Duration.ZERO : first, interval, renewalScheduler)
                     .onBackpressureDrop()
                     .flatMap(
                             tick -> tier.renew(lease, limits.leaseTtl())
                                     .onErrorReturn(TierUnavailableException.class, true),
                             MAX_CONCURRENT_RENEWALS)
                     .takeWhile(stillHeld -> stillHeld)
-                    .subscribe(kept -> {}, cause -> listener.onBackgroundError("renewal of a lease", cause));
+                    .subscribe(held -> {}, cause -> listener.onBackgroundError("renewal of a lease", cause));
         }
 
-        private Mono<FlightCompletion<V>> applyFillResult(Lease<K> lease, FillResult<K, V> filled) {
-            return switch (filled) {
-                case Shared<K, V>(V value, List<Write<K, V>> writes, boolean lasting) ->
-                    publishShared(lease, value, writes, lasting);
+        private Mono<FlightCompletion<V>> applyFillResult(Lease<K> lease, FillResult<K, V> result) {
+            return switch (result) {
+                case Shared<K, V>(V value, List<Write<K, V>> writes, boolean isReusable) ->
+                    publishShared(lease, value, writes, isReusable);
                 case NotShareable<K, V>(List<Write<K, V>> writes) -> {
                     listener.onReleased(CoalescerListener.ReleaseReason.NOT_SHAREABLE);
                     yield Mono.just(new FlightCompletion<>(uncoalesced(writes), writes.isEmpty()
                             ? releaseLease(lease, FillNotification.NOT_SHAREABLE)
                             : publish(lease, writes).then()));
                 }
-                // Told to the fleet first, so that a request that comes back at once starts afresh.
+                // The fleet gets the failure first, so that a client that retries at once starts a new flight.
                 case FillFailed<K, V>(V failure) ->
                     withinLeaseTtl(tier.publishFailure(lease, failure)).thenReturn(failed(failure));
             };
         }
 
-        /** What does not last is told when it is stored, or cannot be; the rest a moment earlier if the write is slow. */
+        /**
+         * A value that is not reusable is emitted only when it is stored, or cannot be stored. A reusable value is emitted
+         * earlier if the write is slow.
+         */
         private Mono<FlightCompletion<V>> publishShared(Lease<K> lease, V value, List<Write<K, V>> writes,
-                boolean lasting) {
+                boolean isReusable) {
             Mono<Boolean> write = publish(lease, writes).cache();
-            Mono<Boolean> known = lasting ? write.timeout(MAX_STORE_WAIT, Mono.just(false), scheduler) : write;
-            return known.map(stored -> new FlightCompletion<>(
+            Mono<Boolean> settled = isReusable ? write.timeout(MAX_STORE_WAIT, Mono.just(false), scheduler) : write;
+            return settled.map(stored -> new FlightCompletion<>(
                     new FlightResult.Value<>(value, lease.holder(), Source.LEADER, stored), write.then()));
         }
 
@@ -433,71 +471,80 @@ public final class Coalescer<K, V> {
                     .doOnNext(Coalescer.this::reportPublishResult)
                     .map(PublishResult.STORED::equals)
                     .timeout(request.maxWait(), Mono.defer(() -> {
-                        // Too large for the way to the tier. Kept here, or every request would try it again.
+                        // The values are too large for the connection to the tier. They are kept locally, or every request
+                        // would fetch them again.
                         writes.forEach(tier::keepLocally);
                         listener.onReleased(CoalescerListener.ReleaseReason.OUT_OF_MEMORY);
                         return releaseLease(lease, FillNotification.NOT_SHAREABLE).thenReturn(false);
                     }), scheduler)
-                    .onErrorResume(TierUnavailableException.class, away -> {
-                        // Written or not, nobody here can tell: this process remembers it, the others will look.
+                    .onErrorResume(TierUnavailableException.class, e -> {
+                        // Whether the values were written is unknown: this process keeps them, the other replicas will read the
+                        // tier.
                         writes.forEach(tier::keepLocally);
                         return Mono.just(true);
                     });
         }
 
-        private Mono<FlightCompletion<V>> follow(long since) {
+        private Mono<FlightCompletion<V>> follow(long observedAt) {
             isFollowing = true;
-            // Listen, then look: a ring that comes before the answer to this look is kept by the latch.
+            // Subscribe first, then read: the subscription keeps a notification that arrives before the reply to this read.
             return Mono
-                    .using(() -> tier.subscribe(request.key()), latch -> nextStep(since, latch),
+                    .using(() -> tier.subscribe(request.key()), subscription -> nextStep(observedAt, subscription),
                             FillSubscription::close)
                     .flatMap(step -> step);
         }
 
-        /** One look of a follower. Emits the step to take when the latch is closed, so that waits do not pile up. */
-        private Mono<Mono<FlightCompletion<V>>> nextStep(long since, FillSubscription latch) {
-            return withinMaxWait(tier.follow(request.key(), knownValue.map(Versioned::version), since))
-                    .flatMap(sight -> {
-                        boolean awaited = hasReadTier;
+        /**
+         * One read of a follower. Emits the next step, which runs after the subscription is closed, so that subscriptions do
+         * not nest.
+         */
+        private Mono<Mono<FlightCompletion<V>>> nextStep(long observedAt, FillSubscription subscription) {
+            return withinMaxWait(tier.follow(request.key(), knownValue.map(Versioned::version), observedAt))
+                    .flatMap(result -> {
+                        boolean isNew = hasReadTier;
                         hasReadTier = true;
-                        return switch (sight) {
-                            case FollowResult.Changed<V>(Versioned<V> now) -> Mono.just(onChanged(now, awaited));
+                        return switch (result) {
+                            case FollowResult.Changed<V>(Versioned<V> now) -> Mono.just(onChanged(now, isNew));
                             case FollowResult.LeaderFailed<V>(V failure) ->
                                 Mono.just(Mono.just(endWait(failed(failure))));
                             case FollowResult.Unlocked<V> free -> Mono.just(retryAfterContradiction(this::tryLead));
-                            case FollowResult.Locked<V>(Duration left) -> {
+                            case FollowResult.Locked<V>(Duration remainingTtl) -> {
                                 lockContradictions = 0;
-                                yield awaitNotification(since, latch, left);
+                                yield awaitNotification(observedAt, subscription, remainingTtl);
                             }
                         };
                     });
         }
 
-        private Mono<FlightCompletion<V>> onChanged(Versioned<V> now, boolean awaited) {
+        private Mono<FlightCompletion<V>> onChanged(Versioned<V> now, boolean isNew) {
             knownValue = Optional.of(now);
-            return request.isUsable(now.value(), awaited)
-                    ? Mono.just(endWait(completed(now, awaited ? Source.FOLLOWER : Source.FOUND)))
+            return request.isUsable(now.value(), isNew)
+                    ? Mono.just(endWait(completed(now, isNew ? Source.FOLLOWER : Source.FOUND)))
                     : Mono.defer(this::tryLead);
         }
 
-        private Mono<Mono<FlightCompletion<V>>> awaitNotification(long since, FillSubscription latch, Duration left) {
-            Mono<FlightCompletion<V>> again = Mono.defer(() -> follow(since));
-            return latch.notification()
-                    .map(ring -> switch (ring) {
-                        case STATE_CHANGED -> again;
+        private Mono<Mono<FlightCompletion<V>>> awaitNotification(long observedAt, FillSubscription subscription,
+                Duration remainingTtl) {
+            Mono<FlightCompletion<V>> retry = Mono.defer(() -> follow(observedAt));
+            return subscription.notification()
+                    .map(notification -> switch (notification) {
+                        case STATE_CHANGED -> retry;
                         case NOT_SHAREABLE -> Mono.defer(this::onNotShareableRemote);
                     })
-                    .timeout(nextPollDelay(left), Mono.just(again), scheduler);
+                    .timeout(nextPollDelay(remainingTtl), Mono.just(retry), scheduler);
         }
 
-        /** When to look again unrung: soon after the lease would lapse, at each poll, at the end of patience. */
-        private Duration nextPollDelay(Duration left) {
-            Duration look = left.compareTo(limits.pollInterval()) < 0 ? left : limits.pollInterval();
-            Duration spread = look.plusNanos((long) (limits.pollJitter().toNanos() * random.nextDouble()));
-            Duration patience = remainingWait();
-            return spread.compareTo(patience) < 0
-                    ? spread
-                    : patience.isNegative() ? Duration.ZERO : patience.plusNanos(1);
+        /**
+         * The delay until the next read without a notification: until the lease would expire, the poll interval, or the end of
+         * the maximum wait, whichever is first.
+         */
+        private Duration nextPollDelay(Duration remainingTtl) {
+            Duration delay = remainingTtl.compareTo(limits.pollInterval()) < 0 ? remainingTtl : limits.pollInterval();
+            Duration jittered = delay.plusNanos((long) (limits.pollJitter().toNanos() * random.nextDouble()));
+            Duration remaining = remainingWait();
+            return jittered.compareTo(remaining) < 0
+                    ? jittered
+                    : remaining.isNegative() ? Duration.ZERO : remaining.plusNanos(1);
         }
 
         private Mono<FlightCompletion<V>> onNotShareableRemote() {
@@ -506,7 +553,8 @@ public final class Coalescer<K, V> {
         }
 
         /**
-         * With the lease in hand it fills for all: the second look and the purge position were late, and an older position is safe.
+         * Fills after the maximum wait. A flight that holds the lease fills for the fleet: its snapshot was late, and the older
+         * purge position of this replica is safe.
          */
         private Mono<FlightCompletion<V>> onMaxWaitExceeded() {
             listener.onReleased(CoalescerListener.ReleaseReason.WAIT_TIMEOUT);
@@ -521,27 +569,30 @@ public final class Coalescer<K, V> {
             return fillWithoutLease(true);
         }
 
-        /** Fills without a lease. Without one nothing is published; kept here only if nobody else could have published either. */
-        private Mono<FlightCompletion<V>> fillWithoutLease(boolean keep) {
-            // At once: nobody else is to wait for a flight that publishes nothing.
+        /**
+         * Fills without a lease. Nothing is published; the value is kept locally only if no other replica could have published
+         * one either.
+         */
+        private Mono<FlightCompletion<V>> fillWithoutLease(boolean keepLocally) {
+            // The lease is released at once: no follower should wait for a flight that publishes nothing.
             renewal.update(Disposables.disposed());
-            Mono<Void> after = releaseHeldLease().cache();
-            // What goes wrong with it is told at the landing.
-            after.subscribe(nothing -> {}, told -> {});
+            Mono<Void> release = releaseHeldLease().cache();
+            // Flights reports an error of this release when the flight ends.
+            release.subscribe(nothing -> {}, ignored -> {});
             return request.fill(knownValue.map(Versioned::value), purgePosition.getAsLong())
-                    .map(filled -> switch (filled) {
-                        case Shared<K, V>(V value, List<Write<K, V>> writes, boolean lasting) -> {
-                            if (keep) {
+                    .map(result -> switch (result) {
+                        case Shared<K, V>(V value, List<Write<K, V>> writes, boolean isReusable) -> {
+                            if (keepLocally) {
                                 writes.forEach(tier::keepLocally);
                             }
                             yield new FlightCompletion<>(
-                                    new FlightResult.Value<>(value, "", Source.WITHOUT_LEASE, keep), after);
+                                    new FlightResult.Value<>(value, "", Source.WITHOUT_LEASE, keepLocally), release);
                         }
-                        case NotShareable<K, V> withhold -> {
+                        case NotShareable<K, V> notShareable -> {
                             listener.onReleased(CoalescerListener.ReleaseReason.NOT_SHAREABLE);
-                            yield new FlightCompletion<>(uncoalesced(withhold.writes()), after);
+                            yield new FlightCompletion<>(uncoalesced(notShareable.writes()), release);
                         }
-                        case FillFailed<K, V>(V failure) -> new FlightCompletion<>(failed(failure).result(), after);
+                        case FillFailed<K, V>(V failure) -> new FlightCompletion<>(failed(failure).result(), release);
                     });
         }
 
@@ -557,9 +608,9 @@ public final class Coalescer<K, V> {
             return FlightCompletion.of(new FlightResult.FlightFailed<>(failure, knownValue.map(Versioned::value)));
         }
 
-        private FlightCompletion<V> endWait(FlightCompletion<V> landing) {
+        private FlightCompletion<V> endWait(FlightCompletion<V> completion) {
             endWait();
-            return landing;
+            return completion;
         }
 
         private void endWait() {

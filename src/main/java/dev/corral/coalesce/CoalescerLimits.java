@@ -3,21 +3,23 @@ package dev.corral.coalesce;
 import java.time.Duration;
 
 /**
- * The coalescer's bounds.
+ * The time limits and waiter limits of the coalescer.
  *
- * @param leaseTtl             how long a leader may be silent before another takes over; renewed every third of it
- * @param pollInterval         a follower looks again after this long even if nobody rings
- * @param pollJitter           at most this is added to each poll, at random, so that replicas do not look in step
+ * @param leaseTtl             the time without a renewal after which another replica takes over from a leader; renewed every
+ *              third of it
+ * @param pollInterval         the time after which a follower reads the tier again without a notification
+ * @param pollJitter           the maximum of a random time added to each poll, so that the replicas do not poll at the same
+ *              moment
  * @param maxWaitersPerKey     waiters of one key in this replica
  * @param maxWaitersPerReplica waiters of all keys in this replica
  */
 public record CoalescerLimits(Duration leaseTtl, Duration pollInterval, Duration pollJitter, int maxWaitersPerKey,
         int maxWaitersPerReplica) {
 
-    /** A second between polls bounds the price of a lost ring; a tenth of it spreads the replicas. */
+    /** One second limits the delay caused by a lost notification; a tenth of it spreads the replicas. */
     private static final Duration DEFAULT_POLL_INTERVAL = Duration.ofSeconds(1);
 
-    /** Rejects a lease too short to be renewed in time, and limits that let nobody in. */
+    /** Rejects a lease that is too short to be renewed in time, and limits that admit no waiter. */
     public CoalescerLimits {
         if (leaseTtl.compareTo(Duration.ofMillis(100)) < 0) {
             throw new IllegalArgumentException(
@@ -31,9 +33,10 @@ public record CoalescerLimits(Duration leaseTtl, Duration pollInterval, Duration
         }
     }
 
-    /** The usual poll and jitter. */
-    public static CoalescerLimits of(Duration lease, int perKey, int perReplica) {
-        return new CoalescerLimits(lease, DEFAULT_POLL_INTERVAL, DEFAULT_POLL_INTERVAL.dividedBy(10), perKey,
-                perReplica);
+    /** Limits with the default poll interval and jitter. */
+    public static CoalescerLimits of(Duration leaseTtl, int maxWaitersPerKey, int maxWaitersPerReplica) {
+        return new CoalescerLimits(leaseTtl, DEFAULT_POLL_INTERVAL, DEFAULT_POLL_INTERVAL.dividedBy(10),
+                maxWaitersPerKey,
+                maxWaitersPerReplica);
     }
 }

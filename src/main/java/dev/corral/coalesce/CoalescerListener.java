@@ -2,10 +2,12 @@ package dev.corral.coalesce;
 
 import java.time.Duration;
 
-/** What the coalescer tells its operators. Called on event loops: implementations never block and never throw. */
+/**
+ * Receives the coalescer's events, for metrics and logs. Called on event loops: implementations never block and never throw.
+ */
 public interface CoalescerListener {
 
-    /** Hears nothing. */
+    /** Ignores all events. */
     CoalescerListener NO_OP = new CoalescerListener() {
     };
 
@@ -15,28 +17,28 @@ public interface CoalescerListener {
     /** A publish was refused because the lease had been lost. */
     default void onFenced() {}
 
-    /** This replica became the leader after it had waited for another one. */
+    /** This replica became the leader after it had waited for another leader. */
     default void onTakeover() {}
 
-    /** Waiters were sent off to fetch for themselves. */
+    /** Waiters were released, each to a fetch of its own. */
     default void onReleased(ReleaseReason reason) {}
 
-    /** A follower's wait has ended, whatever the outcome. */
+    /** A follower's wait has ended, with any result. */
     default void onFollowerWaitEnd(Duration time) {}
 
-    /** The tier was away: this flight was coalesced in this replica only. */
+    /** The tier was unavailable: this flight was coalesced within this replica only. */
     default void onDegraded() {}
 
-    /** A step that must not fail did; its consequences are bounded, its cause is of interest. */
+    /** A background step failed that never should. The consequences are limited; the cause is worth a log line. */
     default void onBackgroundError(String step, Throwable cause) {}
 
     /** Why waiters were released. */
     enum ReleaseReason {
-        /** The answer is for one request only. */
+        /** The response is not shareable: it is for one request only. */
         NOT_SHAREABLE,
-        /** Another replica's leader said so. */
+        /** The leader in another replica reported that the response is not shareable. */
         NOT_SHAREABLE_REMOTE,
-        /** The wait reached its bound. */
+        /** The maximum wait has passed. */
         WAIT_TIMEOUT,
         /** The tier had no room for the response, or was too slow to take it. */
         OUT_OF_MEMORY

@@ -6,40 +6,44 @@ import java.util.Optional;
 import reactor.core.publisher.Mono;
 
 /**
- * What one caller wants of a key. The first to ask opens the flight: its judgement and its fetch serve all who board.
+ * A caller's request for the value of a key. The first caller starts the flight: its {@link #isUsable} and its {@link #fill}
+ * are used for every caller that joins.
  *
  * @param <K> a key
  * @param <V> a value
  */
 public interface FillRequest<K, V> {
 
-    /** The key the flight is for. */
+    /** The key of the flight. */
     K key();
 
-    /** What people call the key. */
+    /** The key in a form for people. */
     default String displayName() {
         return key().toString();
     }
 
     /**
-     * Whether the value serves this caller.
+     * Whether the value is usable for this caller.
      *
-     * @param awaited true when it was stored after this caller had begun to wait for it
+     * @param isNew true when the value was stored after this caller had begun to wait
      */
-    boolean isUsable(V value, boolean awaited);
+    boolean isUsable(V value, boolean isNew);
 
     /**
-     * One fetch from the origin; called at most once a flight. Bounds itself in time, and never fails for a reason it could
-     * express as {@link FillResult.FillFailed}.
+     * Fetches once from the origin; called at most once per flight. Has a time limit of its own, and never errors for a reason
+     * that {@link FillResult.FillFailed} can express.
      *
-     * @param seen     what is there now and did not serve; empty when nothing is
-     * @param position the purge position, read before this call
+     * @param current  the stored value, which is not usable; empty when the key is absent
+     * @param position the purge position, read before this call; microseconds
      */
-    Mono<FillResult<K, V>> fill(Optional<V> seen, long position);
+    Mono<FillResult<K, V>> fill(Optional<V> current, long position);
 
-    /** The flight that this opened for that key has ended, its write included: what its fill has taken may be given back. */
+    /**
+     * Called when the flight that this request started for the key has ended, including its write: resources held by the fill
+     * may be released.
+     */
     default void onFlightEnd(K key) {}
 
-    /** How long to wait for other replicas before fetching alone. */
+    /** The maximum wait for other replicas, after which the flight fills without a lease. */
     Duration maxWait();
 }

@@ -3,21 +3,22 @@ package dev.corral.coalesce;
 import java.time.Duration;
 
 /**
- * A flight in the air in this process, as operators see it.
+ * A flight in progress in this process, for operators.
  *
- * @param displayName of the key, for people
- * @param age         since take-off
- * @param waiters     who wait for it in this process
+ * @param displayName the key in a form for people
+ * @param role        what this process does for the flight
+ * @param age         the time since the flight started
+ * @param waiters     the callers in this process that wait for it
  */
 public record FlightInfo<K>(K key, String displayName, FlightRole role, Duration age, int waiters) {
 
-    /** What this process does for it. */
+    /** What this process does for a flight. */
     public enum FlightRole {
-        /** It looks whether the value is there, or may not ask the fleet and fetches alone. */
+        /** The flight reads the tier, or fills without a lease. */
         LOOKING,
-        /** It fetches for the fleet. */
+        /** The flight holds the lease and fetches for the fleet. */
         LEADER,
-        /** It waits for another process. */
+        /** The flight waits for the leader in another process. */
         FOLLOWER
     }
 }

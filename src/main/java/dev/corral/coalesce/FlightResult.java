@@ -2,25 +2,28 @@ package dev.corral.coalesce;
 
 import java.util.Optional;
 
-/** How a flight ended for one of those aboard. */
+/** The result of a flight for one of its callers. */
 public sealed interface FlightResult<V> {
 
     /**
-     * There is a value.
+     * The flight ended with a value.
      *
-     * @param source   who got it
-     * @param isStored whether it is known to be stored: not when it was refused, or is still being written
+     * @param version  the version of the value in the tier; empty when the flight had no lease
+     * @param source   where the value came from
+     * @param isStored whether the value is known to be stored; false when the tier refused it, or the write is still in
+     *              progress
      */
     record Value<V>(V value, String version, Source source, boolean isStored) implements FlightResult<V> {}
 
     /**
-     * No value for everybody: each is on its own. The one that fetched has its own answer.
+     * There is no value to share: each caller fetches for itself. The caller that fetched already has its own response.
      *
-     * @param marker what the one that fetched left for those to come; empty when nothing, or when another replica released
+     * @param marker the hit-for-miss marker that the fill stored for later requests; empty when it stored none, or when the
+     *              leader was in another replica
      */
     record Uncoalesced<V>(Optional<V> marker) implements FlightResult<V> {
 
-        /** Without a word why. */
+        /** Without a marker. */
         public Uncoalesced() {
             this(Optional.empty());
         }
@@ -29,22 +32,22 @@ public sealed interface FlightResult<V> {
     /**
      * The fetch failed.
      *
-     * @param staleValue what was there before the fetch; empty when nothing was
+     * @param staleValue the value stored before the fetch; empty when the key was absent
      */
     record FlightFailed<V>(V failure, Optional<V> staleValue) implements FlightResult<V> {}
 
-    /** Too many wait already; at once, without having waited. */
+    /** There are too many waiters. Emitted at once: the caller has not waited. */
     record Rejected<V>() implements FlightResult<V> {}
 
-    /** Which way a flight went. */
+    /** Where the value of a flight came from. */
     enum Source {
-        /** The value was there. */
+        /** The value was already stored. */
         FOUND,
-        /** This replica fetched it, under a lease. */
+        /** This replica fetched the value, with a lease. */
         LEADER,
-        /** Another replica fetched it. */
+        /** Another replica fetched the value. */
         FOLLOWER,
-        /** This replica fetched it without a lease: the tier was away, or patience ended. */
+        /** This replica fetched the value without a lease: the tier was unavailable, or the maximum wait had passed. */
         WITHOUT_LEASE
     }
 }

@@ -11,23 +11,24 @@ import reactor.core.publisher.Mono;
 import reactor.util.context.Context;
 
 /**
- * At most one flight per key in this process. Holds flights, never values. Thread-safe.
+ * The flights of this process: at most one per key. Holds flights, never values. Thread-safe.
  *
- * <p>The shared promise is the map's value, so no caller knows whether it opened the flight. A flight is inert until the first
- * subscription: nothing runs inside {@code computeIfAbsent}. It then flies to its end whoever leaves, in a context of its own.
+ * <p>The map's value is the shared promise, so no caller knows whether it started the flight. A flight does nothing until its
+ * first subscription: no step runs inside {@code computeIfAbsent}. It then runs to its end, whichever callers cancel, in a
+ * Reactor context of its own.
  */
 final class Flights<K, V> {
 
     /**
-     * The end of a flight.
+     * The result of a flight, and the write that is still pending.
      *
-     * @param pendingWrite what is still to do (the write); the flight stays in the map until then, so that there is no moment in
-     *              which the value is neither in flight nor stored. Bounds itself in time
+     * @param pendingWrite the write; the flight stays in the map until it has ended, so that at every moment the value is
+     *              either in flight or stored. Has a time limit of its own
      */
     record FlightCompletion<V>(FlightResult<V> result, Mono<Void> pendingWrite) {
 
-        static <V> FlightCompletion<V> of(FlightResult<V> outcome) {
-            return new FlightCompletion<>(outcome, Mono.empty());
+        static <V> FlightCompletion<V> of(FlightResult<V> result) {
+            return new FlightCompletion<>(result, Mono.empty());
         }
     }
 
@@ -36,58 +37,63 @@ final class Flights<K, V> {
     private final CoalescerLimits limits;
     private final CoalescerListener listener;
 
-    Flights(CoalescerLimits timing, CoalescerListener events) {
-        this.limits = timing;
-        this.listener = events;
+    Flights(CoalescerLimits limits, CoalescerListener listener) {
+        this.limits = limits;
+        this.listener = listener;
     }
 
     /**
-     * Boards the flight for the key, taking off on this course if there is none. A flight that has landed, and stays only for
-     * its write, takes those its value serves; the others take off anew, or they would be told again what they cannot use.
+     * Joins the flight of the key, or starts one with these steps. A flight that has completed, and remains only for its write,
+     * accepts the callers for which its value is usable. Other callers start a new flight, or they would get the same unusable
+     * value again.
      *
-     * @param serves whether a value that is there already serves this caller
+     * @param isUsable whether the value of a completed flight is usable for this caller
+     * @param steps    the steps of a new flight; emits one completion
      */
-    Mono<FlightResult<V>> join(K key, Predicate<V> serves, Supplier<Mono<FlightCompletion<V>>> course) {
+    Mono<FlightResult<V>> join(K key, Predicate<V> isUsable, Supplier<Mono<FlightCompletion<V>>> steps) {
         return Mono.defer(() -> {
             if (waiterCount.incrementAndGet() > limits.maxWaitersPerReplica()) {
                 waiterCount.decrementAndGet();
                 return Mono.just(new FlightResult.Rejected<>());
             }
-            return joinableFlight(key, serves, course).subscribe();
+            return joinableFlight(key, isUsable, steps).subscribe();
         });
     }
 
-    private Flight joinableFlight(K key, Predicate<V> serves, Supplier<Mono<FlightCompletion<V>>> course) {
-        Flight flight = inFlight.computeIfAbsent(key, k -> new Flight(k, course));
-        while (!flight.mayJoin(serves)) {
+    private Flight joinableFlight(K key, Predicate<V> isUsable, Supplier<Mono<FlightCompletion<V>>> steps) {
+        Flight flight = inFlight.computeIfAbsent(key, k -> new Flight(k, steps));
+        while (!flight.mayJoin(isUsable)) {
             flight.remove();
-            flight = inFlight.computeIfAbsent(key, k -> new Flight(k, course));
+            flight = inFlight.computeIfAbsent(key, k -> new Flight(k, steps));
         }
         return flight;
     }
 
-    /** Whether a flight for the key is in the air here. */
+    /** Whether a flight of the key is in progress. */
     boolean isInFlight(K key) {
         return inFlight.containsKey(key);
     }
 
-    /** Lets the next caller take off anew. Those aboard keep the old flight. */
+    /**
+     * Removes the flight of the key, so that the next caller starts a new one. The callers that have joined the old flight keep
+     * it.
+     */
     void forget(K key) {
         inFlight.remove(key);
     }
 
-    /** Those who wait for the key's flight; 0 when there is none. */
+    /** The waiters of the key's flight; 0 when there is none. */
     int waiterCount(K key) {
         Flight flight = inFlight.get(key);
         return flight == null ? 0 : flight.waiters.get();
     }
 
-    /** Flights in the air. */
+    /** The number of flights in progress. */
     int flightCount() {
         return inFlight.size();
     }
 
-    /** Those who wait, of all flights. */
+    /** The waiters of all flights. */
     int waiterCount() {
         return waiterCount.get();
     }
@@ -99,26 +105,26 @@ final class Flights<K, V> {
         private final AtomicInteger waiters = new AtomicInteger();
         private volatile Optional<FlightResult<V>> completedResult = Optional.empty();
 
-        Flight(K key, Supplier<Mono<FlightCompletion<V>>> course) {
+        Flight(K key, Supplier<Mono<FlightCompletion<V>>> steps) {
             this.key = key;
-            // cache(), not share(): the last waiter's leaving must not cancel. An empty context: the first waiter's trace and
-            // security must not become everybody's.
-            this.result = Mono.defer(course)
-                    .switchIfEmpty(Mono.error(() -> new IllegalStateException("the course ended without an outcome")))
+            // cache(), not share(): the cancellation of the last waiter must not cancel the flight. The context is empty: the
+            // first waiter's trace and security context must not apply to the other waiters.
+            this.result = Mono.defer(steps)
+                    .switchIfEmpty(Mono.error(() -> new IllegalStateException("the flight ended without a result")))
                     .doOnNext(this::complete)
-                    .doOnError(broken -> remove())
+                    .doOnError(e -> remove())
                     .map(FlightCompletion::result)
                     .contextWrite(waiter -> Context.empty())
                     .cache();
         }
 
-        /** In the air it takes everybody. A failure is for those who waited, and for nobody later. */
-        boolean mayJoin(Predicate<V> serves) {
+        /** A flight in progress accepts every caller. A failure is only for the callers that waited, never for later ones. */
+        boolean mayJoin(Predicate<V> isUsable) {
             return completedResult.map(end -> switch (end) {
-                case FlightResult.Value<V> there -> serves.test(there.value());
-                case FlightResult.Uncoalesced<V> released -> true;
+                case FlightResult.Value<V> value -> isUsable.test(value.value());
+                case FlightResult.Uncoalesced<V> uncoalesced -> true;
                 case FlightResult.FlightFailed<V> failed -> false;
-                case FlightResult.Rejected<V> crowded -> false;
+                case FlightResult.Rejected<V> rejected -> false;
             }).orElse(true);
         }
 
@@ -127,7 +133,8 @@ final class Flights<K, V> {
                 releaseWaiter();
                 return Mono.just(new FlightResult.Rejected<>());
             }
-            // The seat is free before its holder is told (eager): coming back at once must not crowd him out.
+            // using() releases the waiter before it emits (eager): a client that repeats its request at once must not be
+            // rejected because of its own previous wait.
             return Mono.using(() -> this, flight -> result, Flight::releaseWaiter);
         }
 
@@ -136,15 +143,19 @@ final class Flights<K, V> {
             waiterCount.decrementAndGet();
         }
 
-        /** Starts what is still to do before anybody is told: other replicas wait for it. */
-        private void complete(FlightCompletion<V> landing) {
-            completedResult = Optional.of(landing.result());
-            landing.pendingWrite()
+        /** Starts the pending write before any waiter gets the result: other replicas wait for the write. */
+        private void complete(FlightCompletion<V> completion) {
+            completedResult = Optional.of(completion.result());
+            completion.pendingWrite()
                     .doFinally(end -> remove())
-                    .subscribe(nothing -> {}, cause -> listener.onBackgroundError("after landing", cause));
+                    .subscribe(ignored -> {},
+                            cause -> listener.onBackgroundError("write after the end of a flight", cause));
         }
 
-        /** Removes this flight, not the key: {@link #forget}, or one whom this flight does not serve, may have let another off. */
+        /**
+         * Removes this flight only: the key may have a new flight, after {@link #forget} or because a caller could not use the
+         * value of this one.
+         */
         private void remove() {
             inFlight.remove(key, this);
         }

@@ -7,11 +7,12 @@ import java.util.Optional;
 import reactor.core.publisher.Mono;
 
 /**
- * What all replicas share: values, and the right to fill them. The tier is the truth; a {@link FillNotification} is only a hint.
+ * The storage that all replicas share: values, and the leases that allow a replica to fill them. The tier is authoritative; a
+ * {@link FillNotification} is only a hint.
  *
- * <p>No method waits for another replica, and nothing is written without a lease in hand. A slow tier is waited for: its callers
- * bound the wait and cancel. Every method errors with {@link TierUnavailableException} as soon as the tier is known not to serve, and with
- * nothing else. Thread-safe.
+ * <p>No method waits for another replica, and nothing is written without a lease. A method waits for a slow tier: its callers
+ * limit the wait and cancel. Every method errors with {@link TierUnavailableException} as soon as the tier is known to be
+ * unavailable, and with no other error. Thread-safe.
  *
  * @param <K> a key; all keys of one {@link #publish} belong to the same resource
  * @param <V> a value
@@ -19,153 +20,164 @@ import reactor.core.publisher.Mono;
 public interface SharedTier<K, V> {
 
     /**
-     * A value and the write that made it.
+     * A value and the version that its write gave it.
      *
-     * @param version      unique for each write, so that "changed since I looked" is a comparison
-     * @param isFromMemory true when it comes from this process's memory: the tier may have had another one for a while, and
-     *                   "changed since I looked" would be said of what was there before
+     * @param version      unique for each write, so that two reads can be compared for a change
+     * @param isFromMemory true when the value comes from the memory of this process. The tier may already have had another
+     *              value for a while, so a different version does not mean a change since the read
      */
     record Versioned<V>(V value, String version, boolean isFromMemory) {
 
-        /** As the tier has it. */
+        /** A value that was read from the tier. */
         public Versioned(V value, String version) {
             this(value, version, false);
         }
 
-        /** The same, from memory. */
+        /** The same value and version, marked as read from memory. */
         public Versioned<V> asFromMemory() {
             return new Versioned<>(value, version, true);
         }
     }
 
     /**
-     * The right to fill {@code key}. Whoever takes it next fences this one out.
+     * The right to fill {@code key}. The next holder of the lease fences this one out.
      *
-     * @param holder unique for each lease ever given
+     * @param holder unique for each lease, for all time
      */
     record Lease<K>(K key, String holder) {}
 
     /**
      * A value to store.
      *
-     * @param ttl how long to keep it; at least a millisecond
+     * @param ttl how long to keep the value; at least one millisecond
      */
     record Write<K, V>(K key, V value, Duration ttl) {}
 
-    /** The answer to {@link #tryLead}. */
+    /** The result of {@link #tryLead}. */
     sealed interface LeaseAttempt<K> {
 
-        /** The caller leads until the lease lapses. */
+        /** The caller is the leader until the lease expires. */
         record Acquired<K>(Lease<K> lease) implements LeaseAttempt<K> {}
 
         /**
-         * Somebody else leads.
+         * Another flight holds the lease.
          *
-         * @param observedAt the tier's own time of this answer, for {@link #follow}; opaque
+         * @param observedAt the tier's time of this reply, for {@link #follow}; opaque
          */
         record HeldByOther<K>(long observedAt) implements LeaseAttempt<K> {}
     }
 
     /**
-     * What a leader stands on when it starts to fill: the second look, and the purge position read before the origin is asked.
+     * The state that a leader reads before it fills: the second read of the value, and the purge position, both before the
+     * request to the origin.
      *
-     * @param current    empty when the key is absent
-     * @param version of what is there, whether this process can read it or not; empty when the key is absent
-     * @param isLeaseHeld whether the tier has the lease: if not, it has lapsed, or the lock is elsewhere than the values
+     * @param current       the stored value; empty when the key is absent, or its format is unknown to this process
+     * @param version       the version of the stored value, readable or not; empty when the key is absent
+     * @param purgePosition the fleet's last purge position; microseconds
+     * @param isLeaseHeld   whether the tier has the lease; if not, it has expired, or locks and values are on different servers
      */
     record LeaderSnapshot<V>(Optional<Versioned<V>> current, Optional<String> version, long purgePosition,
             boolean isLeaseHeld) {}
 
-    /** The answer to {@link #follow}. */
+    /** The result of {@link #follow}. */
     sealed interface FollowResult<V> {
 
-        /** Another value is there than the one seen before. */
+        /** The stored value differs from the one read before. */
         record Changed<V>(Versioned<V> current) implements FollowResult<V> {}
 
-        /** The fill that was awaited has failed, after the wait began. */
+        /** The leader's fill has failed after the wait began. */
         record LeaderFailed<V>(V failure) implements FollowResult<V> {}
 
-        /** Nobody leads. */
+        /** No flight holds the lease. */
         record Unlocked<V>() implements FollowResult<V> {}
 
-        /** Somebody leads and this replica will be rung; the lease lapses after {@code left} unless renewed. */
+        /**
+         * Another flight holds the lease, and this replica is registered for a notification. The lease expires after {@code
+         * remainingTtl} unless it is renewed.
+         */
         record Locked<V>(Duration remainingTtl) implements FollowResult<V> {}
     }
 
-    /** What became of a {@link #publish}. */
+    /** The result of {@link #publish}. */
     enum PublishResult {
-        /** All values are stored, the lease is gone, the waiting replicas are rung. */
+        /** All values are stored, the lease is released, the waiting replicas are notified. */
         STORED,
-        /** The lease had been lost, or another value is there than the leader stood on: nothing was written. */
+        /** The lease had been lost, or the stored value is not the one of the leader's snapshot: nothing was written. */
         FENCED,
-        /** The tier has no room: nothing was stored, the lease is gone, the waiting replicas are {@link FillNotification#NOT_SHAREABLE}. */
+        /**
+         * The tier is out of memory: nothing was stored, the lease is released, the waiting replicas got {@link
+         * FillNotification#NOT_SHAREABLE}.
+         */
         OUT_OF_MEMORY
     }
 
-    /** What a waiting replica is told about a key. */
+    /** A message to the replicas that wait for a key. */
     enum FillNotification {
-        /** Look again. */
+        /** The state of the key has changed: read it again. */
         STATE_CHANGED,
-        /** Do not wait any more: each request is on its own. */
+        /** Stop waiting: each request fetches for itself. */
         NOT_SHAREABLE
     }
 
-    /** An ear for one key, open from its creation. To be closed. */
+    /** A subscription to the notifications of one key, active from its creation. Must be closed. */
     interface FillSubscription extends AutoCloseable {
 
-        /** The first ring since the creation; never completes without one. */
+        /** The first notification since the creation; never completes without one. */
         Mono<FillNotification> notification();
 
         @Override
         void close();
     }
 
-    /** The value of the key; empty when absent. */
+    /** The value of the key; empty when the key is absent. */
     Mono<Versioned<V>> find(K key);
 
-    /** As {@link #find(Object)}, without reading again what is still the same. */
+    /** The value of the key, as {@link #find(Object)}, without reading the whole value again if it is still the known one. */
     default Mono<Versioned<V>> find(K key, Versioned<V> known) {
         return find(key);
     }
 
     /**
-     * Takes the lease of the key if nobody has it. It lapses after {@code ttl}, released or not. An attempt that is cancelled or
-     * errors may have been granted nevertheless; the tier then gives the lease back by itself.
+     * Takes the lease of the key if it is free. The lease expires after {@code ttl}, released or not. An attempt that is
+     * cancelled or errors may have been granted; the tier then releases the lease by itself.
      */
     Mono<LeaseAttempt<K>> tryLead(K key, Duration ttl);
 
-    /** Looks again, reads the purge position no later than that, and whether the lease is held. */
+    /** Reads the value again, the purge position no later than the value, and whether the lease is held. */
     Mono<LeaderSnapshot<V>> snapshot(Lease<K> lease);
 
-    /** Extends the lease to {@code ttl} from now; false when it is lost. */
+    /** Extends the lease to {@code ttl} from now; false when the lease is lost. */
     Mono<Boolean> renew(Lease<K> lease, Duration ttl);
 
     /**
-     * Stores the values, gives the lease back and rings: all of it if the lease is still held and the key still has the value the
-     * leader stood on, else nothing. Repeating it is harmless, however late: an attempt that arrives a second time may hold the
-     * lease again, but by then another value is there.
+     * Stores the values, releases the lease and notifies the waiting replicas: all of it if the lease is still held and the key
+     * still has the version of the snapshot, nothing otherwise. Repeating it is harmless, however late: an attempt that arrives
+     * a second time may hold the lease again, but by then the key has another version.
      *
-     * @param stoodOn the version from {@link LeaderSnapshot}; what has lapsed since then does not matter
+     * @param expectedVersion the version from {@link LeaderSnapshot}; a value that has expired since then does not matter
      */
-    Mono<PublishResult> publish(Lease<K> lease, Optional<String> stoodOn, List<Write<K, V>> writes);
+    Mono<PublishResult> publish(Lease<K> lease, Optional<String> expectedVersion, List<Write<K, V>> writes);
 
-    /** Gives the lease back without a value and rings; no effect once lost. */
-    Mono<Void> release(Lease<K> lease, FillNotification ring);
+    /** Releases the lease without a value and notifies the waiting replicas; no effect when the lease is lost. */
+    Mono<Void> release(Lease<K> lease, FillNotification notification);
 
-    /** Gives the lease back and hands the failure to whoever waits now, and to nobody later; no effect once lost. */
+    /**
+     * Releases the lease and passes the failure to the current waiters, never to later ones; no effect when the lease is lost.
+     */
     Mono<Void> publishFailure(Lease<K> lease, V failure);
 
     /**
-     * Compares, and if there is nothing to tell registers this replica to be rung: one step, so that nothing is missed between.
+     * Compares the state of the key with the known one, and registers this replica for a notification if nothing has changed.
+     * This is one atomic step, so that no change is missed in between.
      *
-     * @param version what was seen before; empty when the key was absent
-     * @param since   from {@link LeaseAttempt.HeldByOther}
+     * @param version    the version read before; empty when the key was absent
+     * @param observedAt from {@link LeaseAttempt.HeldByOther}
      */
-    Mono<FollowResult<V>> follow(K key, Optional<String> version, long since);
+    Mono<FollowResult<V>> follow(K key, Optional<String> version, long observedAt);
 
-    /** Opens an ear for the key. To be called before {@link #follow}. */
+    /** Subscribes to the notifications of the key. Must be called before {@link #follow}. */
     FillSubscription subscribe(K key);
 
-    /** Remembers a value that could not be published, for this replica only. A tier without room of its own ignores it. */
+    /** Keeps a value that could not be published, for this replica only. A tier without local memory ignores it. */
     default void keepLocally(Write<K, V> write) {}
 }

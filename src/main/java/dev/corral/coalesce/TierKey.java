@@ -1,10 +1,10 @@
 package dev.corral.coalesce;
 
 /**
- * A name in the shared tier. All keys of one resource live together, so that one step can touch them all.
+ * A key in the shared tier. All keys of one resource are stored together, so that one atomic step can access all of them.
  *
- * @param resource the resource: a hash of its canonical cache key, so that names are short and of one length
- * @param subkey   what distinguishes it within the resource, such as a variant; empty for the resource itself
+ * @param resource a hash of the resource's canonical cache key, so that all keys are short and of one length
+ * @param subkey   distinguishes the key within the resource, for example by variant; empty for the resource itself
  */
 public record TierKey(String resource, String subkey) {
 
@@ -13,17 +13,17 @@ public record TierKey(String resource, String subkey) {
         return new TierKey(resource, "");
     }
 
-    /** Another key of the same resource. */
-    public TierKey withSubkey(String name) {
-        return new TierKey(resource, name);
+    /** The key of the same resource with this subkey. */
+    public TierKey withSubkey(String subkey) {
+        return new TierKey(resource, subkey);
     }
 
-    /** As one text, for people and URLs: the resource, and behind a colon the lane. */
+    /** The key as one string, for people and URLs: the resource, then a colon and the subkey unless it is empty. */
     public String text() {
         return subkey.isEmpty() ? resource : resource + ":" + subkey;
     }
 
-    /** The key of that {@link #text}. */
+    /** The key with this {@link #text}. */
     public static TierKey parse(String text) {
         int colon = text.indexOf(':');
         return colon < 0 ? of(text) : new TierKey(text.substring(0, colon), text.substring(colon + 1));

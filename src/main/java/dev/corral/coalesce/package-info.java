@@ -1,6 +1,6 @@
 /**
- * Request coalescing: at most one fetch in flight per key in the whole fleet. Generic in key and value: never sees a header field.
- * Knows the JDK and Reactor.
+ * Request coalescing: at most one fetch per key is in flight in the whole fleet. Generic in key and value; does not know HTTP.
+ * Depends on the JDK and Reactor only.
  */
 @NullMarked
 package dev.corral.coalesce;

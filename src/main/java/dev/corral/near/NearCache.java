@@ -18,22 +18,25 @@ import java.util.stream.Stream;
 import reactor.core.publisher.Mono;
 
 /**
- * A tier with this process's memory before it. Thread-safe.
+ * A shared tier with the memory of this process in front of it. Thread-safe.
  *
- * <p>What passes through is remembered, within a bound in bytes. It is used for its {@code recency} without asking the tier, as
- * long as this replica's purges are current; then the tier is asked for its version. Later, and for as long as the value may be kept, only when the tier is away. A value is
- * never kept beyond the life it was written with, nor beyond what {@code left} says of it.
+ * <p>Every value that is read or written is kept, within a limit in bytes. For its validation interval a kept value is used
+ * without a request to the tier, as long as this replica's purges are up to date. After that, the tier is asked for the current
+ * version before the value is used. While the tier is unavailable, a kept value is used for as long as it may be kept: never
+ * beyond the TTL with which it was written, or beyond its {@code remainingTtl}.
  *
- * <p>Whether a value has been purged is for the reader to judge, as with any tier.
+ * <p>As with any tier, the reader checks whether a value has been purged.
  */
 public final class NearCache<V> implements SharedTier<TierKey, V> {
 
     /**
-     * @param versioned           as remembered, so that a reader does not take what the tier has had since for news
-     * @param value               what {@link #getIfRecent} gives, made once
-     * @param unchangedSinceNanos nanoseconds at which the tier was first known to hold this version
-     * @param validatedNanos      nanoseconds at which the tier was last known to hold this, or a moment before
-     * @param recentUntilNanos    nanoseconds until which it is used without asking the tier
+     * @param versioned           the value, marked as read from memory, so that a reader does not take a later version of the
+     *              tier for a change since the read
+     * @param value               the result of {@link #getIfRecent}, created once
+     * @param unchangedSinceNanos the ticker time at which the tier was first known to hold this version
+     * @param validatedNanos      the ticker time at which the tier was last known to hold this version, or shortly before
+     * @param recentUntilNanos    the ticker time until which the value is used without a request to the tier
+     * @param ttl                 how long to keep the value
      */
     private record CachedEntry<V>(Versioned<V> versioned, Optional<V> value, long unchangedSinceNanos,
             long validatedNanos, long recentUntilNanos, Duration ttl) {}
@@ -48,49 +51,55 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
     private final AtomicLong localVersions = new AtomicLong();
 
     /**
-     * @param limit   of all values, in bytes as {@code weigher} counts them
-     * @param weigher bytes of one value with all it takes to hold it
-     * @param left    how long a value that was found in the tier may still be kept; nothing or less: not at all
-     * @param recency how long a value is used without asking the tier whether it has another one; longer for one that the tier has
-     *                had unchanged for longer: as long again
-     * @param longest the limit of that
+     * @param maxBytes              the maximum size of all values, as counted by {@code weigher}
+     * @param weigher               the bytes of one value, including all overhead of keeping it
+     * @param remainingTtl          how long a value that was read from the tier may still be kept; not at all when zero or
+     *              negative
+     * @param minValidationInterval how long a value is used without a request to the tier. A value that the tier has had
+     *              unchanged for a longer time is used for that time again
+     * @param maxValidationInterval the limit of the longer interval
+     * @param ticker                measures all of these times
      */
-    public NearCache(SharedTier<TierKey, V> tier, PurgeRegistry purges, long limit, ToIntFunction<V> weigher,
-            Function<V, Duration> left, Duration recency, Function<V, Duration> longest, Ticker ticker) {
+    public NearCache(SharedTier<TierKey, V> tier, PurgeRegistry purges, long maxBytes, ToIntFunction<V> weigher,
+            Function<V, Duration> remainingTtl, Duration minValidationInterval,
+            Function<V, Duration> maxValidationInterval,
+            Ticker ticker) {
         this.tier = tier;
         this.purges = purges;
-        this.remainingTtl = left;
-        this.minValidationIntervalNanos = recency.toNanos();
-        this.maxValidationInterval = longest;
+        this.remainingTtl = remainingTtl;
+        this.minValidationIntervalNanos = minValidationInterval.toNanos();
+        this.maxValidationInterval = maxValidationInterval;
         this.ticker = ticker;
         this.cache = Caffeine.newBuilder()
-                .maximumWeight(limit)
-                .<TierKey, CachedEntry<V>>weigher((key, held) -> weigher.applyAsInt(held.versioned().value()))
-                .expireAfter(Expiry.<TierKey, CachedEntry<V>>writing((key, held) -> held.ttl()))
+                .maximumWeight(maxBytes)
+                .<TierKey, CachedEntry<V>>weigher((key, cached) -> weigher.applyAsInt(cached.versioned().value()))
+                .expireAfter(Expiry.<TierKey, CachedEntry<V>>writing((key, cached) -> cached.ttl()))
                 .ticker(ticker)
-                // Upkeep is short and amortised: not worth another thread.
+                // Maintenance is short and amortized: it needs no thread of its own.
                 .executor(Runnable::run)
                 .build();
     }
 
-    /** The value, if memory may answer for the tier. Asks nobody, and allocates nothing to speak of. */
+    /**
+     * The value, if it may be used without a request to the tier; empty otherwise. Does no I/O and allocates almost nothing.
+     */
     public Optional<V> getIfRecent(TierKey key) {
-        CachedEntry<V> held = cache.getIfPresent(key);
-        return held != null && isRecent(held) ? held.value() : Optional.empty();
+        CachedEntry<V> cached = cache.getIfPresent(key);
+        return cached != null && isRecent(cached) ? cached.value() : Optional.empty();
     }
 
-    /** The values held, as they are found; for operators, not for requests. */
+    /** The values in memory, valid or not; for operators, not for requests. */
     public Stream<V> values() {
-        return cache.asMap().values().stream().map(held -> held.versioned().value());
+        return cache.asMap().values().stream().map(cached -> cached.versioned().value());
     }
 
-    /** Values held. */
+    /** The number of values in memory. */
     public long size() {
         cache.cleanUp();
         return cache.estimatedSize();
     }
 
-    /** Bytes held, as the weigher counts them. */
+    /** The size of all values in memory in bytes, as counted by the weigher. */
     public long weightedSize() {
         return cache.policy().eviction().orElseThrow().weightedSize().orElseThrow();
     }
@@ -98,21 +107,21 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
     @Override
     public Mono<Versioned<V>> find(TierKey key) {
         return Mono.defer(() -> {
-            Optional<CachedEntry<V>> held = Optional.ofNullable(cache.getIfPresent(key));
-            if (held.isPresent() && isRecent(held.get())) {
-                return Mono.just(held.get().versioned());
+            Optional<CachedEntry<V>> cached = Optional.ofNullable(cache.getIfPresent(key));
+            if (cached.isPresent() && isRecent(cached.get())) {
+                return Mono.just(cached.get().versioned());
             }
-            long asked = ticker.read();
-            // The whole value is read again only if it is another one.
-            return held.map(CachedEntry::versioned)
-                    .map(seen -> tier.find(key, seen))
+            long startNanos = ticker.read();
+            // The whole value is read again only if its version has changed.
+            return cached.map(CachedEntry::versioned)
+                    .map(found -> tier.find(key, found))
                     .orElseGet(() -> tier.find(key))
-                    .doOnNext(seen -> cacheFound(key, seen, asked))
-                    .switchIfEmpty(Mono.fromRunnable(() -> removeIfOlder(key, asked)))
-                    .onErrorResume(TierUnavailableException.class, away -> held
+                    .doOnNext(found -> cacheFound(key, found, startNanos))
+                    .switchIfEmpty(Mono.fromRunnable(() -> removeIfOlder(key, startNanos)))
+                    .onErrorResume(TierUnavailableException.class, e -> cached
                             .map(CachedEntry::versioned)
                             .map(Mono::just)
-                            .orElseGet(() -> Mono.error(away)));
+                            .orElseGet(() -> Mono.error(e)));
         });
     }
 
@@ -124,11 +133,11 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
     @Override
     public Mono<LeaderSnapshot<V>> snapshot(Lease<TierKey> lease) {
         return Mono.defer(() -> {
-            long asked = ticker.read();
+            long startNanos = ticker.read();
             return tier.snapshot(lease)
-                    .doOnNext(ground -> ground.current()
-                            .ifPresentOrElse(seen -> cacheFound(lease.key(), seen, asked),
-                                    () -> removeIfOlder(lease.key(), asked)));
+                    .doOnNext(snapshot -> snapshot.current()
+                            .ifPresentOrElse(found -> cacheFound(lease.key(), found, startNanos),
+                                    () -> removeIfOlder(lease.key(), startNanos)));
         });
     }
 
@@ -138,20 +147,21 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
     }
 
     @Override
-    public Mono<PublishResult> publish(Lease<TierKey> lease, Optional<String> stoodOn, List<Write<TierKey, V>> writes) {
-        return tier.publish(lease, stoodOn, writes).doOnNext(published -> {
-            switch (published) {
+    public Mono<PublishResult> publish(Lease<TierKey> lease, Optional<String> expectedVersion,
+            List<Write<TierKey, V>> writes) {
+        return tier.publish(lease, expectedVersion, writes).doOnNext(result -> {
+            switch (result) {
                 case STORED -> writes.forEach(write -> cacheWritten(write, lease.holder()));
                 case FENCED, OUT_OF_MEMORY -> {
-                    // The tier holds nothing of it.
+                    // The tier has stored nothing.
                 }
             }
         });
     }
 
     @Override
-    public Mono<Void> release(Lease<TierKey> lease, FillNotification ring) {
-        return tier.release(lease, ring);
+    public Mono<Void> release(Lease<TierKey> lease, FillNotification notification) {
+        return tier.release(lease, notification);
     }
 
     @Override
@@ -160,12 +170,12 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
     }
 
     @Override
-    public Mono<FollowResult<V>> follow(TierKey key, Optional<String> version, long since) {
+    public Mono<FollowResult<V>> follow(TierKey key, Optional<String> version, long observedAt) {
         return Mono.defer(() -> {
-            long asked = ticker.read();
-            return tier.follow(key, version, since).doOnNext(sight -> {
-                if (sight instanceof FollowResult.Changed<V>(Versioned<V> seen)) {
-                    cacheFound(key, seen, asked);
+            long startNanos = ticker.read();
+            return tier.follow(key, version, observedAt).doOnNext(result -> {
+                if (result instanceof FollowResult.Changed<V>(Versioned<V> found)) {
+                    cacheFound(key, found, startNanos);
                 }
             });
         });
@@ -182,50 +192,52 @@ public final class NearCache<V> implements SharedTier<TierKey, V> {
         cacheWritten(write, "near:" + localVersions.incrementAndGet());
     }
 
-    private boolean isRecent(CachedEntry<V> held) {
-        return ticker.read() - held.recentUntilNanos() < 0 && purges.isUpToDate();
+    private boolean isRecent(CachedEntry<V> cached) {
+        return ticker.read() - cached.recentUntilNanos() < 0 && purges.isUpToDate();
     }
 
-    private void cacheFound(TierKey key, Versioned<V> seen, long asked) {
-        cacheIfNewer(key, newEntry(seen.asFromMemory(), asked, remainingTtl.apply(seen.value())));
+    private void cacheFound(TierKey key, Versioned<V> found, long startNanos) {
+        cacheIfNewer(key, newEntry(found.asFromMemory(), startNanos, remainingTtl.apply(found.value())));
     }
 
-    /** Known from now on: a look that was sent before may have missed it. */
+    /** Validated from now on: a read that was sent before the write may have missed it. */
     private void cacheWritten(Write<TierKey, V> write, String version) {
-        var seen = new Versioned<>(write.value(), version, true);
-        cacheIfNewer(write.key(), newEntry(seen, ticker.read(), write.ttl()));
+        var found = new Versioned<>(write.value(), version, true);
+        cacheIfNewer(write.key(), newEntry(found, ticker.read(), write.ttl()));
     }
 
-    private CachedEntry<V> newEntry(Versioned<V> seen, long known, Duration life) {
-        return new CachedEntry<>(seen, Optional.of(seen.value()), known, known, known + minValidationIntervalNanos,
-                life);
+    private CachedEntry<V> newEntry(Versioned<V> found, long validatedNanos, Duration ttl) {
+        return new CachedEntry<>(found, Optional.of(found.value()), validatedNanos, validatedNanos,
+                validatedNanos + minValidationIntervalNanos,
+                ttl);
     }
 
-    /** The same version, found again: it may be used for as long as it has been unchanged. */
+    /** The same version, read again: it may be used for as long as it has been unchanged. */
     private CachedEntry<V> revalidated(CachedEntry<V> old, CachedEntry<V> found) {
-        long unchanged = found.validatedNanos() - old.unchangedSinceNanos();
-        long most = Math.max(minValidationIntervalNanos,
+        long unchangedNanos = found.validatedNanos() - old.unchangedSinceNanos();
+        long maxNanos = Math.max(minValidationIntervalNanos,
                 maxValidationInterval.apply(found.versioned().value()).toNanos());
-        long until = found.validatedNanos() + Math.max(minValidationIntervalNanos, Math.min(unchanged, most));
+        long recentUntilNanos = found.validatedNanos()
+                + Math.max(minValidationIntervalNanos, Math.min(unchangedNanos, maxNanos));
         return new CachedEntry<>(found.versioned(), found.value(), old.unchangedSinceNanos(), found.validatedNanos(),
-                until, found.ttl());
+                recentUntilNanos, found.ttl());
     }
 
-    /** What is known from later stays. */
-    private void cacheIfNewer(TierKey key, CachedEntry<V> held) {
-        if (held.ttl().isPositive()) {
+    /** Keeps the entry unless a later validated one is there. */
+    private void cacheIfNewer(TierKey key, CachedEntry<V> entry) {
+        if (entry.ttl().isPositive()) {
             cache.asMap()
-                    .merge(key, held, (old, found) -> old.validatedNanos() - found.validatedNanos() > 0
+                    .merge(key, entry, (old, found) -> old.validatedNanos() - found.validatedNanos() > 0
                             ? old
                             : old.versioned().version().equals(found.versioned().version())
                                     ? revalidated(old, found)
                                     : found);
         } else {
-            removeIfOlder(key, held.validatedNanos());
+            removeIfOlder(key, entry.validatedNanos());
         }
     }
 
-    private void removeIfOlder(TierKey key, long asked) {
-        cache.asMap().computeIfPresent(key, (same, held) -> held.validatedNanos() - asked > 0 ? held : null);
+    private void removeIfOlder(TierKey key, long startNanos) {
+        cache.asMap().computeIfPresent(key, (same, cached) -> cached.validatedNanos() - startNanos > 0 ? cached : null);
     }
 }

@@ -1,4 +1,4 @@
-/** The near cache: entries in the memory of this process, in front of the shared tier. */
+/** The near cache: entries in the memory of this replica, in front of the shared tier. */
 @NullMarked
 package dev.corral.near;
 

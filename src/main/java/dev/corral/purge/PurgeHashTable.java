@@ -3,11 +3,12 @@ package dev.corral.purge;
 import java.util.concurrent.atomic.AtomicLongArray;
 
 /**
- * The last purge positions of very many names in a fixed amount of memory: 16 MB. A name is a 64-bit hash, and has one of 16 slots
- * in one of 65,536 buckets. In a full bucket the oldest position gives way, and counts from then on for every name of that bucket:
- * so it purges too much, in that bucket only, and never too little. At 500,000 names 1 bucket in 250 is so; at 300,000 next to none.
+ * The last purge positions of very many names in a fixed amount of memory: 16 MB. A name is stored as a 64-bit hash, in one of
+ * 16 slots of one of 65,536 buckets. In a full bucket the oldest position is replaced and becomes the bucket's floor, which
+ * applies to every name of that bucket. So the table may purge too much, in that bucket only, and never too little. With
+ * 500,000 names, 1 bucket in 250 has a floor; with 300,000 names, almost none.
  *
- * <p>One thread writes at a time, and any number reads meanwhile without a lock.
+ * <p>One thread writes at a time; any number of threads read meanwhile without a lock.
  */
 final class PurgeHashTable {
 
@@ -16,10 +17,10 @@ final class PurgeHashTable {
 
     // Hash and position of each slot; a hash of 0 is an empty slot.
     private final AtomicLongArray slots = new AtomicLongArray(BUCKET_COUNT * SLOTS_PER_BUCKET * 2);
-    // For every name of a bucket.
+    // The floor of each bucket: the position that applies to all of its names.
     private final AtomicLongArray bucketFloors = new AtomicLongArray(BUCKET_COUNT);
 
-    /** The last position of the name; that of another name of the same bucket if that one has given way; 0 when there is none. */
+    /** The last position of the name, or the floor of its bucket if that is later; 0 when there is neither. */
     long positionOf(String name) {
         long hash = hashOf(name);
         int bucket = bucketOf(hash);
@@ -30,19 +31,19 @@ final class PurgeHashTable {
                 break;
             }
         }
-        // After the slots: what gives way is in the floor before it leaves its slot.
+        // The floor is read after the slots: a replaced position is in the floor before it leaves its slot.
         return Math.max(position, bucketFloors.get(bucket));
     }
 
-    /** The name was purged at this position; an earlier one than known changes nothing. */
+    /** Records that the name was purged at this position; a position earlier than the known one changes nothing. */
     void put(String name, long position) {
         long hash = hashOf(name);
         int bucket = bucketOf(hash);
         int oldest = firstSlot(bucket);
         for (int slot = firstSlot(bucket); slot < firstSlot(bucket + 1); slot += 2) {
-            long there = slots.get(slot);
-            if (there == hash || there == 0) {
-                // Position first: who sees the hash sees the position.
+            long slotHash = slots.get(slot);
+            if (slotHash == hash || slotHash == 0) {
+                // The position is written first: a reader that sees the hash also sees the position.
                 slots.set(slot + 1, Math.max(position, slots.get(slot + 1)));
                 slots.set(slot, hash);
                 return;

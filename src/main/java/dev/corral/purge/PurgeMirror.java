@@ -15,22 +15,25 @@ import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The fleet's purges in this replica's memory: the last positions of each name, and floors below which everything is purged.
- * Reading is free of locks. Thread-safe.
+ * The fleet's purges in the memory of this replica: the last positions of each name, and floors, the positions before which
+ * everything is purged. Thread-safe; readers take no lock, writers are synchronized.
  *
- * <p>Bounded: names are forgotten when no entry can be as old as their purge. Beyond {@code limit} names, or as many characters as
- * names of {@value #MEAN_NAME_LENGTH}, those purged longest ago go on as hashes in a {@link PurgeHashTable}; of a prefix, what has the same
- * directory is purged instead. That purges too much and never too little, and leaves what has nothing to do with it.
+ * <p>The memory is bounded. A name is forgotten when no entry can be as old as its purge. Beyond {@code maxNames} names, or the
+ * same number of names of {@value #MEAN_NAME_LENGTH} characters, the names purged longest ago are coarsened: an exact name
+ * moves as a hash into a {@link PurgeHashTable}, and a prefix is widened to its directory. Coarsening may purge too much and
+ * never too little, and does not affect unrelated entries.
  */
 public final class PurgeMirror {
 
-    /** The last hard and the last soft purge; 0 where there was none. */
+    /** The positions of the last hard and the last soft purge; 0 when there was none. */
     private record PurgePositions(long hard, long soft) {
 
         static final PurgePositions NONE = new PurgePositions(0, 0);
 
-        PurgePositions with(boolean isSoft, long at) {
-            return isSoft ? new PurgePositions(hard, Math.max(soft, at)) : new PurgePositions(Math.max(hard, at), soft);
+        PurgePositions with(boolean isSoft, long position) {
+            return isSoft
+                    ? new PurgePositions(hard, Math.max(soft, position))
+                    : new PurgePositions(Math.max(hard, position), soft);
         }
 
         PurgePositions merge(PurgePositions other) {
@@ -41,149 +44,153 @@ public final class PurgeMirror {
             return Math.max(hard, soft);
         }
 
-        PurgeVerdict verdict(long since) {
-            return since < hard
+        PurgeVerdict verdict(long fillPosition) {
+            return fillPosition < hard
                     ? new PurgeVerdict.Removed()
-                    : since < soft ? new PurgeVerdict.Stale(soft) : PurgeVerdict.VALID;
+                    : fillPosition < soft ? new PurgeVerdict.Stale(soft) : PurgeVerdict.VALID;
         }
     }
 
-    // Characters of a name on average: most are hashes of URLs, with 24.
+    // The average length of a name in characters: most names are hashes of URLs, with 24 characters.
     private static final int MEAN_NAME_LENGTH = 64;
 
     private final long retentionMicros;
     private final int maxNames;
     private final ConcurrentMap<String, PurgePositions> exactNames = new ConcurrentHashMap<>();
     private final ConcurrentNavigableMap<String, PurgePositions> prefixes = new ConcurrentSkipListMap<>();
-    // Guarded by this: each name of both maps once, with its last position, the one purged longest ago first.
+    // Guarded by this: each name of both maps once, with its last position; the name purged longest ago is first.
     private final SequencedMap<String, Long> namesByAge = new LinkedHashMap<>();
-    private long totalCharacters; // guarded by this; of the names
+    private long totalCharacters; // guarded by this; in all names of namesByAge
     private volatile Optional<PurgeHashTable> hardTable = Optional.empty(); // written under this
     private volatile Optional<PurgeHashTable> softTable = Optional.empty(); // written under this
     private volatile long latestPosition;
     private volatile PurgePositions floorPositions = PurgePositions.NONE; // written under this
 
     /**
-     * @param keep  how long a purge matters: the longest life of an entry. Positions are microseconds
-     * @param limit of names
+     * @param retention how long a purge is kept: the maximum lifetime of an entry
+     * @param maxNames  the maximum number of names that are not coarsened
      */
-    public PurgeMirror(Duration keep, int limit) {
-        this.retentionMicros = TimeUnit.NANOSECONDS.toMicros(keep.toNanos());
-        this.maxNames = limit;
+    public PurgeMirror(Duration retention, int maxNames) {
+        this.retentionMicros = TimeUnit.NANOSECONDS.toMicros(retention.toNanos());
+        this.maxNames = maxNames;
     }
 
-    /** The last position known. Never goes back. */
+    /** The last known position. Never decreases. */
     public long latestPosition() {
         return latestPosition;
     }
 
-    public PurgeVerdict verdict(List<String> labels, long since) {
-        // Nearly always: nothing at all has been purged since the entry was filled.
-        if (since >= latestPosition) {
+    /**
+     * The verdict on a value with these names that was filled at the position {@code fillPosition}; see {@link
+     * PurgeRegistry#verdict}.
+     */
+    public PurgeVerdict verdict(List<String> names, long fillPosition) {
+        // The usual case: there was no purge at all since the entry was filled.
+        if (fillPosition >= latestPosition) {
             return PurgeVerdict.VALID;
         }
-        PurgePositions marks = floorPositions;
-        for (String label : labels) {
-            if (marks.hard > since) {
+        PurgePositions positions = floorPositions;
+        for (String name : names) {
+            if (positions.hard > fillPosition) {
                 break;
             }
-            marks = marks.merge(label.startsWith(PurgeRegistry.PREFIX_NAME_MARKER)
-                    ? prefixPositionsOf(label)
-                    : positionsOf(label));
+            positions = positions.merge(name.startsWith(PurgeRegistry.PREFIX_NAME_MARKER)
+                    ? prefixPositionsOf(name)
+                    : positionsOf(name));
         }
-        return marks.verdict(since);
+        return positions.verdict(fillPosition);
     }
 
-    /** In the order in which a name moves: it is in the table before it leaves the map. */
-    private PurgePositions positionsOf(String label) {
-        PurgePositions marks = exactNames.getOrDefault(label, PurgePositions.NONE);
+    /** Reads the map before the tables: a name that moves is in a table before it leaves the map. */
+    private PurgePositions positionsOf(String name) {
+        PurgePositions positions = exactNames.getOrDefault(name, PurgePositions.NONE);
         return hardTable.isEmpty() && softTable.isEmpty()
-                ? marks
-                : marks.merge(new PurgePositions(tablePosition(hardTable, label), tablePosition(softTable, label)));
+                ? positions
+                : positions.merge(new PurgePositions(tablePosition(hardTable, name), tablePosition(softTable, name)));
     }
 
-    private static long tablePosition(Optional<PurgeHashTable> table, String label) {
-        return table.isPresent() ? table.get().positionOf(label) : 0;
+    private static long tablePosition(Optional<PurgeHashTable> table, String name) {
+        return table.isPresent() ? table.get().positionOf(name) : 0;
     }
 
     /**
-     * All purged prefixes of the label together. Between a prefix of it and itself, in order, lies only what has that prefix too: so
-     * the search goes from each name found on to what that has in common with the label, and ends after a few steps.
+     * Merges the positions of all purged prefixes of the name. In sort order, only names with the same prefix lie between a
+     * prefix of the name and the name. So the search continues from each name found to the part that it has in common with the
+     * name, and ends after a few steps.
      */
-    private PurgePositions prefixPositionsOf(String label) {
-        PurgePositions marks = PurgePositions.NONE;
-        String rest = label;
-        for (Map.Entry<String, PurgePositions> below = prefixes.floorEntry(rest); below != null;) {
-            String found = below.getKey();
-            int common = commonPrefixLength(found, label);
-            if (common == found.length()) {
-                marks = marks.merge(below.getValue());
-                below = prefixes.lowerEntry(found);
+    private PurgePositions prefixPositionsOf(String name) {
+        PurgePositions positions = PurgePositions.NONE;
+        String searchFrom = name;
+        for (Map.Entry<String, PurgePositions> candidate = prefixes.floorEntry(searchFrom); candidate != null;) {
+            String found = candidate.getKey();
+            int commonLength = commonPrefixLength(found, name);
+            if (commonLength == found.length()) {
+                positions = positions.merge(candidate.getValue());
+                candidate = prefixes.lowerEntry(found);
             } else {
-                rest = label.substring(0, common);
-                below = prefixes.floorEntry(rest);
+                searchFrom = name.substring(0, commonLength);
+                candidate = prefixes.floorEntry(searchFrom);
             }
         }
-        return marks;
+        return positions;
     }
 
-    private static int commonPrefixLength(String one, String other) {
-        int most = Math.min(one.length(), other.length());
+    private static int commonPrefixLength(String first, String second) {
+        int maxLength = Math.min(first.length(), second.length());
         int length = 0;
-        while (length < most && one.charAt(length) == other.charAt(length)) {
+        while (length < maxLength && first.charAt(length) == second.charAt(length)) {
             length++;
         }
         return length;
     }
 
-    /** A purge of these names. Repeating it is harmless. */
-    public synchronized void purge(List<PurgedName> purged, long at) {
-        purged.forEach(name -> purgeName(name, at));
-        // Last: who sees the position sees the names.
-        latestPosition = Math.max(latestPosition, at);
+    /** Records a purge of these names. Repeating it is harmless. */
+    public synchronized void purge(List<PurgedName> purged, long position) {
+        purged.forEach(name -> purgeName(name, position));
+        // The position is written last: a reader that sees it also sees the names.
+        latestPosition = Math.max(latestPosition, position);
         trimToLimits();
     }
 
-    /** Everything before this position is purged. */
-    public synchronized void raiseFloor(long at) {
-        floorPositions = floorPositions.with(false, at);
-        latestPosition = Math.max(latestPosition, at);
+    /** Raises the floor: everything before this position is purged. */
+    public synchronized void raiseFloor(long position) {
+        floorPositions = floorPositions.with(false, position);
+        latestPosition = Math.max(latestPosition, position);
     }
 
     /**
-     * What was last purged after the one position and not after the other. Of more than {@code limit} names only the last are known
-     * by name.
+     * The names whose last purge is after {@code after} and not after {@code upTo}. Coarsened names are not included.
      */
     public synchronized List<PurgedName> purgedBetween(long after, long upTo) {
-        var between = new ArrayList<PurgedName>();
-        addIfPurgedBetween(between, PurgeRegistry.ALL_ENTRIES_NAME, floorPositions, after, upTo);
-        exactNames.forEach((name, marks) -> addIfPurgedBetween(between, name, marks, after, upTo));
-        prefixes.forEach((name, marks) -> addIfPurgedBetween(between, name, marks, after, upTo));
-        return between;
+        var result = new ArrayList<PurgedName>();
+        addIfPurgedBetween(result, PurgeRegistry.ALL_ENTRIES_NAME, floorPositions, after, upTo);
+        exactNames.forEach((name, positions) -> addIfPurgedBetween(result, name, positions, after, upTo));
+        prefixes.forEach((name, positions) -> addIfPurgedBetween(result, name, positions, after, upTo));
+        return result;
     }
 
-    private static void addIfPurgedBetween(List<PurgedName> names, String name, PurgePositions marks, long after,
+    private static void addIfPurgedBetween(List<PurgedName> names, String name, PurgePositions positions, long after,
             long upTo) {
-        if (marks.hard > after && marks.hard <= upTo) {
+        if (positions.hard > after && positions.hard <= upTo) {
             names.add(new PurgedName(name, false));
-        } else if (marks.soft > marks.hard && marks.soft > after && marks.soft <= upTo) {
+        } else if (positions.soft > positions.hard && positions.soft > after && positions.soft <= upTo) {
             names.add(new PurgedName(name, true));
         }
     }
 
-    /** Names remembered. */
+    /** The number of names in the mirror, without coarsened ones. */
     public synchronized int nameCount() {
         return namesByAge.size();
     }
 
-    private void purgeName(PurgedName name, long at) {
+    private void purgeName(PurgedName name, long position) {
         if (name.name().equals(PurgeRegistry.ALL_ENTRIES_NAME)) {
-            floorPositions = floorPositions.with(name.isSoft(), at);
+            floorPositions = floorPositions.with(name.isSoft(), position);
             return;
         }
-        PurgePositions marks = mapContaining(name.name()).merge(name.name(),
-                PurgePositions.NONE.with(name.isSoft(), at), PurgePositions::merge);
-        if (marks.latest() == at && namesByAge.putLast(name.name(), at) == null) {
+        PurgePositions positions = mapContaining(name.name()).merge(name.name(),
+                PurgePositions.NONE.with(name.isSoft(), position), PurgePositions::merge);
+        if (positions.latest() == position && namesByAge.putLast(name.name(), position) == null) {
             totalCharacters += name.name().length();
         }
     }
@@ -208,33 +215,33 @@ public final class PurgeMirror {
     }
 
     private void coarsenName(String name) {
-        PurgePositions marks = mapContaining(name).getOrDefault(name, PurgePositions.NONE);
+        PurgePositions positions = mapContaining(name).getOrDefault(name, PurgePositions.NONE);
         if (name.startsWith(PurgeRegistry.PREFIX_NAME_MARKER)) {
-            widenPrefix(name, marks);
+            widenPrefix(name, positions);
         } else {
-            if (marks.hard > 0) {
+            if (positions.hard > 0) {
                 hardTable = Optional.of(hardTable.orElseGet(PurgeHashTable::new));
-                hardTable.get().put(name, marks.hard);
+                hardTable.get().put(name, positions.hard);
             }
-            if (marks.soft > 0) {
+            if (positions.soft > 0) {
                 softTable = Optional.of(softTable.orElseGet(PurgeHashTable::new));
-                softTable.get().put(name, marks.soft);
+                softTable.get().put(name, positions.soft);
             }
         }
         forgetName(name);
     }
 
-    /** To all that has the prefix's directory; to everything when it has none. */
-    private void widenPrefix(String prefix, PurgePositions marks) {
+    /** Widens the prefix to its directory; to everything when it has none. */
+    private void widenPrefix(String prefix, PurgePositions positions) {
         int slash = prefix.lastIndexOf('/', prefix.length() - 2);
-        // A host's own slashes do not end a directory.
+        // The slashes before a host do not end a directory.
         if (slash < 0 || prefix.startsWith("//", slash - 1)) {
-            floorPositions = floorPositions.merge(marks);
+            floorPositions = floorPositions.merge(positions);
             return;
         }
         String wider = prefix.substring(0, slash + 1);
-        PurgePositions all = prefixes.merge(wider, marks, PurgePositions::merge);
-        if (namesByAge.putLast(wider, all.latest()) == null) {
+        PurgePositions merged = prefixes.merge(wider, positions, PurgePositions::merge);
+        if (namesByAge.putLast(wider, merged.latest()) == null) {
             totalCharacters += wider.length();
         }
     }

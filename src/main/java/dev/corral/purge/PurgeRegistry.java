@@ -8,82 +8,89 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
 /**
- * What has been purged, as this replica knows it. A purge is a position in one sequence of the fleet; a value carries the
- * position that was read before its fetch began, and is valid only while no purge that names it has a later one. Thread-safe.
+ * The purges that this replica knows. Each purge has a position in one sequence of the fleet. A value carries the purge
+ * position that was read before its fetch began, and is valid only while no later purge matches one of its names. Thread-safe.
  *
- * <p>A value is purged by its names. A purge names {@link #ALL_ENTRIES_NAME}, or what is said to the letter, or, with
- * {@link #PREFIX_NAME_MARKER} before it, every name that begins so.
+ * <p>A purge matches values by their names. A name of a purge is {@link #ALL_ENTRIES_NAME}, an exact name, or, after {@link
+ * #PREFIX_NAME_MARKER}, a prefix that matches every name that starts with it.
  */
 public interface PurgeRegistry {
 
-    /** The name every value has. */
+    /** The name that every value has. */
     String ALL_ENTRIES_NAME = "*";
 
-    /** What begins the name of a purge that names all that begins likewise. */
+    /** The start of a purge's name that is a prefix. The names of values that prefixes match start with it, too. */
     String PREFIX_NAME_MARKER = "p:";
 
-    /** The last position this replica knows of. Never goes back. */
+    /** The last position that this replica knows. Never decreases. */
     long latestPosition();
 
-    /** The position up to which no purge is missing here; at most {@link #latestPosition()}. */
+    /** The position up to which this replica knows every purge; at most {@link #latestPosition()}. */
     long syncedPosition();
 
-    /** Whether this replica has heard from the fleet within the last second, so that it may trust what is in its own memory. */
+    /**
+     * Whether this replica has read the fleet's purges within the last second, so that it may use values from its own memory.
+     */
     boolean isUpToDate();
 
     /**
-     * What the purges after {@code position} make of a value.
+     * The verdict on a value, by the purges after {@code position}.
      *
-     * @param names what the value can be purged by: {@link #ALL_ENTRIES_NAME} is implied
+     * @param names    the names of the value; {@link #ALL_ENTRIES_NAME} is implied
+     * @param position the purge position that the value carries
      */
     PurgeVerdict verdict(List<String> names, long position);
 
-    /** Purges; see {@link Purge}. Errors with {@code TierUnavailableException} when it cannot be written, and then nothing is promised. */
+    /**
+     * Writes a purge; see {@link Purge}. Errors with {@code TierUnavailableException} when it cannot be written; then it may or
+     * may not take effect.
+     */
     Mono<PurgeReceipt> purge(Purge purge);
 
-    /** {@link #purge} of these names, hard, by this replica's own decision. */
+    /** Writes a hard purge of these names, with no description and no acknowledgements. */
     default Mono<PurgeReceipt> purge(List<String> names) {
         return purge(new Purge(names, false, List.of(), "", false));
     }
 
-    /** When, by the shared tier's clock, a purge was given its position: the position counts microseconds. */
+    /** The time of a purge, by the shared tier's clock: a position is a number of microseconds. */
     static Instant timeOf(long position) {
         return Instant.EPOCH.plus(position, ChronoUnit.MICROS);
     }
 
-    /** What has become of a value. */
+    /** What the purges mean for a value. */
     sealed interface PurgeVerdict {
 
-        /** The verdict on most values, made once. */
+        /** The most frequent verdict, as a shared instance. */
         PurgeVerdict VALID = new Valid();
 
-        /** No purge names it. */
+        /** No purge matches the value. */
         record Valid() implements PurgeVerdict {}
 
         /**
-         * It is stale since a soft purge.
+         * A soft purge has made the value stale.
          *
-         * @param position of the last soft purge that names it
+         * @param position the position of the last soft purge that matches the value
          */
         record Stale(long position) implements PurgeVerdict {}
 
-        /** It must not be used. */
+        /** A hard purge has removed the value: it must not be used. */
         record Removed() implements PurgeVerdict {}
     }
 
     /**
      * One purge.
      *
-     * @param names                      what is purged; 1 to {@link #MAX_NAMES}, none with a control character in it
-     * @param isSoft                     stale from now on instead of gone; its stale windows begin now, its life never grows
-     * @param description                the same in words for people, for the fleet's record; may be empty
-     * @param requestedBy                who purges, for the fleet's record; empty when nobody in particular
-     * @param isAcknowledgementRequested whether the other replicas are to say that they know of it
+     * @param names                      the names to purge; 1 to {@link #MAX_NAMES}, without control characters
+     * @param isSoft                     whether matching values become stale instead of being removed; their stale windows
+     *              begin now, their lifetimes do not grow
+     * @param description                the purged things in words, for the fleet's record; may be empty
+     * @param requestedBy                the user that requested the purge, for the fleet's record; empty when there is none
+     * @param isAcknowledgementRequested whether the other replicas acknowledge that they know the purge
      */
     record Purge(List<String> names, boolean isSoft, List<String> description, String requestedBy,
             boolean isAcknowledgementRequested) {
 
-        /** Names in one purge: a script's stack does not take many thousands. */
+        /** The maximum number of names in one purge: the stack of a Lua script does not hold many thousands. */
         public static final int MAX_NAMES = 1_000;
 
         /** Copies the lists. */
@@ -94,11 +101,11 @@ public interface PurgeRegistry {
     }
 
     /**
-     * A purge that is written.
+     * A purge that has been written.
      *
-     * @param position         its own
-     * @param acknowledgements replicas as they say that they know of it, this one among them; each once. Does not end by itself; empty when
-     *                 none was to say so
+     * @param position         the position of the purge; microseconds
+     * @param acknowledgements the ids of the replicas that have acknowledged the purge, each once, including this one. Never
+     *              completes by itself; empty when no acknowledgement was requested
      */
     record PurgeReceipt(long position, Flux<String> acknowledgements) {}
 }

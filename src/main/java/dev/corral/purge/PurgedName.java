@@ -3,15 +3,15 @@ package dev.corral.purge;
 import java.util.List;
 
 /**
- * One name that a purge removes, or makes stale.
+ * A name of a purge, and how it is purged.
  *
- * @param name what {@code Purges} calls it
- * @param isSoft whether entries of that name become stale instead of being removed
+ * @param name   a name, as in {@link PurgeRegistry.Purge#names}
+ * @param isSoft whether matching entries become stale instead of being removed
  */
 public record PurgedName(String name, boolean isSoft) {
 
-    /** These names, all of one purge. */
-    public static List<PurgedName> of(List<String> names, boolean soft) {
-        return names.stream().map(name -> new PurgedName(name, soft)).toList();
+    /** The names of one purge, all of them hard or all soft. */
+    public static List<PurgedName> of(List<String> names, boolean isSoft) {
+        return names.stream().map(name -> new PurgedName(name, isSoft)).toList();
     }
 }

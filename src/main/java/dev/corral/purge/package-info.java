@@ -1,4 +1,4 @@
-/** Purges as every replica sees them: which names were purged at which position. Knows no other package. */
+/** Purges in the memory of a replica: which names were purged at which position. Depends on no other package. */
 @NullMarked
 package dev.corral.purge;
 

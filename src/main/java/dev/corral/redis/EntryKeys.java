@@ -1,19 +1,24 @@
 package dev.corral.redis;
 
-/** What belongs to one key in Redis, see {@link RedisKeys}. The braces put all lanes of a resource into one slot of a cluster. */
+/**
+ * The Redis keys that belong to one cache key; see {@link RedisKeys}. The braces in {@code entry} put all keys of a resource
+ * into one slot of a cluster.
+ *
+ * @param entry the Redis key of the entry itself
+ */
 record EntryKeys(String entry) {
 
-    /** Redisson's lock: a hash whose one field is the holder. */
+    /** The lock, in Redisson's format: a hash whose only field is the holder. */
     String lock() {
         return entry + ":lock";
     }
 
-    /** The set of replicas to ring. */
+    /** The set of replicas to notify. */
     String waiters() {
         return entry + ":wait";
     }
 
-    /** The last failure. */
+    /** The last failure of a fill. */
     String failure() {
         return entry + ":fail";
     }

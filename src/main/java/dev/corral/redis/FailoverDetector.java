@@ -23,13 +23,15 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 
 /**
- * Where this replica's connections lead, and where they should: to one server, the one that the host's name or the Sentinels mean
- * now. Lettuce keeps a living connection wherever it leads, so that after a failover or a moved name it would go on with a server
- * that the rest of the fleet has left. Not for a Cluster: its servers themselves redirect what is meant for another. Confined to the thread that makes and checks the connections, but for the listener.
+ * Compares the server to which this replica is connected with the server to which it should be connected: the one that the host
+ * name resolves to, or that the Sentinels name as master. Lettuce keeps a live connection whatever server it leads to, so after
+ * a failover or a DNS change it would continue with a server that the rest of the fleet has left. Not used for a Cluster, whose
+ * servers redirect commands themselves. Confined to the thread that creates and checks the connections, except for the
+ * connection listener.
  */
 final class FailoverDetector implements AutoCloseable {
 
-    // The Sentinels respond at once or are not asked: the next check is half a second later.
+    // A Sentinel responds at once or is skipped: the next check is half a second later.
     private static final Duration SENTINEL_TIMEOUT = Duration.ofSeconds(1);
 
     private final RedisClient client;
@@ -45,7 +47,7 @@ final class FailoverDetector implements AutoCloseable {
     private @Nullable InetSocketAddress expectedServer;
     private @Nullable StatefulRedisSentinelConnection<String, String> sentinelConnection;
 
-    /** To be made before the connections. */
+    /** Must be created before the connections, whose addresses it records. */
     FailoverDetector(RedisClient client, RedisConnectionDetails details) {
         this.client = client;
         this.details = details;
@@ -53,25 +55,28 @@ final class FailoverDetector implements AutoCloseable {
     }
 
     /**
-     * The server that all of these lead to.
+     * Watches these connections, and returns the server that all of them lead to.
      *
-     * @throws RedisConnectionException when they lead to several
+     * @throws RedisConnectionException when they lead to different servers
      */
     InetSocketAddress watch(List<StatefulRedisConnection<?, ?>> connections) {
         watchedConnections = List.copyOf(connections);
         Set<SocketAddress> remotes = currentRemotes();
-        if (remotes.size() != 1 || !(remotes.iterator().next() instanceof InetSocketAddress one)) {
-            throw new RedisConnectionException("the name of Redis has moved while connecting: " + remotes);
+        if (remotes.size() != 1 || !(remotes.iterator().next() instanceof InetSocketAddress server)) {
+            throw new RedisConnectionException("the connections lead to different servers: " + remotes);
         }
-        expectedServer = one;
-        return one;
+        expectedServer = server;
+        return server;
     }
 
-    /** Why the connections must be made again; empty when they lead where they should, or when that cannot be found out now. */
+    /**
+     * Why the connections must be replaced; empty when they lead to the right server, or when the right server cannot be
+     * determined now.
+     */
     Optional<String> reconnectReason() {
         Set<SocketAddress> remotes = currentRemotes();
         if (remotes.size() > 1 || (remotes.size() == 1 && !remotes.contains(expectedServer))) {
-            return Optional.of("they led to different servers, " + remotes + " and " + expectedServer);
+            return Optional.of("the connections led to different servers, " + remotes + " and " + expectedServer);
         }
         return details.getSentinel() != null ? masterChange() : addressChange();
     }
@@ -84,10 +89,10 @@ final class FailoverDetector implements AutoCloseable {
                 sentinelConnection.setTimeout(SENTINEL_TIMEOUT);
             }
             SocketAddress master = sentinelConnection.sync().getMasterAddrByName(name);
-            if (!(master instanceof InetSocketAddress now) || isExpectedServer(now)) {
+            if (!(master instanceof InetSocketAddress current) || isExpectedServer(current)) {
                 return Optional.empty();
             }
-            return Optional.of("the master " + name + " is now " + now + " and no longer " + expectedServer);
+            return Optional.of("the master " + name + " is now " + current + ", no longer " + expectedServer);
         } catch (RuntimeException e) {
             // The next check asks another Sentinel.
             closeSentinel();
@@ -111,12 +116,13 @@ final class FailoverDetector implements AutoCloseable {
         String host = details.getStandalone().getHost();
         InetSocketAddress known = expectedServer;
         try {
-            List<InetAddress> now = Arrays.asList(InetAddress.getAllByName(host));
-            return known == null || now.contains(known.getAddress())
+            List<InetAddress> current = Arrays.asList(InetAddress.getAllByName(host));
+            return known == null || current.contains(known.getAddress())
                     ? Optional.empty()
-                    : Optional.of("the name " + host + " now means " + now + " and no longer " + known.getAddress());
+                    : Optional.of(
+                            "the name " + host + " now resolves to " + current + ", no longer " + known.getAddress());
         } catch (UnknownHostException e) {
-            // A name server that is away moves nothing.
+            // While the name server is unavailable, the address counts as unchanged.
             return Optional.empty();
         }
     }

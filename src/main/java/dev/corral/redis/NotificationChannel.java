@@ -11,34 +11,37 @@ import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 
 /**
- * Where this replica is rung: one channel for all keys. A message is a letter, what to do, and the entry's name; never a
- * body. Thread-safe.
+ * Distributes the notifications that this replica receives: one Redis channel for all keys. A message is a code, one letter,
+ * followed by the Redis key of the entry; it never contains a body. Thread-safe.
  */
 final class NotificationChannel {
 
     private final ConcurrentMap<String, List<EntrySubscription>> subscriptions = new ConcurrentHashMap<>();
 
-    FillSubscription subscribe(String entry) {
-        var ear = new EntrySubscription(entry);
-        subscriptions.merge(entry, List.of(ear), (some, one) -> Stream.concat(some.stream(), one.stream()).toList());
-        return ear;
+    FillSubscription subscribe(String entryKey) {
+        var subscription = new EntrySubscription(entryKey);
+        subscriptions.merge(entryKey, List.of(subscription),
+                (current, added) -> Stream.concat(current.stream(), added.stream()).toList());
+        return subscription;
     }
 
-    /** Rings whoever listens; a message nobody understands or waits for is dropped. */
+    /**
+     * Emits the notification to the key's subscriptions. A message with an unknown code, or without a subscription, is dropped.
+     */
     void onMessage(String message) {
         if (message.isEmpty()) {
             return;
         }
-        Optional<FillNotification> ring = Stream.of(FillNotification.values())
-                .filter(one -> wireCode(one).charAt(0) == message.charAt(0))
+        Optional<FillNotification> notification = Stream.of(FillNotification.values())
+                .filter(value -> wireCode(value).charAt(0) == message.charAt(0))
                 .findFirst();
-        ring.ifPresent(
-                what -> subscriptions.getOrDefault(message.substring(1), List.of()).forEach(ear -> ear.emit(what)));
+        notification.ifPresent(value -> subscriptions.getOrDefault(message.substring(1), List.of())
+                .forEach(subscription -> subscription.emit(value)));
     }
 
-    /** How a ring begins its message. */
-    static String wireCode(FillNotification ring) {
-        return switch (ring) {
+    /** The code at the start of a notification's message. */
+    static String wireCode(FillNotification notification) {
+        return switch (notification) {
             case STATE_CHANGED -> "L";
             case NOT_SHAREABLE -> "D";
         };
@@ -49,12 +52,12 @@ final class NotificationChannel {
         private final String entryKey;
         private final Sinks.One<FillNotification> notification = Sinks.one();
 
-        EntrySubscription(String entry) {
-            this.entryKey = entry;
+        EntrySubscription(String entryKey) {
+            this.entryKey = entryKey;
         }
 
-        void emit(FillNotification ring) {
-            notification.tryEmitValue(ring);
+        void emit(FillNotification value) {
+            notification.tryEmitValue(value);
         }
 
         @Override
@@ -65,7 +68,7 @@ final class NotificationChannel {
         @Override
         public void close() {
             subscriptions.computeIfPresent(entryKey, (name, all) -> {
-                List<EntrySubscription> rest = all.stream().filter(ear -> ear != this).toList();
+                List<EntrySubscription> rest = all.stream().filter(subscription -> subscription != this).toList();
                 return rest.isEmpty() ? null : rest;
             });
         }

@@ -22,44 +22,44 @@ import reactor.util.context.Context;
 import reactor.util.retry.Retry;
 
 /**
- * What is known of Redis, and the way of every command to it. Thread-safe.
+ * Passes or refuses every command to Redis, by what is known about its servers. Thread-safe.
  *
- * <p>A late command says nothing of Redis: it waits, and a broken one is sent again after a pause, until the caller gives up or
- * the server is <em>known</em> not to serve. That is judged by {@link RedisHealthProbe} on connections of their own, for each server of
- * a Cluster by itself. Then, and only then, every command to that server fails with {@link TierUnavailableException}, those in flight at
- * once.
+ * <p>A slow command does not mean that Redis is unavailable: it waits, and a command that failed with a retryable error is sent
+ * again after a delay, until the caller cancels or the server is <em>known</em> to be unavailable. {@link RedisHealthProbe}
+ * determines that on a connection of its own, separately for each server of a Cluster. Then, and only then, every command to
+ * that server fails with {@link TierUnavailableException}, including those in flight, at once.
  *
- * <p>A server that is back serves again when the log of purges has been read to its end ({@link #onPurgesSynced()}): no entry is trusted
- * before it is known what has been purged. In a Cluster this holds for the server of the purge log; the others are not judged by
- * it once the log has been read.
+ * <p>After an outage, commands pass again when the purge log has been read to its end ({@link #onPurgesSynced()}): no entry is
+ * used before the purges of the outage are known. In a Cluster this applies to the server of the purge log; commands to the
+ * other servers no longer depend on it once the log has been read for the first time.
  *
- * <p>A server that refuses to write is {@link RedisState.ReadOnly}. Commands are still sent to it: it refuses at once, and the first
- * write that succeeds ends the state.
+ * <p>A server that refuses writes is {@link RedisState.ReadOnly}. Commands are still sent to it: it refuses them at once, and
+ * the first successful write ends the state.
  */
 public final class RedisCircuitBreaker {
 
-    /** Whether Redis serves, and since when. Of the servers of a Cluster the one in the worst state counts. */
+    /** The state of Redis, and since when. In a Cluster it is the worst state of its servers. */
     public sealed interface RedisState {
 
-        /** When it became so. */
+        /** The time at which the state began. */
         Instant since();
 
-        /** Redis serves. */
+        /** Redis is available. */
         record Available(Instant since) implements RedisState {}
 
-        /** Redis reads but does not write: nothing is stored, and each replica coalesces by itself. */
+        /** Redis accepts reads and refuses writes: nothing is stored, and each replica coalesces only its own requests. */
         record ReadOnly(Instant since, String reason) implements RedisState {}
 
-        /** Redis does not serve: each replica coalesces by itself. */
+        /** Redis is unavailable: each replica coalesces only its own requests. */
         record Unavailable(Instant since, String reason) implements RedisState {}
     }
 
     /**
-     * What is known of one server.
+     * What is known about one server.
      *
-     * @param isAvailable    whether its probes are answered
-     * @param reason         why not; empty when it serves
-     * @param readOnlyReason why it refuses writes; empty when it takes them
+     * @param isAvailable    whether it responds to probes
+     * @param reason         why it is unavailable; empty when it is available
+     * @param readOnlyReason why it refuses writes; empty when it accepts them
      */
     private record ServerStatus(boolean isAvailable, String reason, Optional<String> readOnlyReason) {
 
@@ -71,30 +71,32 @@ public final class RedisCircuitBreaker {
 
     private static final Logger log = LoggerFactory.getLogger(RedisCircuitBreaker.class);
 
-    /** The only server where Redis is not a Cluster. */
+    /** The id of the only server when Redis is not a Cluster. */
     static final String SINGLE_SERVER_ID = "";
 
-    // From well below a reconnection (20 ms at least) to a pause that 30 flights a second may take without being felt by Redis.
+    // From less than the time of a reconnection (at least 20 ms) up to a delay at which 30 flights per second may retry without
+    // noticeable load on Redis.
     private static final Duration INITIAL_RETRY_DELAY = Duration.ofMillis(20);
     private static final Duration MAX_RETRY_DELAY = Duration.ofMillis(200);
 
-    // One try while Redis is not known to serve; the next look is the retry.
+    // For one attempt while Redis is not known to be available; the next read of the purge log is the retry.
     private static final Duration PROBE_TIMEOUT = Duration.ofSeconds(2);
 
-    // Longer than a Redis that is about to be known not to serve, and shorter than a caller of the management port waits.
+    // Longer than it takes to detect that Redis is unavailable, and shorter than a client of the management port waits.
     private static final Duration FLEET_COMMAND_TIMEOUT = Duration.ofSeconds(5);
 
-    // The last resort for a command whose caller has no bound of its own: longer than any flight's patience.
+    // The last resort for a command whose caller has no time limit of its own: longer than the maximum wait of any flight.
     private static final Duration COMMAND_TIMEOUT = Duration.ofMinutes(2);
 
-    // A reason that changes while Redis stays unavailable is worth a line, but not one a second.
+    // At most one line per minute for a reason that changes while Redis stays unavailable.
     private static final Duration LOG_INTERVAL = Duration.ofMinutes(1);
 
-    private static final String PURGE_SYNC_REASON = "its purges are being read";
+    private static final String PURGE_SYNC_REASON = "the purge log is being read";
 
-    // Reactor's name for the receiver of an error that comes when nobody waits any more: that of a command which was given up.
+    // Reactor's context key for the receiver of errors that arrive after cancellation. The errors of cancelled commands are
+    // ignored.
     private static final Context LATE_ERRORS_IGNORED = Context.of("reactor.onErrorDropped.local",
-            (Consumer<Throwable>) late -> {});
+            (Consumer<Throwable>) ignored -> {});
 
     private final UnaryOperator<String> serverIdByKey;
     private final String purgeLogKey;
@@ -109,21 +111,22 @@ public final class RedisCircuitBreaker {
     private Instant lastLogTime = Instant.EPOCH; // guarded by this
 
     /**
-     * @param serverOf the id of the server that has a key; {@link #SINGLE_SERVER_ID} where Redis is not a Cluster
-     * @param purgeKey a key in the slot of the purge log
+     * @param serverIdByKey the id of the server that has a key; {@link #SINGLE_SERVER_ID} when Redis is not a Cluster
+     * @param purgeLogKey   a key in the slot of the purge log
      */
-    public RedisCircuitBreaker(UnaryOperator<String> serverOf, String purgeKey, Clock clock) {
-        this.serverIdByKey = serverOf;
-        this.purgeLogKey = purgeKey;
+    public RedisCircuitBreaker(UnaryOperator<String> serverIdByKey, String purgeLogKey, Clock clock) {
+        this.serverIdByKey = serverIdByKey;
+        this.purgeLogKey = purgeLogKey;
         this.clock = clock;
         this.state = new RedisState.Unavailable(clock.instant(), ServerStatus.UNKNOWN.reason());
     }
 
-    /** The gate of these connections, which are not started yet. */
+    /** The circuit breaker of these connections, which must not have been started yet. */
     public static RedisCircuitBreaker of(RedisConnections connections, Clock clock) {
-        var gate = new RedisCircuitBreaker(connections::serverIdOf, connections.keys().purgePosition(), clock);
-        connections.onConnectFailure(reason -> gate.onServerUnavailable(SINGLE_SERVER_ID, reason));
-        return gate;
+        var circuitBreaker = new RedisCircuitBreaker(connections::serverIdOf, connections.keys().purgePosition(),
+                clock);
+        connections.onConnectFailure(reason -> circuitBreaker.onServerUnavailable(SINGLE_SERVER_ID, reason));
+        return circuitBreaker;
     }
 
     /** For health and metrics. */
@@ -131,39 +134,42 @@ public final class RedisCircuitBreaker {
         return state;
     }
 
-    /** A command about this key. It waits for a slow Redis, and errors with {@link TierUnavailableException} as soon as Redis is known not to serve. */
+    /**
+     * Runs a command on this key. It waits for a slow Redis, and errors with {@link TierUnavailableException} as soon as the
+     * key's server is known to be unavailable.
+     */
     <T> Mono<T> guard(String key, Mono<T> command) {
         return Mono.defer(() -> executeOnce(key, command))
                 .retryWhen(Retry.withThrowable(errors -> errors
-                        .index((tries, error) -> retryDelay(tries, error))
-                        .concatMap(pause -> pause)))
+                        .index((retries, error) -> retryDelay(retries, error))
+                        .concatMap(delay -> delay)))
                 .timeout(COMMAND_TIMEOUT, Mono.error(() -> new TierUnavailableException("Redis did not respond")))
                 .onErrorMap(RedisErrors::toUnavailable);
     }
 
-    /** A command of the fleet's own records, to the server of the purge log, within five seconds. */
+    /** Runs a command on the fleet's records, which are on the server of the purge log, within five seconds. */
     public <T> Mono<T> guard(Mono<T> command) {
         return guard(purgeLogKey, command)
                 .timeout(FLEET_COMMAND_TIMEOUT,
                         Mono.error(() -> new TierUnavailableException("Redis did not respond within 5 s")));
     }
 
-    /** One try within two seconds, sent whatever is known of Redis. */
+    /** Runs a command once, within two seconds, even if Redis is known to be unavailable. */
     public <T> Mono<T> executeUnguarded(Mono<T> command) {
         return command.timeout(PROBE_TIMEOUT).contextWrite(LATE_ERRORS_IGNORED).onErrorMap(RedisErrors::toUnavailable);
     }
 
-    /** Whether commands about the purge log pass. */
+    /** Whether commands on the purge log pass. */
     public boolean isAvailable() {
         return isServerAvailable(serverIdByKey.apply(purgeLogKey));
     }
 
-    /** Whether commands about this key pass. */
+    /** Whether commands on this key pass. */
     boolean isAvailable(String key) {
         return isServerAvailable(serverIdByKey.apply(key));
     }
 
-    /** This replica has read the purge log to its end. */
+    /** Called when this replica has read the purge log to its end. */
     public void onPurgesSynced() {
         if (!isPurgeLogSynced) {
             isPurgeLogSynced = true;
@@ -172,58 +178,58 @@ public final class RedisCircuitBreaker {
         }
     }
 
-    /** The server has responded to a probe. */
+    /** Called when the server has responded to a probe. */
     void onServerAvailable(String server) {
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
-        if (!known.isAvailable()) {
-            servers.put(server, new ServerStatus(true, "", known.readOnlyReason()));
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        if (!status.isAvailable()) {
+            servers.put(server, new ServerStatus(true, "", status.readOnlyReason()));
             updateState();
         }
     }
 
-    /** The server is known not to serve. What waits for it fails at once. */
+    /** Called when the server is known to be unavailable. Its pending commands fail at once. */
     void onServerUnavailable(String server, String reason) {
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
-        servers.put(server, new ServerStatus(false, reason, known.readOnlyReason()));
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        servers.put(server, new ServerStatus(false, reason, status.readOnlyReason()));
         if (server.equals(serverIdByKey.apply(purgeLogKey))) {
             isPurgeLogSynced = false;
         }
         updateState();
-        for (PendingCommand one : pendingCommands) {
-            if (one.serverId().equals(server)) {
-                one.sink().error(unavailableException(server));
+        for (PendingCommand command : pendingCommands) {
+            if (command.serverId().equals(server)) {
+                command.sink().error(unavailableException(server));
             }
         }
     }
 
-    /** Whether the server should be asked for a write: one was refused, and none has succeeded since. */
+    /** Whether the server should get a write probe: a write was refused, and none has succeeded since. */
     boolean isWriteProbeNeeded(String server) {
         return serversWithRefusedWrites.contains(server)
                 || servers.getOrDefault(server, ServerStatus.UNKNOWN).readOnlyReason().isPresent();
     }
 
-    /** The server takes writes. */
+    /** Called when a write probe has succeeded. */
     void onWriteSucceeded(String server) {
         serversWithRefusedWrites.remove(server);
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
-        if (known.readOnlyReason().isPresent()) {
-            servers.put(server, new ServerStatus(known.isAvailable(), known.reason(), Optional.empty()));
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        if (status.readOnlyReason().isPresent()) {
+            servers.put(server, new ServerStatus(status.isAvailable(), status.reason(), Optional.empty()));
             updateState();
         }
     }
 
-    /** The server has refused to write what it was asked to for a test. */
+    /** Called when the server has refused a write probe. */
     void onWriteRefused(String server, String reason) {
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
-        if (known.readOnlyReason().isEmpty()) {
-            servers.put(server, new ServerStatus(known.isAvailable(), known.reason(), Optional.of(reason)));
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        if (status.readOnlyReason().isEmpty()) {
+            servers.put(server, new ServerStatus(status.isAvailable(), status.reason(), Optional.of(reason)));
             updateState();
         }
     }
 
-    /** Forgets the servers that are no longer part of the Cluster. */
-    void retainServers(Set<String> current) {
-        if (servers.keySet().retainAll(current)) {
+    /** Removes the servers that are no longer part of the Cluster. */
+    void retainServers(Set<String> serverIds) {
+        if (servers.keySet().retainAll(serverIds)) {
             updateState();
         }
     }
@@ -234,22 +240,22 @@ public final class RedisCircuitBreaker {
             return Mono.error(unavailableException(server));
         }
         return Mono.<T>create(sink -> {
-            var one = new PendingCommand(server, sink);
-            pendingCommands.add(one);
+            var pending = new PendingCommand(server, sink);
+            pendingCommands.add(pending);
             Disposable running = command.subscribe(sink::success, sink::error, sink::success,
                     Context.of(sink.contextView()).putAll(LATE_ERRORS_IGNORED.readOnly()));
             sink.onDispose(() -> {
-                pendingCommands.remove(one);
+                pendingCommands.remove(pending);
                 running.dispose();
             });
-            // It may have been lost after it was looked at and before this command was registered.
+            // The server may have become unavailable after the first check and before the command was registered.
             if (!isServerAvailable(server)) {
                 sink.error(unavailableException(server));
             }
         }).doOnError(error -> onError(server, error));
     }
 
-    /** What an error reply says of its server. */
+    /** Updates the state of the server by the error of a command. */
     private void onError(String server, Throwable error) {
         if (error instanceof TierUnavailableException) {
             return;
@@ -259,44 +265,44 @@ public final class RedisCircuitBreaker {
             case READ_ONLY -> serversWithRefusedWrites.add(server);
             case COMMAND_REFUSED -> logRefusedCommand(error);
             case RETRYABLE -> {
-                // About the command, not about the server.
+                // The error concerns the command, not the server.
             }
         }
     }
 
-    /** A command that Redis will never run: a bug, or rights that are missing. Not more than a line a minute. */
+    /** Logs a command that Redis will never run, because of a bug or missing permissions; at most one line per minute. */
     private void logRefusedCommand(Throwable error) {
         long now = clock.millis();
         long last = lastRefusalLogMillis.get();
         if (now - last >= LOG_INTERVAL.toMillis() && lastRefusalLogMillis.compareAndSet(last, now)) {
-            log.warn("Redis refused a command ({}): the request goes on without it", RedisErrors.describe(error));
+            log.warn("Redis refused a command ({}); the request continues without it", RedisErrors.describe(error));
         }
     }
 
-    /** The pause before the next try; an error when another try would be in vain. */
-    private static Mono<Long> retryDelay(long tries, Throwable error) {
+    /** Emits after the delay before the next attempt; errors when the error is not retryable. */
+    private static Mono<Long> retryDelay(long retries, Throwable error) {
         if (error instanceof TierUnavailableException || RedisErrors.kindOf(error) != RedisErrors.ErrorKind.RETRYABLE) {
             return Mono.error(error);
         }
-        long most = Math.min(MAX_RETRY_DELAY.toNanos(), INITIAL_RETRY_DELAY.toNanos() << Math.min(tries, 10));
-        return Mono.delay(Duration.ofNanos(ThreadLocalRandom.current().nextLong(most / 2, most)));
+        long maxNanos = Math.min(MAX_RETRY_DELAY.toNanos(), INITIAL_RETRY_DELAY.toNanos() << Math.min(retries, 10));
+        return Mono.delay(Duration.ofNanos(ThreadLocalRandom.current().nextLong(maxNanos / 2, maxNanos)));
     }
 
     private boolean isServerAvailable(String server) {
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
-        return known.isAvailable()
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        return status.isAvailable()
                 && (isPurgeLogSynced || (hasEverSynced && !server.equals(serverIdByKey.apply(purgeLogKey))));
     }
 
     private TierUnavailableException unavailableException(String server) {
-        ServerStatus known = servers.getOrDefault(server, ServerStatus.UNKNOWN);
+        ServerStatus status = servers.getOrDefault(server, ServerStatus.UNKNOWN);
         return new TierUnavailableException(
-                "Redis is unavailable: " + (known.isAvailable() ? PURGE_SYNC_REASON : known.reason()));
+                "Redis is unavailable: " + (status.isAvailable() ? PURGE_SYNC_REASON : status.reason()));
     }
 
-    /** The state of all servers together; one line in the log for each change. */
+    /** Computes the state of all servers together; one log line for each change. */
     private synchronized void updateState() {
-        Optional<String> lost = servers.values()
+        Optional<String> unavailable = servers.values()
                 .stream()
                 .filter(server -> !server.isAvailable())
                 .map(ServerStatus::reason)
@@ -307,28 +313,29 @@ public final class RedisCircuitBreaker {
                 .min(Comparator.naturalOrder());
         RedisState before = state;
         Instant now = clock.instant();
-        if (lost.isPresent() || servers.isEmpty()) {
-            String reason = lost.orElse(ServerStatus.UNKNOWN.reason());
-            boolean known = before instanceof RedisState.Unavailable;
-            state = new RedisState.Unavailable(known ? before.since() : now, reason);
-            boolean another = before instanceof RedisState.Unavailable(Instant since, String last)
+        if (unavailable.isPresent() || servers.isEmpty()) {
+            String reason = unavailable.orElse(ServerStatus.UNKNOWN.reason());
+            boolean wasUnavailable = before instanceof RedisState.Unavailable;
+            state = new RedisState.Unavailable(wasUnavailable ? before.since() : now, reason);
+            boolean reasonChanged = before instanceof RedisState.Unavailable(Instant since, String last)
                     && !last.equals(reason);
-            if (!known || (another && lastLogTime.plus(LOG_INTERVAL).isBefore(now))) {
+            if (!wasUnavailable || (reasonChanged && lastLogTime.plus(LOG_INTERVAL).isBefore(now))) {
                 lastLogTime = now;
-                log.warn("Redis is unavailable ({}): this replica coalesces by itself until it is back", reason);
+                log.warn("Redis unavailable ({}); coalescing within this replica only until it recovers", reason);
             }
         } else if (!isPurgeLogSynced) {
-            // The log of purges is read first; until then the last reason stands.
+            // The purge log is read first; until then the last reason remains.
             return;
         } else if (readOnly.isPresent()) {
             if (!(before instanceof RedisState.ReadOnly)) {
                 state = new RedisState.ReadOnly(now, readOnly.get());
-                log.warn("Redis does not write ({}): nothing is stored, and this replica coalesces by itself",
+                log.warn(
+                        "Redis refuses writes ({}); nothing is stored, coalescing within this replica only until it recovers",
                         readOnly.get());
             }
         } else if (!(before instanceof RedisState.Available)) {
             state = new RedisState.Available(now);
-            log.info("Redis serves after {} ms", Duration.between(before.since(), now).toMillis());
+            log.info("Redis available again after {} ms", Duration.between(before.since(), now).toMillis());
         }
     }
 }

@@ -56,72 +56,73 @@ import org.springframework.data.redis.connection.lettuce.LettuceConnectionFactor
 import reactor.core.publisher.Flux;
 
 /**
- * This replica's connections to Redis: two of Lettuce's for commands (so that a large body delays no small one), one for messages,
- * one for probes and the renewal of leases, and Redisson's for locks. All are made from Spring's settings: Lettuce's by the client of
- * Spring's own connection factory, Redisson's by {@link RedissonClients}. Thread-safe.
+ * This replica's connections to Redis. Lettuce has two connections for commands (so that a large body does not delay small
+ * commands), one for messages, and one for probes and lease renewals; Redisson has a pool for locks. All use Spring's settings:
+ * Lettuce by the client of Spring's connection factory, Redisson by {@link RedissonClients}. Thread-safe.
  *
- * <p>They are made together and lead to one server: Redisson is given the address that Lettuce has connected to, and follows no
- * topology of its own (but in a Cluster, where the servers themselves redirect). Twice a second {@link FailoverDetector} compares where
- * they lead with where they should; on a difference all are made again. A Redis that is away at the start is tried until it is
- * there.
+ * <p>The connections are created together and lead to one server: Redisson gets the address that Lettuce has connected to, and
+ * does not follow the topology by itself (except in a Cluster, whose servers redirect commands). A thread of this class, {@code
+ * redis-connections}, checks twice a second with {@link FailoverDetector} whether they lead to the right server; if not, all of
+ * them are replaced together. If Redis is unavailable at the start, the thread tries to connect until it succeeds.
  */
 public final class RedisConnections implements AutoCloseable {
 
-    /** All of them. They are made together or not at all. */
+    /** All connections. They are created together or not at all. */
     private record ConnectionSet(RedisClusterAsyncCommands<String, byte[]> controlCommands,
             RedisClusterAsyncCommands<String, byte[]> bodyCommands, ProbeConnection probeConnection,
             RedissonClient redisson,
             Optional<FailoverDetector> failoverDetector,
             Deque<Runnable> closeActions) {}
 
-    /** Where the probes go. */
+    /** The connection for probes and lease renewals. */
     private sealed interface ProbeConnection {
 
-        /** The one server. */
+        /** A connection to the only server. */
         record Standalone(StatefulRedisConnection<String, byte[]> connection) implements ProbeConnection {}
 
-        /** Every master of a Cluster. */
+        /** Connections to every master of a Cluster. */
         record Cluster(StatefulRedisClusterConnection<String, byte[]> connection) implements ProbeConnection {}
     }
 
     /**
      * A server to probe.
      *
-     * @param connection  for probes only; fails when it cannot be made
-     * @param isConnected whether that connection is there
-     * @param address     as the Cluster's topology has it; empty where there is one server only
-     * @param readKey     a key that this server has, to read
-     * @param writeKey    another one, to write
+     * @param connection  the connection for probes; fails when it cannot be established
+     * @param isConnected whether that connection is open
+     * @param address     the address in the Cluster's topology; empty when Redis is not a Cluster
+     * @param readKey     a key of this server for read probes
+     * @param writeKey    another key of this server, for write probes
      */
     record ProbeTarget(CompletableFuture<StatefulRedisConnection<String, byte[]>> connection, boolean isConnected,
             Optional<InetSocketAddress> address, String readKey, String writeKey) {
 
         boolean hasAddress(SocketAddress remote) {
-            return address.isEmpty() || (remote instanceof InetSocketAddress at
-                    && at.getPort() == address.get().getPort()
-                    && (at.getHostString().equals(address.get().getHostString())
-                            || (at.getAddress() != null
-                                    && at.getAddress().getHostAddress().equals(address.get().getHostString()))));
+            return address.isEmpty() || (remote instanceof InetSocketAddress other
+                    && other.getPort() == address.get().getPort()
+                    && (other.getHostString().equals(address.get().getHostString())
+                            || (other.getAddress() != null
+                                    && other.getAddress().getHostAddress().equals(address.get().getHostString()))));
         }
     }
 
     private static final Logger log = LoggerFactory.getLogger(RedisConnections.class);
 
-    // TCP only. Longer than a SYN that is lost once.
+    // For TCP only. Longer than the retransmission of one lost SYN.
     private static final Duration DEFAULT_CONNECT_TIMEOUT = Duration.ofSeconds(2);
-    // TLS, login and the other commands of a new connection, in a JVM that has just started on a machine without CPU to spare.
+    // For TLS, login and the other commands of a new connection, in a JVM that has just started on a machine with little free
+    // CPU.
     private static final Duration MIN_HANDSHAKE_TIMEOUT = Duration.ofSeconds(5);
-    // How often the connections are compared and, when there are none, made.
+    // How often the connections are checked or, while there are none, created.
     private static final Duration CHECK_INTERVAL = Duration.ofMillis(500);
-    // Between two attempts to lead the connections elsewhere; doubled while it does not help.
+    // The delay between two replacements of the connections; doubled while the reason remains the same.
     private static final Duration INITIAL_RECONNECT_DELAY = Duration.ofSeconds(1);
     private static final Duration MAX_RECONNECT_DELAY = Duration.ofSeconds(15);
-    // How often this replica sends itself a message, and how many of them may be missing.
+    // How often this replica sends an echo message to itself, and how many consecutive ones may be lost.
     private static final Duration ECHO_INTERVAL = Duration.ofSeconds(2);
     private static final int MAX_LOST_ECHOES = 3;
 
     private static final int IO_THREAD_COUNT = 8;
-    private static final String SILENCE_REASON = "there was no response on them";
+    private static final String SILENCE_REASON = "the server did not respond on the old connections";
 
     private static final RedisCodec<String, byte[]> CODEC = RedisCodec.of(StringCodec.UTF8, ByteArrayCodec.INSTANCE);
 
@@ -146,9 +147,9 @@ public final class RedisConnections implements AutoCloseable {
     private boolean isStarted; // guarded by this
 
     /**
-     * Connects nothing yet. The factory must be made with the customizers below.
+     * Does not connect yet. The factory must use the customizers of this class.
      *
-     * @param keys the names of the fleet's keys and channels, with the database that the details name
+     * @param keys the names of the fleet's keys and channels, for the database in {@code details}
      */
     public RedisConnections(LettuceConnectionFactory factory, RedisConnectionDetails details,
             RedisProperties properties, RedisKeys keys) {
@@ -159,26 +160,31 @@ public final class RedisConnections implements AutoCloseable {
         this.redissonClients = new RedissonClients(details, properties, connectTimeout(properties));
     }
 
-    /** Reconnects soon: the default waits up to 30 s, and so long would this replica be without the others. */
+    /**
+     * Sets the reconnect delay and the number of threads. Lettuce's default delay is up to 30 s, for which this replica would
+     * not share with the others.
+     */
     public static ClientResourcesBuilderCustomizer clientResources() {
         return builder -> builder
-                // A thread for each connection, most of them idle: a probe or the renewal of a lease never waits behind a large body,
-                // nor behind what is done when one has come. A power of two makes the choice of a thread cheap.
+                // At least one thread for each connection, most of them idle: a probe or a lease renewal never waits for the
+                // transfer or the processing of a large body. A power of two makes the selection of a thread cheap.
                 .ioThreadPoolSize(IO_THREAD_COUNT)
                 .reconnectDelay(
                         Delay.equalJitter(Duration.ofMillis(20), Duration.ofMillis(500), 20, TimeUnit.MILLISECONDS))
-                // The JDK's resolver, whose cache is bounded: one reading of a name for both clients and for the view.
+                // The JDK's resolver, whose cache has a time limit: both clients and the failover detector resolve a name in
+                // the same way.
                 .addressResolverGroup(DefaultAddressResolverGroup.INSTANCE);
     }
 
-    /** What is written while Redis is away is refused, and nothing is sent twice or after its caller has given up. */
+    /** Rejects commands while disconnected, so that no command is sent twice, or after its caller has cancelled it. */
     public static LettuceClientOptionsBuilderCustomizer clientOptions(RedisProperties properties) {
         return builder -> {
             builder.disconnectedBehavior(DisconnectedBehavior.REJECT_COMMANDS)
                     .replayFilter(RedisConnections::failUnsentCommand)
-                    // Several times what a busy replica has in flight; beyond it, Redis is stuck.
+                    // Several times the number of commands that a busy replica has in flight; with more, Redis is not
+                    // responding.
                     .requestQueueSize(10_000)
-                    // No timer per command: a late one is no failure, and the gate bounds the wait.
+                    // No timer per command: a slow command is not a failure, and RedisCircuitBreaker limits the wait.
                     .timeoutOptions(TimeoutOptions.builder().timeoutCommands(false).build())
                     .socketOptions(socketOptions(properties));
             if (builder instanceof ClusterClientOptions.Builder cluster) {
@@ -189,8 +195,8 @@ public final class RedisConnections implements AutoCloseable {
     }
 
     /**
-     * No command is replayed. Lettuce drops those that its filter names without a word to their callers, who would wait for a reply
-     * that never comes: so they fail here.
+     * Fails a command instead of replaying it. Lettuce drops the commands that match its replay filter without completing them,
+     * and their callers would wait for a reply that never comes.
      */
     private static boolean failUnsentCommand(RedisCommand<?, ?, ?> command) {
         command.completeExceptionally(
@@ -198,26 +204,32 @@ public final class RedisConnections implements AutoCloseable {
         return true;
     }
 
-    /** {@code spring.data.redis.timeout} bounds the making of a connection; 5 s by default. */
+    /** Sets the time limit for establishing a connection: {@code spring.data.redis.timeout}, at least 5 s. */
     public static LettuceClientConfigurationBuilderCustomizer clientConfiguration(RedisProperties properties) {
         Duration timeout = handshakeTimeout(properties);
         return builder -> builder.commandTimeout(timeout);
     }
 
-    /** Hears what is published on the channel, on an event loop: the ear must be quick. To be called before the start. */
-    public synchronized void subscribe(String channel, Consumer<String> ear) {
+    /**
+     * Subscribes to a channel. The listener is called on an event loop and must not block. Must be called before the start.
+     *
+     * @throws IllegalStateException after the start
+     */
+    public synchronized void subscribe(String channel, Consumer<String> listener) {
         if (isStarted) {
-            throw new IllegalStateException("already started; nobody would subscribe to " + channel);
+            throw new IllegalStateException("already started, cannot subscribe to " + channel);
         }
-        channelListeners.put(channel, ear);
+        channelListeners.put(channel, listener);
     }
 
-    /** Runs this with the reason each time Redis cannot be connected to for the first time. To be called before the start. */
+    /**
+     * Sets the action to run, with the reason, each time the first connection to Redis fails. Must be called before the start.
+     */
     void onConnectFailure(Consumer<String> action) {
         onConnectFailure = action;
     }
 
-    /** Connects, or goes on trying in the background when Redis is away. Blocks for a few seconds at most. */
+    /** Connects; if Redis is unavailable, continues in the background. Blocks for a few seconds at most. */
     public synchronized void start() {
         isStarted = true;
         channelListeners.put(echoChannel, echo -> lostEchoes.set(0));
@@ -240,12 +252,15 @@ public final class RedisConnections implements AutoCloseable {
         return keys;
     }
 
-    /** For small commands. */
+    /** The connection for small commands. Throws {@link RedisConnectionException} while not connected, as the other getters. */
     public RedisClusterAsyncCommands<String, byte[]> controlCommands() {
         return connections().controlCommands();
     }
 
-    /** For the renewal of leases: little is sent here, so that nothing is in its way when the others are busy. */
+    /**
+     * The connection for lease renewals. It has little traffic, so a renewal is not delayed when the other connections are
+     * busy.
+     */
     RedisClusterAsyncCommands<String, byte[]> leaseCommands() {
         return switch (connections().probeConnection()) {
             case ProbeConnection.Standalone(StatefulRedisConnection<String, byte[]> single) -> single.async();
@@ -253,22 +268,25 @@ public final class RedisConnections implements AutoCloseable {
         };
     }
 
-    /** For commands that carry an entry. */
+    /** The connection for commands that contain an entry. */
     public RedisClusterAsyncCommands<String, byte[]> bodyCommands() {
         return connections().bodyCommands();
     }
 
-    /** For locks. */
+    /** The client for locks. */
     public RedissonClient redisson() {
         return connections().redisson();
     }
 
-    /** What Lettuce says of its connections. */
+    /** Lettuce's events about its connections. */
     Flux<Event> clientEvents() {
         return factory.getRequiredNativeClient().getResources().eventBus().get();
     }
 
-    /** The id of the server that has the key; that of the only one where Redis is not a Cluster, or not known yet. */
+    /**
+     * The id of the server that has the key; {@link RedisCircuitBreaker#SINGLE_SERVER_ID} when Redis is not a Cluster, or the
+     * server is not known yet.
+     */
     String serverIdOf(String key) {
         return connections.map(open -> switch (open.probeConnection()) {
             case ProbeConnection.Standalone single -> RedisCircuitBreaker.SINGLE_SERVER_ID;
@@ -279,7 +297,7 @@ public final class RedisConnections implements AutoCloseable {
         }).orElse(RedisCircuitBreaker.SINGLE_SERVER_ID);
     }
 
-    /** The servers to probe, by their ids; none while not connected. */
+    /** The servers to probe, by id; empty while not connected. */
     Map<String, ProbeTarget> probeTargets() {
         return connections.map(open -> switch (open.probeConnection()) {
             case ProbeConnection.Standalone(StatefulRedisConnection<String, byte[]> single) ->
@@ -310,7 +328,7 @@ public final class RedisConnections implements AutoCloseable {
         return targets;
     }
 
-    /** A key in one of the node's slots; about as many tries as there are nodes. */
+    /** A key in one of the node's slots. The search takes about as many attempts as there are nodes. */
     private String probeKeyOf(RedisClusterNode node) {
         return probeKeys.compute(node.getNodeId(), (id, known) -> {
             if (known != null && node.hasSlot(SlotHash.getSlot(known))) {
@@ -325,7 +343,7 @@ public final class RedisConnections implements AutoCloseable {
         });
     }
 
-    /** A write was refused. A replica in the place of its master means that the connections lead to the wrong server. */
+    /** Called when a write was refused. If the server is a read-only replica, the connections lead to the wrong server. */
     void onWriteRefused(Throwable error) {
         String reason = RedisErrors.describe(error);
         if (reason.startsWith("READONLY")) {
@@ -334,8 +352,9 @@ public final class RedisConnections implements AutoCloseable {
     }
 
     /**
-     * The one server has been silent for too long: perhaps only these connections are, as when the other side has vanished and
-     * something in between keeps them. In a Cluster a server that hangs must not cost the others their connections.
+     * Called when a server has not responded for too long. Perhaps only these connections are dead, because the server has
+     * vanished and a load balancer or NAT keeps them open. In a Cluster nothing is replaced: one server that hangs must not
+     * cost the others their connections.
      */
     void onServerSilent(String server) {
         if (server.equals(RedisCircuitBreaker.SINGLE_SERVER_ID)) {
@@ -343,7 +362,9 @@ public final class RedisConnections implements AutoCloseable {
         }
     }
 
-    /** Somebody has seen that the connections do not lead to one server: they are compared and made again. */
+    /**
+     * Reports a sign that the connections lead to different servers. The next check compares them and, if so, replaces them.
+     */
     void reportSuspicion(String reason) {
         suspicion = Optional.of(reason);
     }
@@ -360,17 +381,17 @@ public final class RedisConnections implements AutoCloseable {
             connections = Optional.of(connect());
             return true;
         } catch (RuntimeException e) {
-            log.debug("Redis cannot be connected to", e);
+            log.debug("Cannot connect to Redis", e);
             onConnectFailure.accept(RedisErrors.describe(e));
             return false;
         }
     }
 
     private void maintain() {
-        long pause = INITIAL_RECONNECT_DELAY.toNanos();
-        long next = System.nanoTime();
-        long echo = next;
-        Optional<String> last = Optional.empty();
+        long delay = INITIAL_RECONNECT_DELAY.toNanos();
+        long nextReconnect = System.nanoTime();
+        long lastEcho = nextReconnect;
+        Optional<String> lastReason = Optional.empty();
         while (!isClosed) {
             try {
                 Thread.sleep(CHECK_INTERVAL);
@@ -379,82 +400,86 @@ public final class RedisConnections implements AutoCloseable {
                     tryConnect();
                     continue;
                 }
-                if (now - echo >= ECHO_INTERVAL.toNanos()) {
-                    echo = now;
+                if (now - lastEcho >= ECHO_INTERVAL.toNanos()) {
+                    lastEcho = now;
                     sendEcho();
                 }
-                Optional<String> difference = reconnectReason();
-                if (difference.isEmpty()) {
-                    pause = INITIAL_RECONNECT_DELAY.toNanos();
-                    last = Optional.empty();
-                } else if (now - next >= 0) {
-                    boolean again = last.equals(difference);
-                    if (reconnect(difference.get(), again)) {
-                        pause = again
-                                ? Math.min(pause * 2, MAX_RECONNECT_DELAY.toNanos())
+                Optional<String> reason = reconnectReason();
+                if (reason.isEmpty()) {
+                    delay = INITIAL_RECONNECT_DELAY.toNanos();
+                    lastReason = Optional.empty();
+                } else if (now - nextReconnect >= 0) {
+                    boolean isRepeated = lastReason.equals(reason);
+                    if (reconnect(reason.get(), isRepeated)) {
+                        delay = isRepeated
+                                ? Math.min(delay * 2, MAX_RECONNECT_DELAY.toNanos())
                                 : INITIAL_RECONNECT_DELAY.toNanos();
-                        last = difference;
+                        lastReason = reason;
                     } else {
-                        // Nothing was broken by trying, and Redis' return is not to be missed for long.
-                        pause = INITIAL_RECONNECT_DELAY.toNanos();
+                        // The failed attempt did no harm, and a recovery of Redis should be noticed soon.
+                        delay = INITIAL_RECONNECT_DELAY.toNanos();
                     }
-                    next = System.nanoTime() + pause;
+                    nextReconnect = System.nanoTime() + delay;
                 }
-            } catch (InterruptedException closing) {
-                log.debug("The connections to Redis are closed");
+            } catch (InterruptedException e) {
+                log.debug("Redis connection checks stopped");
                 return;
             } catch (RuntimeException e) {
                 // The next check tries again.
-                log.debug("The connections to Redis could not be checked", e);
+                log.debug("Cannot check the connections to Redis", e);
             }
         }
     }
 
-    /** Why the connections must be made again; empty when all is well. */
+    /** Why the connections must be replaced; empty when they need not be. */
     private Optional<String> reconnectReason() {
         if (lostEchoes.get() > MAX_LOST_ECHOES) {
-            return Optional.of("the messages of this replica do not reach itself");
+            return Optional.of("this replica does not receive its own messages");
         }
-        Optional<String> doubted = suspicion;
+        Optional<String> currentSuspicion = suspicion;
         suspicion = Optional.empty();
         return connections.flatMap(ConnectionSet::failoverDetector)
                 .flatMap(FailoverDetector::reconnectReason)
-                .or(() -> doubted
+                .or(() -> currentSuspicion
                         .filter(reason -> reason.startsWith("READONLY") || reason.equals(SILENCE_REASON)
                                 || isSplit(reason)));
     }
 
     /**
-     * Whether what one connection writes is not what the others read: behind one address may be several servers. Of a doubt that
-     * comes from a lock which has just lapsed nothing follows.
+     * Whether the other connections do not read what one connection writes: there may be several servers behind one address. A
+     * suspicion caused by a lock that has just expired has no consequence.
      */
     private boolean isSplit(String reason) {
         ConnectionSet open = connections();
         String token = UUID.randomUUID().toString();
-        // Of its own: other replicas may compare at the same time.
+        // A key of its own: other replicas may compare at the same time.
         String name = keys.probeKey() + ":token:" + token;
         try {
             open.controlCommands()
                     .set(name, LuaScript.utf8Bytes(token), SetArgs.Builder.px(COMPARISON_TIMEOUT.toMillis() * 5))
                     .get(COMPARISON_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
             byte[] read = open.bodyCommands().get(name).get(COMPARISON_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
-            Object locks = open.redisson()
+            Object readByRedisson = open.redisson()
                     .getBucket(name, org.redisson.client.codec.StringCodec.INSTANCE)
                     .getAsync()
                     .get(COMPARISON_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
-            boolean same = read != null && token.equals(LuaScript.utf8Text(read)) && token.equals(locks);
-            log.debug("{}: the connections lead to {}", reason, same ? "one server" : "several servers");
-            return !same;
+            boolean isOneServer = read != null && token.equals(LuaScript.utf8Text(read))
+                    && token.equals(readByRedisson);
+            log.debug("{}: the connections lead to {}", reason, isOneServer ? "one server" : "several servers");
+            return !isOneServer;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;
         } catch (ExecutionException | TimeoutException e) {
-            // Not to be found out now; the next doubt asks again.
+            // The result is unknown; the next suspicion compares again.
             return false;
         }
     }
 
-    /** A message to this replica itself. Not counted when it cannot be sent: then nothing is known of the subscription. */
+    /**
+     * Sends an echo message to this replica itself. It is not counted when it cannot be sent, which says nothing about the
+     * subscription.
+     */
     private void sendEcho() {
         lostEchoes.incrementAndGet();
         connections().controlCommands().publish(echoChannel, new byte[]{'e'}).whenComplete((receivers, failed) -> {
@@ -464,102 +489,105 @@ public final class RedisConnections implements AutoCloseable {
         });
     }
 
-    /** False when Redis cannot be connected to: the connections stay what they are. */
-    private boolean reconnect(String reason, boolean again) {
-        ConnectionSet fresh;
+    /** Replaces the connections. False when the new ones cannot be established: then the old ones stay. */
+    private boolean reconnect(String reason, boolean isRepeated) {
+        ConnectionSet replacement;
         try {
-            fresh = connect();
+            replacement = connect();
         } catch (RuntimeException e) {
-            log.debug("Redis cannot be connected to again", e);
+            log.debug("Cannot replace the connections to Redis", e);
             return false;
         }
         Optional<ConnectionSet> old;
         synchronized (this) {
             if (isClosed) {
-                closeAll(fresh.closeActions());
+                closeAll(replacement.closeActions());
                 return true;
             }
             old = connections;
-            connections = Optional.of(fresh);
+            connections = Optional.of(replacement);
         }
         lostEchoes.set(0);
         old.ifPresent(open -> closeAll(open.closeActions()));
-        if (!again) {
-            log.warn("The connections to Redis were made again: {}", reason);
+        if (!isRepeated) {
+            log.warn("Redis connections replaced: {}", reason);
         }
         return true;
     }
 
     private ConnectionSet connect() {
-        var closing = new ArrayDeque<Runnable>();
+        var closeActions = new ArrayDeque<Runnable>();
         try {
             return switch (factory.getRequiredNativeClient()) {
-                case RedisClusterClient cluster -> connect(cluster, closing);
-                case RedisClient single -> connect(single, closing);
+                case RedisClusterClient cluster -> connect(cluster, closeActions);
+                case RedisClient single -> connect(single, closeActions);
                 case AbstractRedisClient other -> throw new IllegalStateException("unknown client " + other.getClass());
             };
         } catch (RuntimeException e) {
-            closeAll(closing);
+            closeAll(closeActions);
             throw e;
         }
     }
 
-    private ConnectionSet connect(RedisClient client, Deque<Runnable> closing) {
-        var view = new FailoverDetector(client, details);
-        closing.push(view::close);
-        var control = closeLater(client.connect(CODEC), closing);
-        var bodies = closeLater(client.connect(CODEC), closing);
-        var probes = closeLater(client.connect(CODEC), closing);
-        var messages = closeLater(client.connectPubSub(StringCodec.UTF8), closing);
+    private ConnectionSet connect(RedisClient client, Deque<Runnable> closeActions) {
+        var failoverDetector = new FailoverDetector(client, details);
+        closeActions.push(failoverDetector::close);
+        var control = closeLater(client.connect(CODEC), closeActions);
+        var bodies = closeLater(client.connect(CODEC), closeActions);
+        var probes = closeLater(client.connect(CODEC), closeActions);
+        var messages = closeLater(client.connectPubSub(StringCodec.UTF8), closeActions);
         subscribeChannels(messages);
-        InetSocketAddress server = view.watch(List.of(control, bodies, probes, messages));
+        InetSocketAddress server = failoverDetector.watch(List.of(control, bodies, probes, messages));
         RedissonClient redisson = redissonClients.connect(server);
-        closing.push(() -> redisson.shutdown(0, 2, TimeUnit.SECONDS));
+        closeActions.push(() -> redisson.shutdown(0, 2, TimeUnit.SECONDS));
         return new ConnectionSet(control.async(), bodies.async(), new ProbeConnection.Standalone(probes), redisson,
-                Optional.of(view),
-                closing);
+                Optional.of(failoverDetector),
+                closeActions);
     }
 
-    private ConnectionSet connect(RedisClusterClient client, Deque<Runnable> closing) {
+    private ConnectionSet connect(RedisClusterClient client, Deque<Runnable> closeActions) {
         StatefulRedisClusterConnection<String, byte[]> control = client.connect(CODEC);
-        closing.push(control::close);
+        closeActions.push(control::close);
         StatefulRedisClusterConnection<String, byte[]> bodies = client.connect(CODEC);
-        closing.push(bodies::close);
+        closeActions.push(bodies::close);
         StatefulRedisClusterConnection<String, byte[]> probes = client.connect(CODEC);
-        closing.push(probes::close);
-        subscribeChannels(closeLater(client.connectPubSub(StringCodec.UTF8), closing));
+        closeActions.push(probes::close);
+        subscribeChannels(closeLater(client.connectPubSub(StringCodec.UTF8), closeActions));
         RedissonClient redisson = redissonClients.connect();
-        closing.push(() -> redisson.shutdown(0, 2, TimeUnit.SECONDS));
+        closeActions.push(() -> redisson.shutdown(0, 2, TimeUnit.SECONDS));
         return new ConnectionSet(control.async(), bodies.async(), new ProbeConnection.Cluster(probes), redisson,
                 Optional.empty(),
-                closing);
+                closeActions);
     }
 
-    private static <C extends StatefulRedisConnection<?, ?>> C closeLater(C connection, Deque<Runnable> closing) {
-        closing.push(connection::close);
+    private static <C extends StatefulRedisConnection<?, ?>> C closeLater(C connection, Deque<Runnable> closeActions) {
+        closeActions.push(connection::close);
         return connection;
     }
 
-    /** Lettuce subscribes again by itself after each reconnection; that it has is checked by messages to this replica itself. */
+    /**
+     * Subscribes to the channels. Lettuce repeats the subscription after each reconnection; the echo messages check that it
+     * has.
+     */
     private void subscribeChannels(StatefulRedisPubSubConnection<String, String> connection) {
         connection.addListener(new RedisPubSubAdapter<>() {
             @Override
             public void message(String channel, String message) {
-                channelListeners.getOrDefault(channel, unheard -> {}).accept(message);
+                channelListeners.getOrDefault(channel, ignored -> {}).accept(message);
             }
         });
         connection.sync().subscribe(channelListeners.keySet().toArray(String[]::new));
     }
 
-    private static void closeAll(Deque<Runnable> closing) {
-        for (Runnable one : closing) {
+    private static void closeAll(Deque<Runnable> closeActions) {
+        for (Runnable action : closeActions) {
             try {
-                one.run();
+                action.run();
             } catch (RuntimeException e) {
-                log.debug("A connection to Redis was not closed in order", e);
+                log.debug("Cannot close a connection to Redis", e);
             }
         }
-        closing.clear();
+        closeActions.clear();
     }
 
     private static Duration connectTimeout(RedisProperties properties) {
@@ -572,7 +600,7 @@ public final class RedisConnections implements AutoCloseable {
                 .orElse(MIN_HANDSHAKE_TIMEOUT);
     }
 
-    /** A peer that has vanished without a word is noticed within seconds. */
+    /** Detects within seconds a server that has vanished without closing the connection. */
     private static SocketOptions socketOptions(RedisProperties properties) {
         SocketOptions.Builder socket = SocketOptions.builder().connectTimeout(connectTimeout(properties));
         if (EpollProvider.isAvailable()) {

@@ -8,19 +8,22 @@ import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 
 /**
- * What an error of a Redis command means, whichever client reports it. Pure.
+ * Classifies the errors of Redis commands, from Lettuce and from Redisson. Stateless.
  *
- * <p>Every error has a meaning: the last branch is the default, so that no error of Redis becomes an error of a request.
+ * <p>Every error has a kind: there is a default, so that no error of Redis becomes an error of a request.
  */
 final class RedisErrors {
 
-    /** What follows from an error. */
+    /** What an error means for the command and for the server. */
     enum ErrorKind {
-        /** The command may be sent again: its connection broke, it was late, or the server was busy. Says nothing of Redis. */
+        /**
+         * The command may be sent again: its connection was lost, it timed out, or the server was busy. Does not mean that
+         * Redis is unavailable.
+         */
         RETRYABLE,
-        /** The server responds, and refuses every command: it loads its data, refuses the login, or its slot is down. */
+        /** The server responds and refuses every command: it is loading its data, refuses the login, or its slot is down. */
         UNAVAILABLE,
-        /** The server reads, and refuses to write. */
+        /** The server accepts reads and refuses writes. */
         READ_ONLY,
         /** This command failed and will fail again. */
         COMMAND_REFUSED
@@ -34,7 +37,7 @@ final class RedisErrors {
 
     private RedisErrors() {}
 
-    /** The meaning of an error of a command. */
+    /** The kind of a command's error. */
     static ErrorKind kindOf(Throwable error) {
         return errorCode(error).map(RedisErrors::kindOf).orElse(ErrorKind.RETRYABLE);
     }
@@ -49,12 +52,15 @@ final class RedisErrors {
         return RETRYABLE_CODES.contains(code) ? ErrorKind.RETRYABLE : ErrorKind.COMMAND_REFUSED;
     }
 
-    /** The first word of the server's error reply; empty when the server did not send one: the connection failed, or it was late. */
+    /**
+     * The code of the server's error reply, its first word; empty when the server sent none: the connection failed, or the
+     * reply timed out.
+     */
     private static Optional<String> errorCode(Throwable error) {
         for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-            Optional<String> named = redissonErrorCode(cause);
-            if (named.isPresent()) {
-                return named;
+            Optional<String> code = redissonErrorCode(cause);
+            if (code.isPresent()) {
+                return code;
             }
             if (cause instanceof RedisCommandExecutionException || isGenericRedissonError(cause)) {
                 return Optional.of(parseErrorCode(String.valueOf(cause.getMessage())));
@@ -63,7 +69,7 @@ final class RedisErrors {
         return Optional.empty();
     }
 
-    /** Redisson has a class for some error replies, and puts a text of its own before others. */
+    /** The code of an error for which Redisson has a class; empty otherwise. */
     private static Optional<String> redissonErrorCode(Throwable error) {
         return switch (error) {
             case org.redisson.client.RedisOutOfMemoryException e -> Optional.of("OOM");
@@ -81,7 +87,7 @@ final class RedisErrors {
         };
     }
 
-    /** Redisson's class for the error replies that have no class of their own. */
+    /** Whether this is Redisson's class for the other error replies. */
     private static boolean isGenericRedissonError(Throwable error) {
         return error.getClass() == org.redisson.client.RedisException.class && error.getCause() == null;
     }
@@ -91,7 +97,7 @@ final class RedisErrors {
         if (text.contains("max number of clients reached")) {
             return "MAXCLIENTS";
         }
-        // A script's error may be quoted with the script's position before it: the code is the first word in capitals.
+        // Redisson adds text before some replies, and Redis adds the line of a script: the code is the first word in capitals.
         for (String word : text.split("[^A-Za-z]+", 16)) {
             if (word.length() > 2 && word.equals(word.toUpperCase(Locale.ROOT)) && !word.equals("ERR")) {
                 return word;
@@ -100,14 +106,14 @@ final class RedisErrors {
         return "ERR";
     }
 
-    /** The error as the coalescer knows it, with the reason in words. */
+    /** The error as the exception that the coalescer handles, with the reason in words. */
     static TierUnavailableException toUnavailable(Throwable error) {
-        return error instanceof TierUnavailableException known
-                ? known
+        return error instanceof TierUnavailableException unavailable
+                ? unavailable
                 : new TierUnavailableException("Redis: " + describe(error), error);
     }
 
-    /** The root cause in words, for operators: one line, without a stack trace or the advice that clients append. */
+    /** The root cause in words, for operators: one line, without a stack trace or the advice that the clients append. */
     static String describe(Throwable error) {
         Throwable root = error;
         while (root.getCause() != null) {

@@ -27,11 +27,13 @@ import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * Finds out whether Redis serves: five times a second it reads a small key from each server, on a connection of its own, and tells
- * the {@link RedisCircuitBreaker}. Thread-safe.
+ * Determines whether Redis is available: five times a second it reads a small key from each server, on a separate connection,
+ * and reports the result to the {@link RedisCircuitBreaker}. The probes are sent by a scheduler, and their replies arrive on
+ * the event loop of the connection. Thread-safe.
  *
- * <p>A server does not serve when its connection was lost and cannot be made again, when it responds with an error that says so,
- * or when it has been silent for a second by {@link SilenceDetector}. A server that has refused a write is asked to write as well.
+ * <p>A server is unavailable when its connection was lost and cannot be established again, when it responds with an error that
+ * says so, or when it has not responded for a second, as measured by {@link SilenceDetector}. A server that has refused a write
+ * also gets write probes.
  */
 public final class RedisHealthProbe implements AutoCloseable {
 
@@ -39,10 +41,10 @@ public final class RedisHealthProbe implements AutoCloseable {
 
     private static final Duration PROBE_INTERVAL = Duration.ofMillis(200);
 
-    // A silent server is not sent more than this: three seconds of probes.
+    // The maximum number of probes sent to a silent server: three seconds of probes.
     private static final int MAX_UNANSWERED_PROBES = 15;
 
-    // What is written for a test lapses by itself.
+    // The key of a write probe expires by itself.
     private static final Duration WRITE_PROBE_TTL = Duration.ofSeconds(1);
 
     private static final RedisCodec<String, byte[]> CODEC = RedisCodec.of(StringCodec.UTF8, ByteArrayCodec.INSTANCE);
@@ -53,22 +55,22 @@ public final class RedisHealthProbe implements AutoCloseable {
     private final Map<String, ServerProbe> serverProbes = new ConcurrentHashMap<>();
     private final Disposable.Composite subscriptions = Disposables.composite();
 
-    /** Probes nothing yet. */
-    public RedisHealthProbe(RedisConnections connections, RedisCircuitBreaker gate, Scheduler scheduler) {
+    /** Does not probe yet. */
+    public RedisHealthProbe(RedisConnections connections, RedisCircuitBreaker circuitBreaker, Scheduler scheduler) {
         this.connections = connections;
-        this.circuitBreaker = gate;
+        this.circuitBreaker = circuitBreaker;
         this.scheduler = scheduler;
     }
 
-    /** Probes from now on; to be called before the connections are started. */
+    /** Starts the probes. Must be called before the connections are started. */
     public void start() {
         subscriptions.add(Flux.interval(Duration.ZERO, PROBE_INTERVAL, scheduler)
                 .onBackpressureDrop()
-                .subscribe(tick -> probeServers(), broken -> log.error("Redis is no longer probed", broken)));
+                .subscribe(tick -> probeServers(), e -> log.error("Redis health probes stopped", e)));
         subscriptions.add(connections.clientEvents()
                 .ofType(ReconnectFailedEvent.class)
                 .subscribe(this::onReconnectFailed,
-                        broken -> log.error("Lost connections are no longer noticed", broken)));
+                        e -> log.error("Redis reconnect monitoring stopped", e)));
     }
 
     @Override
@@ -85,12 +87,12 @@ public final class RedisHealthProbe implements AutoCloseable {
             }
             targets.forEach((id, target) -> serverProbes.computeIfAbsent(id, ServerProbe::new).probe(target));
         } catch (RuntimeException e) {
-            // The next tick tries again; the probes must not end.
-            log.debug("A probe could not be sent", e);
+            // The next tick tries again; the probes must not stop.
+            log.debug("Cannot send a Redis health probe", e);
         }
     }
 
-    /** Known at once, without waiting for the silence of a second. */
+    /** Detects a failed reconnection at once, without waiting for a second of silence. */
     private void onReconnectFailed(ReconnectFailedEvent event) {
         String reason = RedisErrors.describe(event.getCause());
         connections.probeTargets().forEach((id, target) -> {
@@ -100,18 +102,21 @@ public final class RedisHealthProbe implements AutoCloseable {
         });
     }
 
-    /** One server. Its counts are touched by its connection's event loop, and by the scheduler while there is no connection. */
+    /**
+     * The probes of one server. Its detector is used by the connection's event loop, and by the scheduler while there is no
+     * connection.
+     */
     private final class ServerProbe {
 
         private final String serverId;
         private final SilenceDetector silenceDetector = new SilenceDetector(); // guarded by this
 
-        ServerProbe(String id) {
-            this.serverId = id;
+        ServerProbe(String serverId) {
+            this.serverId = serverId;
         }
 
         void probe(RedisConnections.ProbeTarget target) {
-            // Not cancelled with a subscription: the connection is shared by all ticks.
+            // The connection is shared by all ticks: cancelling a subscription does not close it.
             Mono.fromCompletionStage(target.connection())
                     .subscribe(connection -> sendProbe(connection, target),
                             failed -> onNotConnected(Optional.of(failed)));
@@ -173,7 +178,7 @@ public final class RedisHealthProbe implements AutoCloseable {
                     silenceDetector.onDisconnect();
                 }
             } else if (RedisErrors.kindOf(cause) == RedisErrors.ErrorKind.RETRYABLE) {
-                // Busy is a response.
+                // A busy server has responded.
                 onReply();
             } else {
                 synchronized (this) {
@@ -200,7 +205,7 @@ public final class RedisHealthProbe implements AutoCloseable {
             circuitBreaker.onServerUnavailable(serverId, "no response for a second");
         }
 
-        /** Notes when it is written to the socket: the time in this process' queues does not count. */
+        /** Records when the probe is written to the socket: the time in the queues of this process does not count. */
         private final class ProbeCommand extends AsyncCommand<String, byte[], byte[]> {
 
             ProbeCommand(String key) {

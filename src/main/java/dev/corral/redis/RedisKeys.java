@@ -6,18 +6,19 @@ import java.util.regex.Pattern;
 import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails;
 
 /**
- * The names of all keys and channels of one fleet in Redis. Each begins with the fleet's prefix, followed by the number of the
- * database unless that is 0: {@code corral:}, {@code corral:1:}. Channels are not per database in Redis, so without the number
- * two fleets in two databases would receive each other's messages. Immutable.
+ * The names of all keys and channels of one fleet in Redis. Each name starts with the fleet's prefix, followed by the number of
+ * the database unless it is 0: {@code corral:}, {@code corral:1:}. Channels in Redis are not per database, so without the
+ * number two fleets in two databases would receive each other's messages. Immutable.
  */
 public final class RedisKeys {
 
     /** The prefix when none is set. */
     public static final String DEFAULT_PREFIX = "corral";
 
-    // Braces would move the hash tag of a Redis Cluster, spaces would end an ACL pattern; * ? [ ] \ are patterns there.
+    // Braces would change the hash tag in a Redis Cluster, spaces would end an ACL pattern, and * ? [ ] \ are special
+    // characters of one.
     private static final Pattern PREFIX_PATTERN = Pattern.compile("[A-Za-z0-9._:-]{1,64}");
-    // In database 0 such a prefix would yield the names of another fleet's database of that number.
+    // In database 0 such a prefix would produce the names of a fleet that uses the database with that number.
     private static final Pattern DATABASE_SUFFIX_PATTERN = Pattern.compile(".*:[0-9]+");
 
     private final String keyPrefix;
@@ -28,7 +29,7 @@ public final class RedisKeys {
      */
     public RedisKeys(String prefix, int database) {
         if (!isValidPrefix(prefix) || database < 0) {
-            throw new IllegalArgumentException("no names in Redis with prefix '" + prefix + "', database " + database);
+            throw new IllegalArgumentException("invalid Redis key prefix '" + prefix + "', database " + database);
         }
         this.keyPrefix = database == 0 ? prefix + ":" : prefix + ":" + database + ":";
     }
@@ -41,23 +42,23 @@ public final class RedisKeys {
         return new RedisKeys(prefix, details.getCluster() != null ? 0 : details.getStandalone().getDatabase());
     }
 
-    /** Whether names may begin so: 1 to 64 letters, digits, '.', '_', '-' or ':', not ending in a colon and a number. */
+    /** Whether a prefix is valid: 1 to 64 letters, digits, '.', '_', '-' or ':', not ending in a colon and a number. */
     public static boolean isValidPrefix(String prefix) {
         return PREFIX_PATTERN.matcher(prefix).matches() && !DATABASE_SUFFIX_PATTERN.matcher(prefix).matches();
     }
 
-    /** The names that belong to one cache key. */
+    /** The Redis keys that belong to one cache key. */
     EntryKeys entryKeys(TierKey key) {
         String resource = keyPrefix + "{" + key.resource() + "}";
         return new EntryKeys(key.subkey().isEmpty() ? resource : resource + ":" + key.subkey());
     }
 
-    /** The last purge position. In one slot with the log. */
+    /** The last purge position; in one slot with the log. */
     public String purgePosition() {
         return keyPrefix + "{purge}:seq";
     }
 
-    /** The keys of the purge scripts: the last position, the log, and the index of its names. */
+    /** The KEYS of the purge scripts: the last position, the log, and the index of its names. */
     public List<String> purgeScriptKeys() {
         return List.of(purgePosition(), keyPrefix + "{purge}:log", keyPrefix + "{purge}:names");
     }
@@ -72,12 +73,12 @@ public final class RedisKeys {
         return keyPrefix + "acks:" + replicaId;
     }
 
-    /** The start of each replica's notification channel; the replica's id follows. */
+    /** The start of the name of each replica's notification channel; the replica's id follows. */
     String notificationChannelPrefix() {
         return keyPrefix + "inbox:";
     }
 
-    /** The channel on which a replica is notified of filled keys. */
+    /** The channel on which a replica receives notifications about keys. */
     String notificationChannel(String replicaId) {
         return notificationChannelPrefix() + replicaId;
     }
@@ -87,32 +88,32 @@ public final class RedisKeys {
         return keyPrefix + "{fleet}";
     }
 
-    /** When each replica's status was written. */
+    /** The times at which the replicas wrote their statuses. */
     public String fleetHeartbeats() {
         return fleetStatuses() + ":seen";
     }
 
-    /** Which process wrote each replica's status. */
+    /** The processes that wrote the replicas' statuses. */
     public String fleetProcesses() {
         return fleetStatuses() + ":processes";
     }
 
-    /** What the replicas wrote for one step of the history. */
+    /** The points of the history for one step, by replica. */
     public String fleetHistory(long step) {
         return fleetStatuses() + ":history:" + step;
     }
 
-    /** What is read, written and compared to see whether Redis serves. */
+    /** The key that the health probe and the connection checks read and write. */
     String probeKey() {
         return keyPrefix + "{probe}";
     }
 
-    /** Another one, for another slot of a Cluster. */
+    /** A probe key with a number, to reach another slot of a Cluster. */
     String probeKey(int number) {
         return keyPrefix + "{probe-" + number + "}";
     }
 
-    /** The channel on which a process receives its own messages, to know that it receives any. */
+    /** The channel on which a process receives its own echo messages, which prove that its subscription works. */
     String echoChannel(String process) {
         return keyPrefix + "echo:" + process;
     }

@@ -28,25 +28,25 @@ import reactor.util.retry.Retry;
 import static dev.corral.redis.LuaScript.utf8Bytes;
 
 /**
- * The shared tier in Redis. Thread-safe.
+ * The shared tier in Redis. Thread-safe; results are emitted on the event loops of the connections.
  *
- * <p>Redisson takes the lock, once and without waiting, under a number that is unique for each flight; everything that gives it
- * back is a script of ours, which does nothing unless the lock still has this flight's holder. Redisson is never asked to
- * unlock: that would leave a key and a message of its own for each lock.
+ * <p>The lock of a key is the lease. Redisson takes it, in one attempt without waiting, with an owner number that is unique for
+ * each attempt. The lock is released only by the scripts in {@link RedisScripts}, which do nothing unless the lock still has
+ * this lease's holder. Redisson's own unlock is not used: it would leave a key and send a message for each lock.
  *
- * <p>A value whose format this process does not know is absent for it, as it is while a newer version is rolled out.
+ * <p>A value with a format that this process does not know is absent for it, as may happen during a rolling upgrade.
  */
 public final class RedisTier<V> implements SharedTier<TierKey, V> {
 
-    // Who waited when the fetch failed looks within a poll and a round trip.
+    // A follower that waited when the fetch failed reads the failure within a poll interval and a round trip.
     private static final Duration FAILURE_TTL = Duration.ofSeconds(3);
 
-    // A server that hangs may grant an attempt when it goes on: its lock is given back within ten seconds of trying. A lock is some
-    // hundred bytes here; beyond the bound the lease ends it.
+    // A server that hangs may grant a lock attempt when it resumes: that lock is released, with retries for ten seconds. A
+    // pending release takes some hundred bytes; beyond the limit the lock ends with its lease.
     private static final int MAX_PENDING_RELEASES = 10_000;
     private static final int MAX_RELEASE_RETRIES = 20;
     private static final Duration RELEASE_RETRY_DELAY = Duration.ofMillis(500);
-    // Of what was sent to a server that hangs for longer the reply is no longer awaited.
+    // The replies of a server that hangs for longer are no longer awaited.
     private static final Duration LOCK_REPLY_TIMEOUT = Duration.ofSeconds(10);
 
     private final RedisConnections connections;
@@ -64,27 +64,28 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
     private final AtomicInteger pendingReleases = new AtomicInteger();
 
     /**
-     * To be made before the connections are started.
+     * Must be created before the connections are started, because it subscribes to a channel.
      *
-     * @param purgePosition the last purge position this replica knows of
-     * @param syncPurges    reads the log of purges to its end, and begins it anew if it is lost
-     * @param encoding      for the bytes of the entries that are being written
-     * @param replicaId     unique for each process of the fleet; its inbox is named by it
+     * @param limits         lease and poll times
+     * @param purgePosition  the last purge position that this replica knows
+     * @param syncPurges     reads the purge log to its end, and recreates it if it is lost
+     * @param encodingBudget limits the memory for entries that are being written
+     * @param replicaId      unique for each process of the fleet; part of the name of its notification channel
      */
-    public RedisTier(RedisConnections connections, RedisCircuitBreaker gate, ValueCodec<V> codec,
-            CoalescerLimits timing,
-            LongSupplier purgePosition, Supplier<Mono<Void>> syncPurges, String replicaId, ByteBudget encoding) {
-        this.encodingBudget = encoding;
+    public RedisTier(RedisConnections connections, RedisCircuitBreaker circuitBreaker, ValueCodec<V> codec,
+            CoalescerLimits limits, LongSupplier purgePosition, Supplier<Mono<Void>> syncPurges, String replicaId,
+            ByteBudget encodingBudget) {
+        this.encodingBudget = encodingBudget;
         this.connections = connections;
         this.redisKeys = connections.keys();
-        this.circuitBreaker = gate;
+        this.circuitBreaker = circuitBreaker;
         this.codec = codec;
         this.purgePosition = purgePosition;
         this.syncPurges = syncPurges;
         this.replicaId = replicaId;
-        this.pollInterval = timing.pollInterval();
-        // Outlives the longest sleep of a follower, which registers again each time it looks.
-        this.registrationTtl = timing.leaseTtl().plus(timing.pollInterval()).plus(timing.pollJitter());
+        this.pollInterval = limits.pollInterval();
+        // Longer than the maximum wait of a follower between two reads; each read registers again.
+        this.registrationTtl = limits.leaseTtl().plus(limits.pollInterval()).plus(limits.pollJitter());
         connections.subscribe(redisKeys.notificationChannel(replicaId), notificationChannel::onMessage);
     }
 
@@ -93,14 +94,14 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
         return readEntry(redisKeys.entryKeys(key)).mapNotNull(bytes -> decodeEntry(bytes).orElse(null));
     }
 
-    /** Most of it is found unchanged: then only its version is read. */
+    /** Most values are unchanged: then only the version is read. */
     @Override
     public Mono<Versioned<V>> find(TierKey key, Versioned<V> known) {
         String entry = redisKeys.entryKeys(key).entry();
         int length = VersionedBytes.headerLength(known.version());
         return runBodyCommand(entry, redis -> Mono.fromCompletionStage(() -> redis.getrange(entry, 0, length - 1L)))
                 .filter(head -> VersionedBytes.isHeaderOf(head, known.version()))
-                .map(same -> known)
+                .map(unchanged -> known)
                 .switchIfEmpty(Mono.defer(() -> find(key)));
     }
 
@@ -108,33 +109,33 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
     public Mono<LeaseAttempt<TierKey>> tryLead(TierKey key, Duration ttl) {
         return Mono.defer(() -> {
             String lock = redisKeys.entryKeys(key).lock();
-            long flight = lockOwnerIds.incrementAndGet();
-            // A connection that breaks is replaced, and with it what Redisson calls itself: each try may have a name of its own.
-            var tries = new ConcurrentLinkedQueue<LockRequest>();
-            Mono<String> winner = circuitBreaker.guard(lock, Mono.defer(() -> {
-                var one = new LockRequest(lockHolder(flight), tryLock(lock, ttl, flight));
-                tries.add(one);
-                // Not cancelled with its caller: it may be granted, and only its reply says so.
-                return Mono.fromFuture(one.granted(), true).map(won -> won ? one.holder() : "");
+            long ownerId = lockOwnerIds.incrementAndGet();
+            // When connections are replaced, Redisson gets a new id: each attempt may have a different holder.
+            var requests = new ConcurrentLinkedQueue<LockRequest>();
+            Mono<String> grantedHolder = circuitBreaker.guard(lock, Mono.defer(() -> {
+                var request = new LockRequest(lockHolder(ownerId), tryLock(lock, ttl, ownerId));
+                requests.add(request);
+                // Not cancelled with its caller: the lock may be granted, and only the reply shows it.
+                return Mono.fromFuture(request.granted(), true).map(granted -> granted ? request.holder() : "");
             }));
-            // The time is only of interest to a loser: the winner neither waits for it nor fails with it.
-            CompletableFuture<Long> now = runControlCommand(lock,
+            // Only a follower needs the time: a leader neither waits for it nor fails with it.
+            CompletableFuture<Long> serverTime = runControlCommand(lock,
                     redis -> RedisScripts.SERVER_TIME.<Long>run(redis, ScriptOutputType.INTEGER, List.of(lock)))
                     .toFuture();
-            return winner.flatMap(holder -> holder.isEmpty()
-                    ? Mono.fromFuture(now).<LeaseAttempt<TierKey>>map(LeaseAttempt.HeldByOther::new)
+            return grantedHolder.flatMap(holder -> holder.isEmpty()
+                    ? Mono.fromFuture(serverTime).<LeaseAttempt<TierKey>>map(LeaseAttempt.HeldByOther::new)
                     : Mono.<LeaseAttempt<TierKey>>just(new LeaseAttempt.Acquired<>(new Lease<>(key, holder))))
-                    .doFinally(end -> now.cancel(false))
-                    .doOnNext(attempt -> releaseUnusedLocks(key, tries,
+                    .doFinally(end -> serverTime.cancel(false))
+                    .doOnNext(attempt -> releaseUnusedLocks(key, requests,
                             attempt instanceof LeaseAttempt.Acquired<TierKey>(Lease<TierKey> lease)
                                     ? lease.holder()
                                     : ""))
-                    .doOnCancel(() -> releaseUnusedLocks(key, tries, ""))
-                    .doOnError(failed -> releaseUnusedLocks(key, tries, ""));
+                    .doOnCancel(() -> releaseUnusedLocks(key, requests, ""))
+                    .doOnError(e -> releaseUnusedLocks(key, requests, ""));
         });
     }
 
-    /** One sending of an attempt, and whether it was granted. */
+    /** One lock request of an attempt, and whether it was granted. */
     private record LockRequest(String holder, CompletableFuture<Boolean> granted) {
 
         boolean isDenied() {
@@ -143,24 +144,25 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
     }
 
     /**
-     * Every try but the one that is kept may have been granted, or may still be. Its lock is given back as soon as that is known, and
-     * Redis can be reached: earlier the release, on another connection, would overtake it.
+     * Releases the locks of all requests except the one that is used: each may have been granted, or may still be. A lock is
+     * released when its reply has arrived and Redis is available: an earlier release, on another connection, could overtake the
+     * request.
      */
-    private void releaseUnusedLocks(TierKey key, Collection<LockRequest> tries, String kept) {
-        for (LockRequest one : tries) {
-            if (one.holder().equals(kept) || one.isDenied()) {
+    private void releaseUnusedLocks(TierKey key, Collection<LockRequest> requests, String usedHolder) {
+        for (LockRequest request : requests) {
+            if (request.holder().equals(usedHolder) || request.isDenied()) {
                 continue;
             }
-            // Beyond the bound a lock lapses by itself, after its lease.
+            // Beyond the limit a lock expires by itself, after its lease TTL.
             if (pendingReleases.incrementAndGet() > MAX_PENDING_RELEASES) {
                 pendingReleases.decrementAndGet();
                 return;
             }
-            Mono.fromFuture(one.granted(), true)
+            Mono.fromFuture(request.granted(), true)
                     .timeout(LOCK_REPLY_TIMEOUT)
                     .onErrorReturn(true)
-                    .filter(won -> won)
-                    .flatMap(won -> release(new Lease<>(key, one.holder()), FillNotification.STATE_CHANGED)
+                    .filter(granted -> granted)
+                    .flatMap(granted -> release(new Lease<>(key, request.holder()), FillNotification.STATE_CHANGED)
                             .retryWhen(Retry.fixedDelay(MAX_RELEASE_RETRIES, RELEASE_RETRY_DELAY)))
                     .onErrorComplete()
                     .doFinally(end -> pendingReleases.decrementAndGet())
@@ -170,32 +172,32 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
 
     @Override
     public Mono<LeaderSnapshot<V>> snapshot(Lease<TierKey> lease) {
-        EntryKeys names = redisKeys.entryKeys(lease.key());
-        Mono<Optional<VersionedBytes>> there = readEntry(names).map(VersionedBytes::decode)
+        EntryKeys entryKeys = redisKeys.entryKeys(lease.key());
+        Mono<Optional<VersionedBytes>> current = readEntry(entryKeys).map(VersionedBytes::decode)
                 .defaultIfEmpty(Optional.empty());
-        Mono<Boolean> held = runControlCommand(names.lock(),
-                redis -> Mono.fromCompletionStage(() -> redis.hexists(names.lock(), lease.holder())));
-        return Mono.zip(there, loadPurgePosition(), held).map(all -> {
-            if (!all.getT3()) {
-                connections.reportSuspicion("a lock is not where the entries are");
+        Mono<Boolean> held = runControlCommand(entryKeys.lock(),
+                redis -> Mono.fromCompletionStage(() -> redis.hexists(entryKeys.lock(), lease.holder())));
+        return Mono.zip(current, loadPurgePosition(), held).map(results -> {
+            if (!results.getT3()) {
+                connections.reportSuspicion("a lock is on a different server than the entries");
             }
-            return new LeaderSnapshot<>(all.getT1().flatMap(this::decodeEntry),
-                    all.getT1().map(VersionedBytes::version), all.getT2(),
-                    all.getT3());
+            return new LeaderSnapshot<>(results.getT1().flatMap(this::decodeEntry),
+                    results.getT1().map(VersionedBytes::version), results.getT2(),
+                    results.getT3());
         });
     }
 
     /**
-     * The fleet's purge position. Missing, or below what this replica knows, it was lost: then the log is put in order first, or
-     * whatever is fetched now would be taken to be purged. Without the log's server what this replica knows is the position: an
-     * older one is safe.
+     * The fleet's purge position. If it is missing, or below the position that this replica knows, it was lost: then the purge
+     * log is synced and repaired first, or every value fetched now would count as purged. While the server of the log is
+     * unavailable, the position that this replica knows is used: an older position is safe.
      */
     private Mono<Long> loadPurgePosition() {
         return readPurgePosition()
                 .filter(position -> position >= Math.max(1, purgePosition.getAsLong()))
                 .switchIfEmpty(Mono.defer(() -> syncPurges.get().then(readPurgePosition())))
-                .onErrorResume(TierUnavailableException.class, away -> circuitBreaker.isAvailable()
-                        ? Mono.error(away)
+                .onErrorResume(TierUnavailableException.class, e -> circuitBreaker.isAvailable()
+                        ? Mono.error(e)
                         : Mono.fromSupplier(purgePosition::getAsLong));
     }
 
@@ -217,45 +219,49 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
     }
 
     @Override
-    public Mono<PublishResult> publish(Lease<TierKey> lease, Optional<String> stoodOn, List<Write<TierKey, V>> writes) {
-        EntryKeys names = redisKeys.entryKeys(lease.key());
-        Stream<String> own = Stream.of(names.entry(), names.lock(), names.waiters(), names.failure());
-        List<String> keys = Stream.concat(own, writes.stream().map(write -> redisKeys.entryKeys(write.key()).entry()))
+    public Mono<PublishResult> publish(Lease<TierKey> lease, Optional<String> expectedVersion,
+            List<Write<TierKey, V>> writes) {
+        EntryKeys entryKeys = redisKeys.entryKeys(lease.key());
+        Stream<String> controlKeys = Stream.of(entryKeys.entry(), entryKeys.lock(), entryKeys.waiters(),
+                entryKeys.failure());
+        List<String> keys = Stream
+                .concat(controlKeys, writes.stream().map(write -> redisKeys.entryKeys(write.key()).entry()))
                 .toList();
         long size = writes.stream().mapToLong(write -> codec.estimateSize(write.value())).sum();
-        // Many at once take their turns: each has its bytes twice, here and in the connection's buffer.
+        // Concurrent publishes wait for their share of the budget: each has its bytes in memory twice, here and in the
+        // connection's buffer.
         return Mono.usingWhen(encodingBudget.reserve(size),
-                permit -> Mono.fromSupplier(() -> publishArguments(lease, stoodOn, writes))
-                        .flatMap(arguments -> runBodyCommand(names.entry(),
+                permit -> Mono.fromSupplier(() -> publishArguments(lease, expectedVersion, writes))
+                        .flatMap(arguments -> runBodyCommand(entryKeys.entry(),
                                 redis -> RedisScripts.PUBLISH.<Long>run(redis, ScriptOutputType.INTEGER, keys,
                                         arguments))),
                 permit -> Mono.fromRunnable(permit::close))
                 .map(RedisTier::toPublishResult)
-                .doOnNext(published -> {
-                    if (published == PublishResult.FENCED) {
+                .doOnNext(result -> {
+                    if (result == PublishResult.FENCED) {
                         connections.reportSuspicion("a lock was lost");
                     }
                 });
     }
 
     @Override
-    public Mono<Void> release(Lease<TierKey> lease, FillNotification ring) {
-        EntryKeys names = redisKeys.entryKeys(lease.key());
-        List<String> keys = List.of(names.entry(), names.lock(), names.waiters());
-        return runControlCommand(names.lock(),
+    public Mono<Void> release(Lease<TierKey> lease, FillNotification notification) {
+        EntryKeys entryKeys = redisKeys.entryKeys(lease.key());
+        List<String> keys = List.of(entryKeys.entry(), entryKeys.lock(), entryKeys.waiters());
+        return runControlCommand(entryKeys.lock(),
                 redis -> RedisScripts.RELEASE.<Long>run(redis, ScriptOutputType.INTEGER, keys,
                         utf8Bytes(lease.holder()),
-                        utf8Bytes(NotificationChannel.wireCode(ring)),
+                        utf8Bytes(NotificationChannel.wireCode(notification)),
                         utf8Bytes(redisKeys.notificationChannelPrefix())))
                 .then();
     }
 
     @Override
     public Mono<Void> publishFailure(Lease<TierKey> lease, V failure) {
-        EntryKeys names = redisKeys.entryKeys(lease.key());
-        List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.failure());
+        EntryKeys entryKeys = redisKeys.entryKeys(lease.key());
+        List<String> keys = List.of(entryKeys.entry(), entryKeys.lock(), entryKeys.waiters(), entryKeys.failure());
         return Mono.fromSupplier(() -> codec.encode(failure))
-                .flatMap(bytes -> runControlCommand(names.lock(),
+                .flatMap(bytes -> runControlCommand(entryKeys.lock(),
                         redis -> RedisScripts.PUBLISH_FAILURE.<Long>run(redis, ScriptOutputType.INTEGER, keys,
                                 utf8Bytes(lease.holder()), bytes, utf8Bytes(positiveMillis(FAILURE_TTL)),
                                 utf8Bytes(redisKeys.notificationChannelPrefix()))))
@@ -263,14 +269,14 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
     }
 
     @Override
-    public Mono<FollowResult<V>> follow(TierKey key, Optional<String> version, long since) {
-        EntryKeys names = redisKeys.entryKeys(key);
-        List<String> keys = List.of(names.entry(), names.lock(), names.waiters(), names.failure());
-        return runControlCommand(names.lock(),
+    public Mono<FollowResult<V>> follow(TierKey key, Optional<String> version, long observedAt) {
+        EntryKeys entryKeys = redisKeys.entryKeys(key);
+        List<String> keys = List.of(entryKeys.entry(), entryKeys.lock(), entryKeys.waiters(), entryKeys.failure());
+        return runControlCommand(entryKeys.lock(),
                 redis -> RedisScripts.FOLLOW.<List<Object>>run(redis, ScriptOutputType.MULTI, keys,
-                        utf8Bytes(version.orElse("")), utf8Bytes(since), utf8Bytes(replicaId),
+                        utf8Bytes(version.orElse("")), utf8Bytes(observedAt), utf8Bytes(replicaId),
                         utf8Bytes(positiveMillis(registrationTtl))))
-                .flatMap(answer -> toFollowResult(key, since, answer));
+                .flatMap(reply -> toFollowResult(key, observedAt, reply));
     }
 
     @Override
@@ -278,53 +284,57 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
         return notificationChannel.subscribe(redisKeys.entryKeys(key).entry());
     }
 
-    private Mono<FollowResult<V>> toFollowResult(TierKey key, long since, List<Object> answer) {
-        return switch (LuaScript.utf8Text(answer.getFirst())) {
-            case "C" -> readEntry(redisKeys.entryKeys(key)).flatMap(entry -> changedResult(key, since, entry))
-                    // It has lapsed or was evicted in between.
+    private Mono<FollowResult<V>> toFollowResult(TierKey key, long observedAt, List<Object> reply) {
+        return switch (LuaScript.utf8Text(reply.getFirst())) {
+            case "C" -> readEntry(redisKeys.entryKeys(key)).flatMap(entry -> changedResult(key, observedAt, entry))
+                    // The entry has expired or was evicted in between.
                     .switchIfEmpty(Mono.just(new FollowResult.Unlocked<>()));
-            // A failure this process cannot read: an attempt of its own will tell it what is wrong.
-            case "F" -> Mono.just(codec.decode(ByteBuffer.wrap((byte[]) answer.getLast()))
+            // If this process cannot decode the failure, it tries to lead and gets a failure of its own.
+            case "F" -> Mono.just(codec.decode(ByteBuffer.wrap((byte[]) reply.getLast()))
                     .<FollowResult<V>>map(FollowResult.LeaderFailed::new)
                     .orElseGet(FollowResult.Unlocked::new));
             case "N" -> Mono.just(new FollowResult.Unlocked<>());
-            case "W" -> Mono.just(new FollowResult.Locked<>(remainingTtl((long) answer.getLast())));
-            default -> Mono.error(new IllegalStateException("the script answered " + answer));
+            case "W" -> Mono.just(new FollowResult.Locked<>(remainingTtl((long) reply.getLast())));
+            default -> Mono.error(new IllegalStateException("unexpected reply of the script FOLLOW: " + reply));
         };
     }
 
-    /** What this process cannot read is absent, and not a change: it follows as if it had seen it before. */
-    private Mono<FollowResult<V>> changedResult(TierKey key, long since, byte[] entry) {
-        Optional<Versioned<V>> seen = decodeEntry(entry);
-        if (seen.isPresent()) {
-            return Mono.just(new FollowResult.Changed<>(seen.get()));
+    /**
+     * An entry that this process cannot decode is absent for it, and not a change: it follows with the version of that entry.
+     */
+    private Mono<FollowResult<V>> changedResult(TierKey key, long observedAt, byte[] entry) {
+        Optional<Versioned<V>> value = decodeEntry(entry);
+        if (value.isPresent()) {
+            return Mono.just(new FollowResult.Changed<>(value.get()));
         }
-        Optional<String> unreadable = VersionedBytes.decode(entry).map(VersionedBytes::version);
-        return unreadable.isPresent()
-                ? follow(key, unreadable, since)
+        Optional<String> unreadableVersion = VersionedBytes.decode(entry).map(VersionedBytes::version);
+        return unreadableVersion.isPresent()
+                ? follow(key, unreadableVersion, observedAt)
                 : Mono.just(new FollowResult.Locked<>(pollInterval));
     }
 
     private Duration remainingTtl(long millis) {
-        // -1: a lock without an end is none of ours.
+        // -1: the lock has no TTL, so it was not taken by Corral.
         return millis < 0 ? pollInterval : Duration.ofMillis(Math.max(1, millis));
     }
 
-    /** Never waits and never without a lease: both would make Redisson keep state for the lock. */
-    private CompletableFuture<Boolean> tryLock(String name, Duration ttl, long flight) {
+    /** Never waits, and always sets a TTL: otherwise Redisson would keep state for the lock. */
+    private CompletableFuture<Boolean> tryLock(String name, Duration ttl, long ownerId) {
         return connections.redisson()
                 .getLock(name)
-                .tryLockAsync(0, positiveMillis(ttl), TimeUnit.MILLISECONDS, flight)
+                .tryLockAsync(0, positiveMillis(ttl), TimeUnit.MILLISECONDS, ownerId)
                 .toCompletableFuture();
     }
 
-    /** As Redisson writes it into the lock. */
-    private String lockHolder(long flight) {
-        return connections.redisson().getId() + ":" + flight;
+    /** The holder in the format that Redisson writes into the lock. */
+    private String lockHolder(long ownerId) {
+        return connections.redisson().getId() + ":" + ownerId;
     }
 
-    private byte[][] publishArguments(Lease<TierKey> lease, Optional<String> stoodOn, List<Write<TierKey, V>> writes) {
-        var arguments = new ArrayList<byte[]>(List.of(utf8Bytes(lease.holder()), utf8Bytes(stoodOn.orElse(""))));
+    private byte[][] publishArguments(Lease<TierKey> lease, Optional<String> expectedVersion,
+            List<Write<TierKey, V>> writes) {
+        var arguments = new ArrayList<byte[]>(
+                List.of(utf8Bytes(lease.holder()), utf8Bytes(expectedVersion.orElse(""))));
         for (Write<TierKey, V> write : writes) {
             arguments.add(utf8Bytes(positiveMillis(write.ttl())));
             arguments.add(codec.encode(VersionedBytes.header(lease.holder()), write.value()));
@@ -333,24 +343,24 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
         return arguments.toArray(byte[][]::new);
     }
 
-    private static PublishResult toPublishResult(long answer) {
-        return switch ((int) answer) {
+    private static PublishResult toPublishResult(long reply) {
+        return switch ((int) reply) {
             case 0 -> PublishResult.FENCED;
             case 1 -> PublishResult.STORED;
             default -> PublishResult.OUT_OF_MEMORY;
         };
     }
 
-    private Mono<byte[]> readEntry(EntryKeys names) {
-        return runBodyCommand(names.entry(), redis -> Mono.fromCompletionStage(() -> redis.get(names.entry())));
+    private Mono<byte[]> readEntry(EntryKeys entryKeys) {
+        return runBodyCommand(entryKeys.entry(), redis -> Mono.fromCompletionStage(() -> redis.get(entryKeys.entry())));
     }
 
     private Optional<Versioned<V>> decodeEntry(byte[] entry) {
         return VersionedBytes.decode(entry).flatMap(this::decodeEntry);
     }
 
-    private Optional<Versioned<V>> decodeEntry(VersionedBytes envelope) {
-        return codec.decode(envelope.payload()).map(value -> new Versioned<>(value, envelope.version()));
+    private Optional<Versioned<V>> decodeEntry(VersionedBytes bytes) {
+        return codec.decode(bytes.payload()).map(value -> new Versioned<>(value, bytes.version()));
     }
 
     private <T> Mono<T> runControlCommand(String key,
@@ -363,7 +373,7 @@ public final class RedisTier<V> implements SharedTier<TierKey, V> {
         return circuitBreaker.guard(key, Mono.defer(() -> command.apply(connections.bodyCommands())));
     }
 
-    /** Redis refuses a life of nothing. */
+    /** The duration in milliseconds, at least 1: Redis rejects a TTL of 0. */
     private static long positiveMillis(Duration duration) {
         return Math.max(1, duration.toMillis());
     }

@@ -30,31 +30,32 @@ import org.springframework.boot.autoconfigure.data.redis.RedisConnectionDetails.
 import org.springframework.boot.autoconfigure.data.redis.RedisProperties;
 import org.springframework.boot.ssl.SslBundle;
 
-/** Redisson from Spring's settings, made small: it does nothing here but try locks. */
+/** Creates Redisson clients from Spring's settings, with few threads and connections: they are used for lock attempts only. */
 final class RedissonClients {
 
-    /** After so long without an acknowledgement of what was sent, the connection is given up. */
+    /** The time without a TCP acknowledgement of sent data after which the connection is closed. */
     static final Duration TCP_USER_TIMEOUT = Duration.ofSeconds(3);
 
-    // An attempt holds a connection for one round trip: these are 24,000 attempts a second where that takes 1 ms. With 300 replicas
-    // 8,400 connections in all, below the 10,000 that Redis takes by default.
+    // A lock attempt uses a connection for one round trip: with a round trip of 1 ms the pool allows 24,000 attempts per
+    // second. 300 replicas have 8,400 connections together, below Redis's default limit of 10,000.
     private static final int POOL_SIZE = 24;
-    // Made at the start, so that the first burst does not wait for handshakes.
+    // Established at the start, so that the first burst does not wait for handshakes.
     private static final int MIN_IDLE_CONNECTIONS = 4;
-    // Longer than any flight waits: an attempt that is late is not a failure, and one that waits for a connection is not late.
+    // Longer than the maximum wait of any flight: a slow attempt is not a failure, and an attempt that waits for a free
+    // connection must not time out.
     private static final Duration REPLY_TIMEOUT = Duration.ofSeconds(30);
 
     private final RedisConnectionDetails details;
     private final RedisProperties properties;
     private final Duration connectTimeout;
 
-    RedissonClients(RedisConnectionDetails details, RedisProperties properties, Duration connecting) {
+    RedissonClients(RedisConnectionDetails details, RedisProperties properties, Duration connectTimeout) {
         this.details = details;
         this.properties = properties;
-        this.connectTimeout = connecting;
+        this.connectTimeout = connectTimeout;
     }
 
-    /** Connects to a Cluster. Blocks until connected; throws when that cannot be. */
+    /** Connects to a Cluster. Blocks until connected; throws Redisson's exception when it cannot connect. */
     RedissonClient connect() {
         Config config = baseConfig();
         configureCluster(config, details.getCluster());
@@ -62,8 +63,8 @@ final class RedissonClients {
     }
 
     /**
-     * Connects to this server and no other, whatever its name or the Sentinels come to mean: locks must be where the entries are.
-     * Blocks until connected; throws when that cannot be.
+     * Connects to this server only, even if the name resolves to another server later, or the Sentinels name another master:
+     * locks and entries must be on one server. Blocks until connected; throws Redisson's exception when it cannot connect.
      */
     RedissonClient connect(InetSocketAddress server) {
         Config config = baseConfig();
@@ -72,7 +73,7 @@ final class RedissonClients {
                 ? sentinel.get().getSslBundle()
                 : details.getStandalone().getSslBundle());
         int database = sentinel.isPresent() ? sentinel.get().getDatabase() : details.getStandalone().getDatabase();
-        // The name is kept for TLS; it is not resolved again.
+        // The host name is kept for TLS, but never resolved again.
         config.setAddressResolverGroupFactory((udp, tcp, dns) -> new PinnedAddressResolverGroup(server));
         configureLimits(config.useSingleServer()
                 .setAddress(toRedisUrl(config, ssl, new Node(server.getHostString(), server.getPort())))
@@ -113,16 +114,17 @@ final class RedissonClients {
     private Config baseConfig() {
         var config = new Config();
         config.setCodec(StringCodec.INSTANCE)
-                // For the little it does off its event loops; nothing to shut down.
+                // For Redisson's few tasks outside its event loops; needs no shutdown.
                 .setExecutor(Executors.newVirtualThreadPerTaskExecutor())
                 .setNettyThreads(2)
                 .setTransportMode(EpollProvider.isAvailable() ? TransportMode.EPOLL : TransportMode.NIO)
                 .setTcpKeepAlive(true)
                 .setTcpUserTimeout((int) TCP_USER_TIMEOUT.toMillis())
-                // With replicas Redisson waits for them after each lock. Safety does not rest on the lock: briefly is enough.
+                // Redisson waits for the Redis replicas after each lock. Safety does not depend on the lock, so a short wait is
+                // enough.
                 .setCheckLockSyncedSlaves(false)
                 .setSlavesSyncTimeout(10);
-        // A URL without a name has an empty one.
+        // A URL without a user name has an empty one.
         Optional.ofNullable(details.getUsername()).filter(name -> !name.isEmpty()).ifPresent(config::setUsername);
         Optional.ofNullable(details.getPassword()).ifPresent(config::setPassword);
         return config;
@@ -131,7 +133,7 @@ final class RedissonClients {
     private void configureCluster(Config config, Cluster cluster) {
         ClusterServersConfig servers = config.useClusterServers()
                 .setScanInterval(2_000)
-                // A cluster that serves a part of its slots serves a part of the keys.
+                // A Cluster with some of its slots down is still used for the keys of the other slots.
                 .setCheckSlotsCoverage(false);
         Optional<SslBundle> ssl = Optional.ofNullable(cluster.getSslBundle());
         cluster.getNodes().forEach(node -> servers.addNodeAddress(toRedisUrl(config, ssl, node)));
@@ -157,7 +159,7 @@ final class RedissonClients {
 
     private String toRedisUrl(Config config, Optional<SslBundle> ssl, Node node) {
         ssl.ifPresent(bundle -> configureTls(config, bundle));
-        // A rediss:// URL needs no bundle: then the JVM's own trust applies.
+        // A rediss:// URL needs no bundle: then the JVM's trust store applies.
         boolean tls = ssl.isPresent() || String.valueOf(properties.getUrl()).startsWith("rediss://");
         String host = node.host().contains(":") && !node.host().startsWith("[") ? "[" + node.host() + "]" : node.host();
         return (tls ? "rediss://" : "redis://") + host + ":" + node.port();

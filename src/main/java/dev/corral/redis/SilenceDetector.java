@@ -1,26 +1,32 @@
 package dev.corral.redis;
 
 /**
- * Judges by probes whether a server is silent. A probe is a small command on a connection of its own. Not thread-safe; time is an
- * argument, in nanoseconds.
+ * Determines from probes whether a server is silent. A probe is a small command on a separate connection. Not thread-safe; time
+ * is an argument, in nanoseconds.
  *
- * <p>The silence is counted between probes that were written to the socket: from one write to the next, while an earlier probe is
- * unanswered. Writes and replies are handled by the same event loop, so a loop that is late writes late: its own lag, a pause of
- * the garbage collector, or a process without CPU adds at most one {@link #MAX_GAP_NANOS} and never makes a server silent.
+ * <p>Silence is measured between probes that were written to the socket: from one write to the next, while an earlier probe has
+ * no reply. The same event loop handles writes and replies, so an event loop that is late also writes late: its own delay, a
+ * garbage collection pause, or a process without CPU time adds at most one {@link #MAX_GAP_NANOS} and never makes a server
+ * silent.
  */
 final class SilenceDetector {
 
-    /** A server without a reply for so long is taken to be gone: five probes, four times a lost packet's 200 ms on Linux. */
+    /**
+     * The silence after which a server counts as unavailable: five probes, four times the 200 ms that Linux takes to retransmit
+     * a lost packet.
+     */
     static final long SILENCE_TIMEOUT_NANOS = 1_000_000_000L;
 
-    /** The most that one gap between two writes counts: twice the interval of the probes. Longer gaps are this process' own. */
+    /**
+     * The maximum that one gap between two writes counts: twice the probe interval. A longer gap is a delay of this process.
+     */
     static final long MAX_GAP_NANOS = 400_000_000L;
 
     private int unansweredProbes;
     private long lastWriteNanos;
     private long silenceNanos;
 
-    /** A probe has been written to the socket. */
+    /** Called when a probe has been written to the socket. */
     void onProbeWritten(long now) {
         if (unansweredProbes > 0) {
             silenceNanos += Math.min(Math.max(0, now - lastWriteNanos), MAX_GAP_NANOS);
@@ -29,18 +35,24 @@ final class SilenceDetector {
         lastWriteNanos = now;
     }
 
-    /** The server has responded to the oldest probe, with a value or an error. */
+    /** Called when the server has responded to the oldest probe, with a value or an error. */
     void onReply() {
         unansweredProbes = Math.max(0, unansweredProbes - 1);
         silenceNanos = 0;
     }
 
-    /** The connection was lost, and with it the probes on it. What was counted stays: a new connection may be silent as well. */
+    /**
+     * Called when the connection was lost, and its probes with it. The measured silence remains: a new connection may be silent
+     * as well.
+     */
     void onDisconnect() {
         unansweredProbes = 0;
     }
 
-    /** A probe could not be written for want of a connection: the time since the last try counts as silence. */
+    /**
+     * Called when a probe could not be written because there is no connection: the time since the last attempt counts as
+     * silence.
+     */
     void onNotConnected(long now) {
         if (lastWriteNanos != 0) {
             silenceNanos += Math.min(Math.max(0, now - lastWriteNanos), MAX_GAP_NANOS);
@@ -48,12 +60,12 @@ final class SilenceDetector {
         lastWriteNanos = now;
     }
 
-    /** Whether the server has been silent for too long. */
+    /** Whether the server has been silent for {@link #SILENCE_TIMEOUT_NANOS}. */
     boolean isSilent() {
         return silenceNanos >= SILENCE_TIMEOUT_NANOS;
     }
 
-    /** Probes written and not answered. */
+    /** The number of probes without a reply. */
     int unansweredProbes() {
         return unansweredProbes;
     }

@@ -4,25 +4,25 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** Turns values into bytes and back. Thread-safe; never throws. */
+/** Encodes values as bytes and decodes them. Thread-safe; never throws. */
 public interface ValueCodec<V> {
 
-    /** The bytes of the value. */
+    /** Encodes the value. */
     byte[] encode(V value);
 
-    /** These bytes and those of the value behind them. */
-    default byte[] encode(byte[] before, V value) {
-        byte[] after = encode(value);
-        byte[] all = Arrays.copyOf(before, before.length + after.length);
-        System.arraycopy(after, 0, all, before.length, after.length);
-        return all;
+    /** Encodes the value behind a header, into one array. */
+    default byte[] encode(byte[] header, V value) {
+        byte[] encoded = encode(value);
+        byte[] result = Arrays.copyOf(header, header.length + encoded.length);
+        System.arraycopy(encoded, 0, result, header.length, encoded.length);
+        return result;
     }
 
-    /** About how many bytes the encoded value has. */
+    /** The approximate size of the encoded value in bytes. */
     default long estimateSize(V value) {
         return 0;
     }
 
-    /** The value of these bytes; empty when they are of a format this process does not know, as during a rolling upgrade. */
+    /** Decodes a value; empty when this process does not know the format, as may happen during a rolling upgrade. */
     Optional<V> decode(ByteBuffer bytes);
 }

@@ -6,35 +6,36 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * An entry as it lies in Redis: the format (one byte), the length of the version (one byte), the version, the payload. The
- * version comes first so that a script can compare it without reading the payload.
+ * The layout of an entry in Redis: the format (one byte), the length of the version (one byte), the version (ASCII), the
+ * payload. The version is before the payload so that a script can compare it without reading the payload. The scripts FOLLOW
+ * and PUBLISH of {@link RedisScripts} read this header, too.
  */
 record VersionedBytes(String version, ByteBuffer payload) {
 
     private static final byte FORMAT_BYTE = 1;
     private static final int FIXED_HEADER_BYTES = 2;
 
-    /** What stands before the payload. */
+    /** The header before the payload. */
     static byte[] header(String version) {
-        byte[] name = version.getBytes(StandardCharsets.US_ASCII);
-        return ByteBuffer.allocate(FIXED_HEADER_BYTES + name.length)
+        byte[] versionBytes = version.getBytes(StandardCharsets.US_ASCII);
+        return ByteBuffer.allocate(FIXED_HEADER_BYTES + versionBytes.length)
                 .put(FORMAT_BYTE)
-                .put((byte) name.length)
-                .put(name)
+                .put((byte) versionBytes.length)
+                .put(versionBytes)
                 .array();
     }
 
-    /** The length of what stands before the payload. */
+    /** The length of the header in bytes. */
     static int headerLength(String version) {
         return FIXED_HEADER_BYTES + version.length();
     }
 
-    /** Whether these bytes, as many as {@link #headerLength}, begin an entry of that version. */
-    static boolean isHeaderOf(byte[] head, String version) {
-        return Arrays.equals(head, header(version));
+    /** Whether these bytes, {@link #headerLength} of them, are the header of an entry with this version. */
+    static boolean isHeaderOf(byte[] bytes, String version) {
+        return Arrays.equals(bytes, header(version));
     }
 
-    /** Empty when the bytes are of another format: for this process the entry is absent. */
+    /** Decodes an entry; empty when it has another format: then the entry is absent for this process. */
     static Optional<VersionedBytes> decode(byte[] bytes) {
         if (bytes.length < FIXED_HEADER_BYTES || bytes[0] != FORMAT_BYTE) {
             return Optional.empty();

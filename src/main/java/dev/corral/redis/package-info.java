@@ -1,6 +1,6 @@
 /**
- * The shared tier over Redis: entries, locks, notifications, and whether Redis is available. Knows {@code coalesce}, {@code purge} and
- * {@code memory}.
+ * The shared tier in Redis: entries, locks, notifications, and the availability of Redis. Depends on {@code coalesce}, {@code
+ * purge} and {@code memory}.
  */
 @NullMarked
 package dev.corral.redis;

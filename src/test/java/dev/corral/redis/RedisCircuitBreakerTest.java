@@ -89,7 +89,7 @@ class RedisCircuitBreakerTest {
         assertUnavailable(PURGE_LOG_SERVER, "not connected yet");
 
         circuitBreaker.onServerAvailable(PURGE_LOG_SERVER);
-        assertUnavailable(PURGE_LOG_SERVER, "its purges are being read");
+        assertUnavailable(PURGE_LOG_SERVER, "the purge log is being read");
         assertThat(circuitBreaker.isAvailable()).isFalse();
         assertThat(circuitBreaker.state()).isInstanceOf(RedisState.Unavailable.class);
 
@@ -265,7 +265,7 @@ class RedisCircuitBreakerTest {
         circuitBreaker.onServerUnavailable(PURGE_LOG_SERVER, "gone");
 
         circuitBreaker.onServerAvailable(PURGE_LOG_SERVER);
-        assertUnavailable(PURGE_LOG_SERVER, "its purges are being read");
+        assertUnavailable(PURGE_LOG_SERVER, "the purge log is being read");
         assertThat(circuitBreaker.isAvailable(OTHER_SERVER)).isTrue();
 
         circuitBreaker.onPurgesSynced();
@@ -289,7 +289,7 @@ class RedisCircuitBreakerTest {
     void noServerIsAvailableBeforeTheFirstPurgeSync() {
         circuitBreaker.onServerAvailable(OTHER_SERVER);
 
-        assertUnavailable(OTHER_SERVER, "its purges are being read");
+        assertUnavailable(OTHER_SERVER, "the purge log is being read");
     }
 
     @Test
@@ -322,11 +322,11 @@ class RedisCircuitBreakerTest {
                 .containsExactly(Level.INFO, Level.WARN, Level.INFO, Level.WARN, Level.INFO);
         assertThat(logEvents).extracting(ILoggingEvent::getFormattedMessage)
                 .satisfiesExactly(
-                        first -> assertThat(first).startsWith("Redis serves"),
+                        first -> assertThat(first).startsWith("Redis available"),
                         lost -> assertThat(lost).contains("no response for a second"),
-                        back -> assertThat(back).isEqualTo("Redis serves after 20000 ms"),
+                        back -> assertThat(back).isEqualTo("Redis available again after 20000 ms"),
                         readOnly -> assertThat(readOnly).contains("OOM"),
-                        again -> assertThat(again).startsWith("Redis serves"));
+                        again -> assertThat(again).startsWith("Redis available"));
         assertThat(since).isEqualTo(clock.now.minusSeconds(20));
     }
 

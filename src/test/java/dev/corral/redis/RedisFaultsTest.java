@@ -181,7 +181,7 @@ class RedisFaultsTest {
         Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> subscriberCount() == 1);
         Awaitility.await().until(replica.circuitBreaker::isAvailable);
         assertThat(logEvents).extracting(ILoggingEvent::getFormattedMessage)
-                .anyMatch(line -> line.contains("the messages of this replica do not reach itself"));
+                .anyMatch(line -> line.contains("this replica does not receive its own messages"));
         assertThat(roundTrip("after")).isEqualTo("after");
     }
 

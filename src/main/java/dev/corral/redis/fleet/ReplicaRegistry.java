@@ -20,65 +20,69 @@ import reactor.core.publisher.Mono;
 import static dev.corral.redis.LuaScript.utf8Bytes;
 
 /**
- * The replicas of the fleet, as recorded in Redis. A beat writes this replica's own status and its reply has a constant size, so
- * that its cost does not depend on the size of the fleet; the record is read only on demand. Thread-safe. Errors are
- * {@link dev.corral.coalesce.TierUnavailableException}.
+ * The fleet's record in Redis: its replicas and their statuses. A heartbeat writes this replica's status and gets a reply of
+ * constant size, so its cost does not depend on the size of the fleet; the record is read only on demand. Thread-safe. Errors
+ * are {@link dev.corral.coalesce.TierUnavailableException}.
  *
- * <p>Each process has a random incarnation. Two processes with one replica id notice each other by it: the second one to beat is
- * recorded under its id, a slash and its incarnation, so that neither hides the other's purge position.
+ * <p>Each process has a random incarnation, by which two processes with the same replica id detect each other. The second one
+ * is recorded under its id, a slash and its incarnation, so that neither hides the other's purge position.
  */
 public final class ReplicaRegistry {
 
-    /** After so long without a beat a replica no longer counts as live: two beats may be late. */
+    /** The time without a heartbeat after which a replica no longer counts as live: two heartbeats may be late. */
     public static final Duration LIVENESS_TIMEOUT = Duration.ofSeconds(3);
 
-    /** How long a replica that no longer beats stays in the record. */
+    /** How long a replica without heartbeats stays in the record. */
     private static final Duration RECORD_RETENTION = Duration.ofMinutes(1);
 
-    /** How far apart the points of the history are, and how many there are: the last five minutes. */
+    /** The interval of the history's points, and their number: the last five minutes. */
     private static final Duration HISTORY_STEP = Duration.ofSeconds(10);
     private static final int HISTORY_STEP_COUNT = 30;
-    /** All replicas have written their point of a step within this time of its start: a beat a second, and a late one. */
+    /**
+     * The time after the start of a step within which all replicas have written their points: one heartbeat per second, and one
+     * may be late.
+     */
     private static final Duration HISTORY_WRITE_DELAY = Duration.ofSeconds(2);
 
     /**
-     * A replica.
+     * A replica with its status.
      *
-     * @param lastHeartbeat its last beat, by Redis' clock
+     * @param id            its replica id, or the id, a slash and its incarnation for a second process with that id
+     * @param lastHeartbeat its last heartbeat, by the clock of Redis
      * @param isLive        whether that was within {@link #LIVENESS_TIMEOUT}
-     * @param statusJson    what it reported about itself: JSON
+     * @param statusJson    the status that it has reported: JSON
      */
     public record ReplicaRecord(String id, Instant lastHeartbeat, boolean isLive, String statusJson) {}
 
     /**
      * A replica without its status.
      *
-     * @param lastHeartbeat its last beat, by Redis' clock
+     * @param lastHeartbeat its last heartbeat, by the clock of Redis
      * @param isLive        whether that was within {@link #LIVENESS_TIMEOUT}
-     * @param purgePosition the {@code position} of its status; 0 when it has none
+     * @param purgePosition the {@code position} in its status, in microseconds; 0 when it has none
      */
     public record ReplicaPurgePosition(String id, Instant lastHeartbeat, boolean isLive, long purgePosition) {}
 
     /**
-     * The state of the fleet at one time in the past.
+     * The replicas of the fleet at one time in the past.
      *
-     * @param time     when it was written
-     * @param replicas the replicas that wrote; all are live, with the status of that time
+     * @param time     the start of the step
+     * @param replicas the replicas that wrote a point; all are live, with the point as the status
      */
     public record HistoryPoint(Instant time, List<ReplicaRecord> replicas) {}
 
-    /** What came of a claim of the replica id. */
+    /** The result of a claim of the replica id. */
     public sealed interface ClaimResult {
 
-        /** The id is this process' own. */
+        /** This process has the id. */
         record Granted() implements ClaimResult {}
 
         /**
-         * Another process has the id and was live a moment ago.
+         * Another process has the id and is live.
          *
-         * @param incarnation       of that process
-         * @param lastHeartbeat     its last beat, by Redis' clock; a dead process has no later one
-         * @param remainingLiveness until it no longer counts as live if it does not beat again
+         * @param incarnation       the incarnation of that process
+         * @param lastHeartbeat     its last heartbeat, by the clock of Redis; a dead process will have no later one
+         * @param remainingLiveness the time until it no longer counts as live, if it sends no further heartbeat
          */
         record Taken(String incarnation, Instant lastHeartbeat, Duration remainingLiveness) implements ClaimResult {}
     }
@@ -88,9 +92,12 @@ public final class ReplicaRegistry {
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             """;
 
-    /** The process that has the id and is live; nothing is refused for want of a right that an older version did not need. */
+    /**
+     * Finds another live process with the id, and writes a status. A missing ACL permission that an older version of Corral did
+     * not need is no error.
+     */
     private static final String OTHER_PROCESS_LUA = TIME_LUA + """
-            -- Of a field of the processes: who, and when it was seen, if it is live and not this process.
+            -- The incarnation and heartbeat time of the process in a field, if it is live and not this process.
             local function other(field)
               local process = redis.pcall('HGET', KEYS[3], field)
               if type(process) ~= 'string' then
@@ -104,46 +111,49 @@ public final class ReplicaRegistry {
             end
             local function write(field, process, status)
               local stamp = string.format('%.0f ', now)
-              -- Without room for it this replica is not seen; it serves all the same.
+              -- If Redis is out of memory, this replica is missing from the record; it still serves requests.
               redis.pcall('HSET', KEYS[1], field, stamp .. status)
               redis.pcall('HSET', KEYS[3], process, stamp .. ARGV[2])
               redis.pcall('ZADD', KEYS[2], now, field)
             end
             """;
 
-    private static final LuaScript CLAIM_SCRIPT = LuaScript.of("""
-            -- KEYS: fleet, seen, processes | ARGV: replica, incarnation, status, milliseconds a replica lives
-            """ + OTHER_PROCESS_LUA + """
-            local incarnation, at = other(ARGV[1])
-            if incarnation then
-              return {incarnation, at, string.format('%.0f', at + ARGV[4] - now)}
-            end
-            write(ARGV[1], ARGV[1], ARGV[3])
-            return {}
-            """);
+    private static final LuaScript CLAIM_SCRIPT = LuaScript
+            .of("""
+                    -- KEYS: statuses, heartbeats, processes | ARGV: replica, incarnation, status, liveness timeout in milliseconds
+                    """
+                    + OTHER_PROCESS_LUA + """
+                            local incarnation, at = other(ARGV[1])
+                            if incarnation then
+                              return {incarnation, at, string.format('%.0f', at + ARGV[4] - now)}
+                            end
+                            write(ARGV[1], ARGV[1], ARGV[3])
+                            return {}
+                            """);
 
-    /** The incarnation of another live process with this id, or ''. */
+    /** Writes the status; returns the incarnation of another live process with this id, or ''. */
     private static final LuaScript HEARTBEAT_SCRIPT = LuaScript
             .of("""
-                    -- KEYS: fleet, seen, processes, step of the history
-                    -- ARGV: replica, incarnation, status, milliseconds a replica lives, milliseconds to remember it, point, milliseconds to keep it
+                    -- KEYS: statuses, heartbeats, processes, step of the history
+                    -- ARGV: replica, incarnation, status, liveness timeout, retention of the record, point, retention of the point;
+                    -- times in milliseconds
                     """
                     + OTHER_PROCESS_LUA
                     + """
                             local first = other(ARGV[1])
                             local field = first and ARGV[1] .. '/' .. ARGV[2] or ARGV[1]
-                            -- The second process of an id has a field of its own, by which the first one learns of it.
+                            -- The second process with an id has a field of its own, by which the first one detects it.
                             write(field, first and ARGV[1] .. '/' or ARGV[1], ARGV[3])
                             local second = other(ARGV[1] .. '/')
-                            -- Two that are gone are removed at each beat: no more can go in the long run.
-                            local gone = redis.pcall('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[5], 'LIMIT', 0, 2)
-                            for _, id in ipairs(gone) do
+                            -- Each heartbeat removes up to two expired replicas: in the long run no more can expire.
+                            local expired = redis.pcall('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[5], 'LIMIT', 0, 2)
+                            for _, id in ipairs(expired) do
                               redis.pcall('HDEL', KEYS[1], id)
                               redis.pcall('HDEL', KEYS[3], id, id .. '/')
                               redis.pcall('ZREM', KEYS[2], id)
                             end
                             for i = 1, 3 do
-                              -- With a time to live Redis might evict it, and a purge would be complete without those in it.
+                              -- With a TTL Redis might evict the record, and a purge would count as complete without its replicas.
                               redis.call('PERSIST', KEYS[i])
                             end
                             if ARGV[6] ~= '' then
@@ -154,7 +164,7 @@ public final class ReplicaRegistry {
                             """);
 
     private static final LuaScript DEREGISTER_SCRIPT = LuaScript.of("""
-            -- KEYS: fleet, seen, processes | ARGV: replica, incarnation, '', milliseconds a replica lives
+            -- KEYS: statuses, heartbeats, processes | ARGV: replica, incarnation, '', liveness timeout in milliseconds
             """ + OTHER_PROCESS_LUA + """
             local first = other(ARGV[1])
             local field = first and ARGV[1] .. '/' .. ARGV[2] or ARGV[1]
@@ -166,7 +176,7 @@ public final class ReplicaRegistry {
 
     private static final LuaScript READ_REPLICAS_SCRIPT = LuaScript
             .of("""
-                    -- KEYS: fleet | ARGV: milliseconds to remember a replica, and whether to give only the position of its status
+                    -- KEYS: statuses | ARGV: retention in milliseconds, '1' to return only the position in each status
                     """
                     + TIME_LUA
                     + """
@@ -178,7 +188,7 @@ public final class ReplicaRegistry {
                                 redis.call('HDEL', KEYS[1], all[i])
                               elseif ARGV[2] == '1' then
                                 known[#known + 1] = all[i]
-                                -- A quote within a JSON string has a backslash before it: this finds the member, and no text.
+                                -- A quote within a JSON string has a backslash before it: this pattern matches the member, never a text.
                                 known[#known + 1] = string.format('%.0f ', at) .. (string.match(all[i + 1], '"position":(%d+)') or '0')
                               else
                                 known[#known + 1] = all[i]
@@ -194,12 +204,12 @@ public final class ReplicaRegistry {
     private final String incarnation = randomToken();
     private final RedisKeys keys;
     private final List<String> recordKeys;
-    private volatile long lastHistoryStep; // the step of the last point
+    private volatile long lastHistoryStep; // the step of this replica's last point
 
-    /** @param replicaId unique for each process of the fleet */
-    public ReplicaRegistry(RedisConnections connections, RedisCircuitBreaker gate, String replicaId) {
+    /** @param replicaId the configured or generated id of this replica; two processes with one id detect each other */
+    public ReplicaRegistry(RedisConnections connections, RedisCircuitBreaker circuitBreaker, String replicaId) {
         this.connections = connections;
-        this.circuitBreaker = gate;
+        this.circuitBreaker = circuitBreaker;
         this.replicaId = replicaId;
         this.keys = connections.keys();
         this.recordKeys = List.of(keys.fleetStatuses(), keys.fleetHeartbeats(), keys.fleetProcesses());
@@ -211,12 +221,12 @@ public final class ReplicaRegistry {
         return HexFormat.of().formatHex(token);
     }
 
-    /** The token of this process: 16 hex digits. */
+    /** The incarnation of this process: 16 hex digits. */
     public String incarnation() {
         return incarnation;
     }
 
-    /** Takes the replica id for this process, unless another process has it and is live. */
+    /** Claims the replica id for this process, unless another live process has it. */
     public Mono<ClaimResult> claimReplicaId() {
         return circuitBreaker
                 .guard(Mono.defer(() -> CLAIM_SCRIPT.<List<Object>>run(connections.controlCommands(),
@@ -231,7 +241,7 @@ public final class ReplicaRegistry {
     }
 
     /**
-     * Records that this replica lives. A few hundred bytes more than the status, whatever the size of the fleet.
+     * Records that this replica is live. Transfers a few hundred bytes more than the status, whatever the size of the fleet.
      *
      * @param status JSON
      * @return the incarnation of another live process with the same replica id; empty when there is none
@@ -241,7 +251,7 @@ public final class ReplicaRegistry {
     }
 
     /**
-     * As {@link #heartbeat(String)}, and records a point of the history.
+     * Records that this replica is live, as {@link #heartbeat(String)}, and a point of the history.
      *
      * @param point JSON, for the step of {@code now}
      */
@@ -249,17 +259,18 @@ public final class ReplicaRegistry {
         return heartbeat(status, point, historyStep(now)).doOnNext(done -> lastHistoryStep = historyStep(now));
     }
 
-    /** Whether the history has no point of this replica for the step of {@code now} yet. */
+    /** Whether this replica has not yet recorded a point for the step of {@code now}. */
     public boolean isHistoryPointDue(Instant now) {
         return historyStep(now) != lastHistoryStep;
     }
 
     private Mono<Optional<String>> heartbeat(String status, String point, long step) {
-        var all = new ArrayList<>(recordKeys);
-        all.add(keys.fleetHistory(step));
+        var scriptKeys = new ArrayList<>(recordKeys);
+        scriptKeys.add(keys.fleetHistory(step));
         return circuitBreaker
                 .guard(Mono.defer(
-                        () -> HEARTBEAT_SCRIPT.<byte[]>run(connections.controlCommands(), ScriptOutputType.VALUE, all,
+                        () -> HEARTBEAT_SCRIPT.<byte[]>run(connections.controlCommands(), ScriptOutputType.VALUE,
+                                scriptKeys,
                                 utf8Bytes(replicaId), utf8Bytes(incarnation), utf8Bytes(status),
                                 utf8Bytes(LIVENESS_TIMEOUT.toMillis()),
                                 utf8Bytes(RECORD_RETENTION.toMillis()), utf8Bytes(point),
@@ -268,38 +279,41 @@ public final class ReplicaRegistry {
                 .map(other -> other.isEmpty() ? Optional.empty() : Optional.of(other));
     }
 
-    /** All replicas with their statuses, by id; about a kilobyte each. */
+    /** All replicas with their statuses, sorted by id; about a kilobyte each. */
     public Mono<List<ReplicaRecord>> replicas() {
         return readReplicas("0").map(reply -> {
-            var members = new ArrayList<ReplicaRecord>();
+            var replicas = new ArrayList<ReplicaRecord>();
             for (StoredRecord entry : parseRecords(reply)) {
-                members.add(new ReplicaRecord(entry.id, entry.lastHeartbeat, entry.isLive, entry.payload));
+                replicas.add(new ReplicaRecord(entry.id, entry.lastHeartbeat, entry.isLive, entry.payload));
             }
-            members.sort(Comparator.comparing(ReplicaRecord::id));
-            return members;
+            replicas.sort(Comparator.comparing(ReplicaRecord::id));
+            return replicas;
         });
     }
 
-    /** All replicas without their statuses, by id; some tens of bytes each. */
+    /** All replicas without their statuses, sorted by id; some tens of bytes each. */
     public Mono<List<ReplicaPurgePosition>> replicaPositions() {
         return readReplicas("1").map(reply -> {
-            var standings = new ArrayList<ReplicaPurgePosition>();
+            var positions = new ArrayList<ReplicaPurgePosition>();
             for (StoredRecord entry : parseRecords(reply)) {
-                standings.add(new ReplicaPurgePosition(entry.id, entry.lastHeartbeat, entry.isLive,
+                positions.add(new ReplicaPurgePosition(entry.id, entry.lastHeartbeat, entry.isLive,
                         Long.parseLong(entry.payload)));
             }
-            standings.sort(Comparator.comparing(ReplicaPurgePosition::id));
-            return standings;
+            positions.sort(Comparator.comparing(ReplicaPurgePosition::id));
+            return positions;
         });
     }
 
-    /** The last five minutes up to {@code now}, a point each ten seconds, the oldest first; without those nobody wrote. */
+    /**
+     * The history of the five minutes up to {@code now}: a point every ten seconds, the oldest first, without the steps that no
+     * replica has written.
+     */
     public Mono<List<HistoryPoint>> history(Instant now) {
         long last = historyStep(now.minus(HISTORY_WRITE_DELAY));
         return Flux.range(0, HISTORY_STEP_COUNT)
-                // One after the other: leases are renewed on the same connection.
+                // One step at a time, so that other commands on the connection are not delayed.
                 .concatMap(i -> readHistoryPoint(last - HISTORY_STEP_COUNT + 1 + i))
-                .filter(past -> !past.replicas().isEmpty())
+                .filter(point -> !point.replicas().isEmpty())
                 .collectList();
     }
 
@@ -315,10 +329,10 @@ public final class ReplicaRegistry {
                         .map(point -> new ReplicaRecord(point.getKey(), time, true, point.getValue()))
                         .sorted(Comparator.comparing(ReplicaRecord::id))
                         .toList())
-                .map(members -> new HistoryPoint(time, members));
+                .map(replicas -> new HistoryPoint(time, replicas));
     }
 
-    /** Removes this process from the record: no purge waits for it. */
+    /** Removes this process from the record, so that no purge waits for it. */
     public Mono<Void> deregister() {
         return circuitBreaker
                 .guard(Mono.defer(() -> DEREGISTER_SCRIPT.<Long>run(connections.controlCommands(),
@@ -333,9 +347,10 @@ public final class ReplicaRegistry {
     }
 
     private Mono<List<Object>> readReplicas(String compact) {
-        List<String> fleet = List.of(keys.fleetStatuses());
+        List<String> scriptKeys = List.of(keys.fleetStatuses());
         return circuitBreaker.guard(
-                Mono.defer(() -> READ_REPLICAS_SCRIPT.run(connections.controlCommands(), ScriptOutputType.MULTI, fleet,
+                Mono.defer(() -> READ_REPLICAS_SCRIPT.run(connections.controlCommands(), ScriptOutputType.MULTI,
+                        scriptKeys,
                         utf8Bytes(RECORD_RETENTION.toMillis()), utf8Bytes(compact))));
     }
 
@@ -345,11 +360,12 @@ public final class ReplicaRegistry {
         Instant now = Instant.ofEpochMilli(Long.parseLong(LuaScript.utf8Text(reply.getFirst())));
         var entries = new ArrayList<StoredRecord>();
         for (int i = 1; i + 1 < reply.size(); i += 2) {
-            String beat = LuaScript.utf8Text(reply.get(i + 1));
-            int blank = beat.indexOf(' ');
-            Instant seen = Instant.ofEpochMilli(Long.parseLong(beat.substring(0, blank)));
-            boolean live = Duration.between(seen, now).compareTo(LIVENESS_TIMEOUT) < 0;
-            entries.add(new StoredRecord(LuaScript.utf8Text(reply.get(i)), seen, live, beat.substring(blank + 1)));
+            String heartbeat = LuaScript.utf8Text(reply.get(i + 1));
+            int blank = heartbeat.indexOf(' ');
+            Instant lastHeartbeat = Instant.ofEpochMilli(Long.parseLong(heartbeat.substring(0, blank)));
+            boolean live = Duration.between(lastHeartbeat, now).compareTo(LIVENESS_TIMEOUT) < 0;
+            entries.add(new StoredRecord(LuaScript.utf8Text(reply.get(i)), lastHeartbeat, live,
+                    heartbeat.substring(blank + 1)));
         }
         return entries;
     }

@@ -1,4 +1,4 @@
-/** The replicas of the fleet, as Redis knows them: heartbeats and their history. */
+/** The fleet's record in Redis: the replicas, their heartbeats, and the history of their statuses. */
 @NullMarked
 package dev.corral.redis.fleet;
 

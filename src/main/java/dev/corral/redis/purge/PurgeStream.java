@@ -17,48 +17,67 @@ import reactor.core.publisher.Mono;
 import static dev.corral.redis.LuaScript.utf8Bytes;
 
 /**
- * The fleet's record of purges in Redis: a stream whose ids are positions, and the last position by itself for leaders. A
- * position is Redis' time in microseconds, or one more than the last if that is later, so that a record begun anew after a
- * loss is above whatever was lost.
+ * The format of the fleet's purge log in Redis, and the scripts that read and write it. The log is a stream whose ids are purge
+ * positions; the last position is also stored in a key of its own, for leaders. A position is the time of Redis in
+ * microseconds, or
+ * one more than the previous position if that is later. So the positions of a log that was recreated after a loss are above all
+ * positions that were lost.
  *
- * <p>Each name is written with a letter for how it is purged ({@code h}: hard, {@code s}: soft); a letter unknown here is as good
- * as hard. Two letters tell people of it and purge nothing: {@code d}, what was purged in words, and {@code b}, by whom.
+ * <p>A stream element has pairs of a code and a text. The code of a name says how it is purged ({@code h}: hard, {@code s}:
+ * soft);
+ * an unknown code counts as hard. Two codes are for people only and purge nothing: {@code d}, a description of what was purged,
+ * and
+ * {@code b}, the user that requested the purge.
  *
- * <p>The stream has each name once: a hash has the last hard and the last soft position of each name, and an element is deleted
- * when every name in it has been purged again at least as hard. The hash is an index only. Without it, or with one that an older
- * version of Corral has not kept, elements stay that could be deleted, and nothing else changes.
+ * <p>The stream holds each name once. A hash, the index, has the last hard and the last soft position of each name. An element
+ * is
+ * deleted when every one of its names has been purged again at least as hard. The index only saves memory: if it is missing, or
+ * an
+ * older version of Corral has not maintained it, elements remain that could be deleted, and nothing else changes.
  *
- * <p>The first element is older than any entry may be, or names everything, or has more than {@link #MAX_ELEMENTS} after it: so
- * everything before it is purged, and a replica without a past needs nothing but the log. It is never deleted as superseded. When
- * the log is missing, or is not the one that belongs to the last position, state was lost: whoever looks next begins it anew.
+ * <p>The first element is older than any entry can be, or is a purge of everything, or has more than {@link #MAX_ELEMENTS}
+ * elements
+ * after it. So everything before it counts as purged, and a new replica needs only the log. The first element is never deleted
+ * as
+ * superseded. If the log is missing, or its last element does not match the last position, state was lost: the next script that
+ * runs
+ * recreates the log, with a purge of everything as its first element.
  */
 final class PurgeStream {
 
     /**
-     * What was purged at one position.
+     * A purge in the log.
      *
-     * @param description for people: what, in words; and by whom, empty when nobody in particular
+     * @param position    the position of the purge; 0 when it has not been assigned yet
+     * @param description what was purged, in words for people; may be empty
+     * @param requestedBy the user that requested the purge; empty when there is none
      */
     record PurgeStreamEntry(long position, List<PurgedName> names, List<String> description, String requestedBy) {}
 
     /**
-     * What a message says: that there is a purge, and not what it purges. It is only a reason to read the log.
+     * A message on the purge channel. It says that there is a purge, not what it purges: it only causes the receiver to read
+     * the log.
      *
-     * @param requesterId the replica that wants to hear when it is known; empty when none does
+     * @param requesterId the replica that requests an acknowledgement; empty when none does
      */
     record PurgeAnnouncement(long position, String requesterId) {}
 
-    /** A position given to a purge, and the one before it: who does not know that one has missed something. */
+    /**
+     * The position assigned to a purge, and the position before it. A replica that does not know the previous position has
+     * missed a purge.
+     */
     record AssignedPosition(long position, long previousPosition) {}
 
     /**
-     * A part of the log.
+     * A page of the log.
      *
-     * @param knownPosition      the position asked for: what follows comes after it, or after {@code anchor} if that is earlier
-     * @param firstPosition      the log's first position
-     * @param lastCommonPosition the last position of the log not after the one asked for; 0 when the log begins after it
-     * @param redisTime          Redis' time
-     * @param hasMore            whether there is more to read
+     * @param knownPosition      the position in the request: the page begins after it, or after {@code lastCommonPosition} if
+     *              that is earlier
+     * @param firstPosition      the position of the log's first element
+     * @param lastCommonPosition the last position of the log that is not after {@code knownPosition}; 0 when the log begins
+     *              after it
+     * @param redisTime          the time of Redis when the page was read
+     * @param hasMore            whether the log has more elements after this page
      */
     record PurgePage(long knownPosition, long firstPosition, long lastCommonPosition, Instant redisTime,
             List<PurgeStreamEntry> purges, boolean hasMore) {}
@@ -70,13 +89,14 @@ final class PurgeStream {
 
     private static final Pattern POSITION_PATTERN = Pattern.compile("\\d{1,18}");
     private static final int PAGE_SIZE = 1_000;
-    // Some 80 MB of Redis' memory with its index. Beyond, the oldest purges become a purge of everything before them.
+    // About 80 MB of Redis memory, including the index. Beyond it, the oldest purges are replaced by a purge of everything
+    // before them.
     static final int MAX_ELEMENTS = 500_000;
 
     private static final String REPAIR_LUA = """
             local time = redis.call('TIME')
             local now = time[1] * 1000000 + time[2]
-            local mine = tonumber(ARGV[1])
+            local known = tonumber(ARGV[1])
             local function position(id)
               return tonumber(string.match(id, '^%d+'))
             end
@@ -86,31 +106,33 @@ final class PurgeStream {
             end
             local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
             last = last and position(last[1]) or 0
-            local seq = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
-            if seq ~= last or seq == 0 then
-              last = math.max(now, mine + 1, seq + 1, last + 1)
+            local assigned = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
+            -- The log is missing or does not end at the last position: state was lost.
+            if assigned ~= last or assigned == 0 then
+              last = math.max(now, known + 1, assigned + 1, last + 1)
               redis.call('DEL', KEYS[2], KEYS[3])
               append(last, {'h', '*'})
             end
             """;
 
     /**
-     * In the hash, {@code <name>} is {@code <last hard> <last soft>}, 0 for none; a line feed and a position, the number of names
-     * whose last purge is at that position, left out for one. No name has a line feed in it, and no purge has a name twice.
+     * Maintains the index. The field {@code <name>} has the value {@code <last hard> <last soft>}, with 0 for none. The field
+     * of a line feed and a position has the number of names whose last purge is at that position; it is omitted for one name.
+     * No name contains a line feed, and no purge has a name twice.
      */
     private static final String INDEX_LUA = """
             local first = nil
             local function id(at)
               return at .. '-0'
             end
-            local function marks(name)
+            local function positions(name)
               local both = redis.call('HGET', KEYS[3], name)
               if both then
                 return string.match(both, '^(%d+) (%d+)$')
               end
               return '0', '0'
             end
-            -- One name less is last purged at this position.
+            -- The last purge of one name is no longer at this position: deletes the element when no other name is left.
             local function supersede(at)
               if at == '0' then
                 return
@@ -125,17 +147,17 @@ final class PurgeStream {
                 redis.call('XDEL', KEYS[2], id(at))
               end
             end
-            local function note(at, fields)
+            local function addToIndex(at, fields)
               local names = 0
               local seen = {}
               for i = 1, #fields, 2 do
-                local letter, name = fields[i], fields[i + 1]
-                if letter ~= 'd' and letter ~= 'b' and not seen[name] then
+                local code, name = fields[i], fields[i + 1]
+                if code ~= 'd' and code ~= 'b' and not seen[name] then
                   seen[name] = true
                   names = names + 1
-                  local hard, soft = marks(name)
+                  local hard, soft = positions(name)
                   supersede(soft)
-                  if letter == 's' then
+                  if code == 's' then
                     redis.call('HSET', KEYS[3], name, hard .. ' ' .. at)
                   else
                     supersede(hard)
@@ -147,12 +169,12 @@ final class PurgeStream {
                 redis.call('HSET', KEYS[3], '\\n' .. at, names)
               end
             end
-            -- The element is about to go.
-            local function forget(element)
+            -- Removes an element from the index before it is trimmed from the log.
+            local function removeFromIndex(element)
               local at = string.match(element[1], '^%d+')
               for i = 1, #element[2], 2 do
                 local name = element[2][i + 1]
-                local hard, soft = marks(name)
+                local hard, soft = positions(name)
                 if hard == at or soft == at then
                   hard = hard == at and '0' or hard
                   soft = soft == at and '0' or soft
@@ -169,32 +191,34 @@ final class PurgeStream {
 
     private static final LuaScript APPEND_SCRIPT = LuaScript
             .of("""
-                    -- KEYS: seq, log, names | ARGV: mine, microseconds to keep, elements to keep, channel, requester, then letter and name of each
+                    -- KEYS: position, log, index | ARGV: known position, retention in microseconds, maximum elements, channel, requester,
+                    -- then a code and a text for each field
                     """
                     + REPAIR_LUA + INDEX_LUA
                     + """
                             local fields = {}
-                            local all = false
+                            local purgesEverything = false
                             for i = 6, #ARGV do
                               fields[i - 5] = ARGV[i]
-                              all = all or (i % 2 == 1 and ARGV[i] == '*' and ARGV[i - 1] == 'h')
+                              purgesEverything = purgesEverything or (i % 2 == 1 and ARGV[i] == '*' and ARGV[i - 1] == 'h')
                             end
-                            local at = math.max(now, mine + 1, last + 1)
+                            local at = math.max(now, known + 1, last + 1)
                             local text = string.format('%.0f', at)
-                            -- A full Redis refuses a script's first write, if that takes room, and no later one: a purge gets through.
+                            -- A Redis without memory refuses a script whose first write needs memory, and allows later writes: so a purge is
+                            -- never refused.
                             redis.call('PERSIST', KEYS[1])
                             append(at, fields)
-                            if all then
+                            if purgesEverything then
                               redis.call('XTRIM', KEYS[2], 'MINID', id(text))
                               redis.call('DEL', KEYS[3])
                             else
-                              note(text, fields)
-                              -- One element old enough is kept: it stands for all before it. The oldest first, and never many at once.
+                              addToIndex(text, fields)
+                              -- Trims the oldest elements, a few at a time. One element that is old enough stays: it stands for all before it.
                               local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', #fields + 8)
-                              local over = redis.call('XLEN', KEYS[2]) - ARGV[3]
+                              local excess = redis.call('XLEN', KEYS[2]) - ARGV[3]
                               local keep = 1
-                              while oldest[keep + 1] and (position(oldest[keep + 1][1]) <= at - ARGV[2] or keep <= over) do
-                                forget(oldest[keep])
+                              while oldest[keep + 1] and (position(oldest[keep + 1][1]) <= at - ARGV[2] or keep <= excess) do
+                                removeFromIndex(oldest[keep])
                                 keep = keep + 1
                               end
                               if keep > 1 then
@@ -206,57 +230,61 @@ final class PurgeStream {
                             """);
 
     private static final LuaScript READ_SCRIPT = LuaScript.of("""
-            -- KEYS: seq, log, names | ARGV: the position to read after, elements
+            -- KEYS: position, log, index | ARGV: known position, maximum elements of the page
             """ + REPAIR_LUA + """
             local first = position(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][1])
-            local anchor = redis.call('XREVRANGE', KEYS[2], ARGV[1], '-', 'COUNT', 1)[1]
-            anchor = anchor and position(anchor[1]) or 0
-            local from = string.format('(%.0f', anchor)
-            return {first, anchor, tonumber(time[1]), tonumber(time[2]),
+            local common = redis.call('XREVRANGE', KEYS[2], ARGV[1], '-', 'COUNT', 1)[1]
+            common = common and position(common[1]) or 0
+            local from = string.format('(%.0f', common)
+            return {first, common, tonumber(time[1]), tonumber(time[2]),
               redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[2])}
             """);
 
     private PurgeStream() {}
 
     /**
-     * Writes a purge above {@code mine}; its own position is not looked at.
+     * Appends a purge at a position above {@code knownPosition}. The position of {@code purge} is ignored.
      *
-     * @param keys      the names of the log and of its channel
-     * @param requester as in {@link PurgeAnnouncement}
-     * @param keep      how long a purge matters
-     * @param elements  the most the log has
+     * @param keys        the names of the log's keys and channel
+     * @param requesterId   as in {@link PurgeAnnouncement}
+     * @param knownPosition the last position that this replica knows
+     * @param retention     how long a purge is kept
+     * @param maxElements   the maximum number of elements in the log
      */
     static Mono<AssignedPosition> append(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys,
-            PurgeStreamEntry purge,
-            String requester, long mine, Duration keep, int elements) {
+            PurgeStreamEntry purge, String requesterId, long knownPosition, Duration retention, int maxElements) {
         var arguments = new ArrayList<byte[]>(
-                List.of(utf8Bytes(mine), utf8Bytes(TimeUnit.NANOSECONDS.toMicros(keep.toNanos())),
-                        utf8Bytes(elements), utf8Bytes(keys.purgeChannel()), utf8Bytes(requester)));
+                List.of(utf8Bytes(knownPosition), utf8Bytes(TimeUnit.NANOSECONDS.toMicros(retention.toNanos())),
+                        utf8Bytes(maxElements), utf8Bytes(keys.purgeChannel()), utf8Bytes(requesterId)));
         purge.names.forEach(name -> addField(arguments, name.isSoft() ? SOFT_CODE : HARD_CODE, name.name()));
-        purge.description.forEach(told -> addField(arguments, DESCRIPTION_CODE, told));
+        purge.description.forEach(line -> addField(arguments, DESCRIPTION_CODE, line));
         if (!purge.requestedBy.isEmpty()) {
             addField(arguments, REQUESTER_CODE, purge.requestedBy);
         }
         return APPEND_SCRIPT
                 .<List<Object>>run(redis, ScriptOutputType.MULTI, keys.purgeScriptKeys(),
                         arguments.toArray(byte[][]::new))
-                .map(answer -> new AssignedPosition((long) answer.get(0), (long) answer.get(1)));
+                .map(reply -> new AssignedPosition((long) reply.get(0), (long) reply.get(1)));
     }
 
-    private static void addField(List<byte[]> arguments, String letter, String text) {
-        arguments.add(utf8Bytes(letter));
+    private static void addField(List<byte[]> arguments, String code, String text) {
+        arguments.add(utf8Bytes(code));
         arguments.add(utf8Bytes(text));
     }
 
-    /** Reads what comes after {@code mine}. */
-    static Mono<PurgePage> readPage(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys, long mine) {
+    /** Reads the page of the log after {@code knownPosition}. */
+    static Mono<PurgePage> readPage(RedisClusterAsyncCommands<String, byte[]> redis, RedisKeys keys,
+            long knownPosition) {
         return READ_SCRIPT
-                .<List<Object>>run(redis, ScriptOutputType.MULTI, keys.purgeScriptKeys(), utf8Bytes(mine),
+                .<List<Object>>run(redis, ScriptOutputType.MULTI, keys.purgeScriptKeys(), utf8Bytes(knownPosition),
                         utf8Bytes(PAGE_SIZE))
-                .map(answer -> parsePage(mine, answer));
+                .map(reply -> parsePage(knownPosition, reply));
     }
 
-    /** What a message says; empty when it is in a form that is unknown here. An older version's has the names as well. */
+    /**
+     * Parses a message of the purge channel; empty when its format is unknown. A message of an older version of Corral also
+     * contains the names.
+     */
     static Optional<PurgeAnnouncement> parseAnnouncement(String message) {
         String[] lines = message.split("\n", 4);
         return lines.length >= 3 && POSITION_PATTERN.matcher(lines[0]).matches()
@@ -264,18 +292,18 @@ final class PurgeStream {
                 : Optional.empty();
     }
 
-    /** Letters and what follows them. */
+    /** Collects the code and text pairs of one stream element. */
     private static final class PurgeEntryBuilder {
 
         private final List<PurgedName> names = new ArrayList<>();
         private final List<String> description = new ArrayList<>();
         private String requestedBy = "";
 
-        void add(String letter, String text) {
-            switch (letter) {
+        void add(String code, String text) {
+            switch (code) {
                 case DESCRIPTION_CODE -> description.add(text);
                 case REQUESTER_CODE -> requestedBy = text;
-                default -> names.add(new PurgedName(text, letter.equals(SOFT_CODE)));
+                default -> names.add(new PurgedName(text, code.equals(SOFT_CODE)));
             }
         }
 
@@ -284,20 +312,21 @@ final class PurgeStream {
         }
     }
 
-    private static PurgePage parsePage(long mine, List<Object> answer) {
-        var now = Instant.ofEpochSecond((long) answer.get(2), TimeUnit.MICROSECONDS.toNanos((long) answer.get(3)));
-        List<PurgeStreamEntry> purges = ((List<?>) answer.get(4)).stream().map(PurgeStream::parseEntry).toList();
-        return new PurgePage(mine, (long) answer.get(0), (long) answer.get(1), now, purges, purges.size() == PAGE_SIZE);
+    private static PurgePage parsePage(long knownPosition, List<Object> reply) {
+        var now = Instant.ofEpochSecond((long) reply.get(2), TimeUnit.MICROSECONDS.toNanos((long) reply.get(3)));
+        List<PurgeStreamEntry> purges = ((List<?>) reply.get(4)).stream().map(PurgeStream::parseEntry).toList();
+        return new PurgePage(knownPosition, (long) reply.get(0), (long) reply.get(1), now, purges,
+                purges.size() == PAGE_SIZE);
     }
 
     private static PurgeStreamEntry parseEntry(Object element) {
-        List<?> pair = (List<?>) element;
-        List<?> fields = (List<?>) pair.getLast();
-        var reading = new PurgeEntryBuilder();
+        List<?> idAndFields = (List<?>) element;
+        List<?> fields = (List<?>) idAndFields.getLast();
+        var builder = new PurgeEntryBuilder();
         for (int i = 0; i + 1 < fields.size(); i += 2) {
-            reading.add(LuaScript.utf8Text(fields.get(i)), LuaScript.utf8Text(fields.get(i + 1)));
+            builder.add(LuaScript.utf8Text(fields.get(i)), LuaScript.utf8Text(fields.get(i + 1)));
         }
-        String id = LuaScript.utf8Text(pair.getFirst());
-        return reading.build(Long.parseLong(id.substring(0, id.indexOf('-'))));
+        String id = LuaScript.utf8Text(idAndFields.getFirst());
+        return builder.build(Long.parseLong(id.substring(0, id.indexOf('-'))));
     }
 }

@@ -33,50 +33,129 @@ import reactor.core.publisher.Sinks;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * The fleet's purges: written to the {@link PurgeStream} in Redis, mirrored in this process. Thread-safe.
+ * The fleet's purges: written to the purge log in Redis (see {@link PurgeStream}) and mirrored in the memory of this replica
+ * (see
+ * {@link PurgeMirror}), where every request checks its entry. Thread-safe. Reads of the log are timed on a scheduler and run
+ * one at
+ * a time; messages arrive on an event loop; verdicts take no lock.
  *
- * <p>The mirror follows the log and nothing else. It is read twice a second, and at once after a message: a message says only that
- * there is something to read, and many of them cost one read. When Redis was away, its log is read whole before the
- * {@link RedisCircuitBreaker} opens.
+ * <h2>Positions</h2>
  *
- * <p>A failover may take back purges that were acknowledged. A replica that knows positions the log does not have writes their
- * names to it again.
+ * Every purge gets a position in one sequence of the fleet: the time of Redis in microseconds, and always more than any
+ * position
+ * before it. A leader reads the last position before it sends its request to the origin, and the entry that it publishes
+ * carries
+ * that position. A purge removes an entry that it matches if its position is higher than the entry's:
  *
- * <p>A purge may ask each replica for an acknowledgement: it is sent once nothing up to that purge is missing in the replica's
- * mirror, and holds for all positions before it. It is a hint like any message; what a replica's mirror has reached is also in the
- * fleet's record of it.
+ * <ol>
+ * <li>Replica A, a leader, reads position 7 and requests the resource.
+ * <li>The resource changes, and replica B purges it: position 8.
+ * <li>A gets the old response and publishes it with position 7.
+ * <li>Every replica that knows purge 8 discards the entry. No order of these steps makes an outdated response valid.
+ * </ol>
  *
- * <p>The same look compares this machine's clock with Redis'.
+ * An entry with a position that is too old is only fetched once more than needed, so every doubt is resolved toward the older
+ * position. That rule also allows a replica without Redis to use the last position that it knows.
+ *
+ * <h2>The floor</h2>
+ *
+ * The log is bounded, in age (no entry lives longer than its purges are kept) and in elements. Its first element is the floor:
+ * every
+ * entry with a position before it counts as purged. So a replica that starts, or was away for long, needs the log and nothing
+ * else.
+ *
+ * <h2>Replay</h2>
+ *
+ * The mirror changes by the log only, apart from this replica's own purges, which it applies as soon as Redis has written them.
+ * The
+ * log is read twice a second, from the last synced position to its end, and additionally after each message on the purge
+ * channel. A
+ * message only says that there is something to read; many messages cause one read. Lost messages therefore delay a purge by
+ * half a
+ * second and never lose it. Each append returns the previous position as well: when it equals the synced position, nothing lies
+ * in
+ * between and no read is needed.
+ *
+ * <p>After an outage of Redis, the log is read to its end before {@link RedisCircuitBreaker} lets commands pass, so that no
+ * entry is
+ * read from Redis before the purges of the outage are known. Entries in the memory of this replica are used only while the last
+ * complete read is at most a second old ({@link #isUpToDate}).
+ *
+ * <h2>Lost purges</h2>
+ *
+ * A failover may lose purges that the old master has acknowledged, because its replication is asynchronous:
+ *
+ * <ol>
+ * <li>This replica has read the log up to position 8, and the new master's log ends at position 6.
+ * <li>A page of the log starts from the last position that both know (6). The difference, after 6 up to 8, is recorded as a
+ * gap.
+ * <li>At the end of the log, the names that the mirror knows in the gap and that were not purged again are appended to the log,
+ * at
+ * new positions above 8.
+ * </ol>
+ *
+ * If the log is missing as a whole, or does not match the stored last position, the first script that runs recreates it with a
+ * floor
+ * above every known position: everything is purged once.
+ *
+ * <h2>Acknowledgements</h2>
+ *
+ * A purge may request an acknowledgement from each replica. The request is part of the message on the purge channel. A replica
+ * sends it, a position and its own id, on the channel of the requesting replica, as soon as it has read the log up to the
+ * purge: it then knows every purge up to that position. Requests that arrive before the read are kept until it is complete, and
+ * one
+ * message
+ * acknowledges all purges of one requester. Acknowledgements are hints, as all messages are, and may be lost; the synced
+ * position of
+ * each replica is also in the fleet's record (see {@code ReplicaRegistry}), which is authoritative.
+ *
+ * <h2>Clock</h2>
+ *
+ * Each read of the log also compares this machine's clock with the clock of Redis; see {@link #fleetClock}.
  */
 public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
 
     private static final Logger log = LoggerFactory.getLogger(RedisPurgeRegistry.class);
 
     private static final Duration SYNC_INTERVAL = Duration.ofMillis(500);
-    // One look may be late, or lost.
+    // Two intervals: one read may be late or lost.
     private static final Duration MAX_SYNC_AGE = Duration.ofSeconds(1);
-    // Entries are at most as old as this when they are filled, stored and read with clocks that are not quite alike.
+    // Purges are kept this much longer than an entry can live, because the clocks that limit an entry's lifetime differ
+    // slightly.
     private static final Duration RETENTION_MARGIN = Duration.ofHours(1);
-    // Names that are known by name: 25 MB, and as much again when they are long. Those beyond take 16 MB, or 32 if some are soft.
+    // Names that are not coarsened: 25 MB, or twice as much when they are long. Coarsened names take 16 MB, or 32 MB if some
+    // are soft.
     private static final int MAX_MIRRORED_NAMES = 100_000;
-    // Purges of which people are told; the fleet's record has them all.
+    // The purges in recentPurges(); the log has all of them.
     private static final int MAX_RECENT_PURGES = 50;
-    // Answers owed to those who asked while this replica was behind; whoever is dropped gives up waiting by himself.
+    // Acknowledgements to send when this replica has caught up. A requester whose acknowledgement is dropped has a time limit
+    // of its own.
     private static final int MAX_PENDING_ACKNOWLEDGEMENTS = 1_000;
 
-    // Replicas whose acknowledgements are remembered.
+    // Replicas whose last acknowledgement is remembered.
     private static final int MAX_ACKNOWLEDGING_REPLICAS = 1_000;
 
-    /** An acknowledgement to send. */
+    /** An acknowledgement that this replica has to send. */
     private record PendingAcknowledgement(long position, String requester) {}
 
-    /** An acknowledgement received: this replica knows all purges up to the position. */
+    /** A received acknowledgement: the replica knows all purges up to the position. */
     private record Acknowledgement(long position, String replicaId) {}
 
-    /** Positions after the one and not after the other: known here, and not in the log at a read. */
+    /**
+     * The positions after {@code afterPosition}, up to {@code throughPosition}, that this replica knew and the log did not have
+     * when it was read.
+     */
     private record LogGap(long afterPosition, long throughPosition) {}
 
-    /** A purge as people are told of it, and when it was, by Redis' clock. */
+    /**
+     * A purge in words for people.
+     *
+     * @param position    the position of the purge; microseconds
+     * @param time        the time of the purge, by the clock of Redis
+     * @param isSoft      whether all of its names are soft
+     * @param description what was purged
+     * @param requestedBy the user that requested the purge; empty when there is none
+     */
     public record DescribedPurge(long position, Instant time, boolean isSoft, List<String> description,
             String requestedBy) {}
 
@@ -92,51 +171,50 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
     private final Disposable.Swap syncLoop = Disposables.swap();
     private final SharedTask logReadTask = new SharedTask(Mono.defer(this::readToEnd));
     private final String replicaId;
-    // What each replica has acknowledged last: that may come before Redis' reply with the purge's position. A hint, so that it may be
-    // forgotten: it is, when there have been very many replicas.
+    // The last acknowledgement of each replica: it may arrive before the reply of Redis with the purge's position. It is a
+    // hint, so the map may be cleared when there have been very many replicas.
     private final Map<String, Long> acknowledgedPositions = new ConcurrentHashMap<>();
     private final Sinks.Many<Acknowledgement> acknowledgements = Sinks.many().multicast().directBestEffort();
 
     private final Deque<PendingAcknowledgement> pendingAcknowledgements = new ArrayDeque<>(); // guarded by this
     private final Set<LogGap> gaps = new LinkedHashSet<>(); // guarded by this; since the last read that reached the end of the log
-    private final Deque<DescribedPurge> recentPurges = new ArrayDeque<>(); // guarded by this; the latest first
-    private volatile long syncedPosition; // written under this; the position up to which nothing of the log is missing here
+    private final Deque<DescribedPurge> recentPurges = new ArrayDeque<>(); // guarded by this; the most recent is first
+    private volatile long syncedPosition; // written under this; the position up to which this replica has read the log
     private volatile long lastSyncNanos; // nanoseconds of the ticker
     private volatile boolean hasEverSynced;
 
     /**
-     * To be made before the connections are started.
+     * Must be created before the connections are started, because it subscribes to channels.
      *
      * @param replicaId   unique for each process of the fleet
-     * @param longestLife of any entry; purges are remembered an hour longer
-     * @param scheduler   where the looks are timed
-     * @param ticker      tells how long ago the fleet was heard from
-     * @param machine     this machine's clock
+     * @param maxLifetime the maximum lifetime of an entry; purges are kept an hour longer
+     * @param scheduler   times the reads of the log
+     * @param ticker      measures the time since the last complete read
+     * @param localClock  this machine's clock
      */
-    public RedisPurgeRegistry(RedisConnections connections, RedisCircuitBreaker gate, String replicaId,
-            Duration longestLife,
-            Scheduler scheduler, Ticker ticker, Clock machine) {
+    public RedisPurgeRegistry(RedisConnections connections, RedisCircuitBreaker circuitBreaker, String replicaId,
+            Duration maxLifetime, Scheduler scheduler, Ticker ticker, Clock localClock) {
         this.connections = connections;
         this.keys = connections.keys();
-        this.circuitBreaker = gate;
+        this.circuitBreaker = circuitBreaker;
         this.replicaId = replicaId;
-        this.retention = longestLife.plus(RETENTION_MARGIN);
+        this.retention = maxLifetime.plus(RETENTION_MARGIN);
         this.scheduler = scheduler;
         this.ticker = ticker;
-        this.localClock = machine;
-        this.fleetClock = new FleetClock(machine);
+        this.localClock = localClock;
+        this.fleetClock = new FleetClock(localClock);
         this.mirror = new PurgeMirror(retention, MAX_MIRRORED_NAMES);
         connections.subscribe(keys.purgeChannel(), this::onPurgeMessage);
         connections.subscribe(keys.acknowledgementChannel(replicaId), this::onAcknowledgement);
     }
 
-    /** Begins to look at the log, at once and then twice a second. */
+    /** Starts to read the log: at once, and then twice a second. */
     public void start() {
         Flux<Boolean> ticks = Flux.interval(Duration.ZERO, SYNC_INTERVAL, scheduler).map(tick -> true);
         syncLoop.update(ticks
                 .onBackpressureLatest()
                 .concatMap(tick -> syncOnce(), 1)
-                .subscribe(nothing -> {}, broken -> log.error("The purges are no longer mirrored", broken)));
+                .subscribe(nothing -> {}, e -> log.error("Purge log reads stopped", e)));
     }
 
     @Override
@@ -164,17 +242,18 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         return mirror.verdict(names, position);
     }
 
-    /** {@inheritDoc} It costs the same whatever it hits. */
+    /** {@inheritDoc} Its cost does not depend on the number of entries that it matches. */
     @Override
     public Mono<PurgeReceipt> purge(Purge purge) {
         List<String> names = purge.names();
         if (names.isEmpty() || names.size() > PurgeRegistry.Purge.MAX_NAMES) {
             return Mono.error(new IllegalArgumentException(
-                    "a purge names 1 to " + PurgeRegistry.Purge.MAX_NAMES + " things, not " + names.size()));
+                    "a purge needs 1 to " + PurgeRegistry.Purge.MAX_NAMES + " names, not " + names.size()));
         }
         if (hasControlCharacter(names) || hasControlCharacter(purge.description())
                 || hasControlCharacter(List.of(purge.requestedBy()))) {
-            return Mono.error(new IllegalArgumentException("a name has a control character"));
+            return Mono.error(new IllegalArgumentException(
+                    "a name, a description or the requester contains a control character"));
         }
         return writePurge(purge).map(position -> new PurgeReceipt(position,
                 purge.isAcknowledgementRequested() ? acknowledgementsOf(position) : Flux.empty()));
@@ -184,49 +263,52 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         return texts.stream().anyMatch(text -> text.chars().anyMatch(Character::isISOControl));
     }
 
-    /** The last purges people were told of, the latest first; at most 50, and none from before this replica's start. */
+    /**
+     * The last purges that have a description, the most recent first; at most 50, from the log as far as this replica has read
+     * it.
+     */
     public synchronized List<DescribedPurge> recentPurges() {
         return List.copyOf(recentPurges);
     }
 
-    /** How long ago this replica was last in step with the fleet; longer than it can matter when it never was. */
+    /** The time since the last complete read of the log; the retention of purges when there was none. */
     public Duration syncLag() {
         return hasEverSynced ? Duration.ofNanos(ticker.read() - lastSyncNanos) : retention;
     }
 
-    /** The clock all replicas agree on, to within half a round trip to Redis. */
+    /** The fleet's clock, on which all replicas agree to within half a round trip to Redis. */
     public Clock fleetClock() {
         return fleetClock.withZone(ZoneOffset.UTC);
     }
 
-    /** What the fleet's clock adds to this machine's. */
+    /** The offset of the fleet's clock to this machine's clock; may be negative. */
     public Duration clockOffset() {
         return fleetClock.offset();
     }
 
-    /** Names in this replica's mirror. */
+    /** The number of names in this replica's mirror, without coarsened ones. */
     public int mirroredNameCount() {
         return mirror.nameCount();
     }
 
     private Mono<Long> writePurge(Purge purge) {
-        var whole = new PurgeStream.PurgeStreamEntry(0, PurgedName.of(purge.names(), purge.isSoft()),
+        var entry = new PurgeStream.PurgeStreamEntry(0, PurgedName.of(purge.names(), purge.isSoft()),
                 purge.description(), purge.requestedBy());
         String requester = purge.isAcknowledgementRequested() ? replicaId : "";
         return circuitBreaker
-                .guard(Mono.defer(() -> PurgeStream.append(connections.controlCommands(), keys, whole, requester,
+                .guard(Mono.defer(() -> PurgeStream.append(connections.controlCommands(), keys, entry, requester,
                         mirror.latestPosition(),
                         retention, PurgeStream.MAX_ELEMENTS)))
-                .map(given -> {
+                .map(assigned -> {
                     applyWritten(
-                            new PurgeStream.PurgeStreamEntry(given.position(), whole.names(), whole.description(),
-                                    whole.requestedBy()),
-                            given.previousPosition());
-                    return given.position();
+                            new PurgeStream.PurgeStreamEntry(assigned.position(), entry.names(), entry.description(),
+                                    entry.requestedBy()),
+                            assigned.previousPosition());
+                    return assigned.position();
                 });
     }
 
-    /** A purge of this replica, as Redis has written it. */
+    /** Applies a purge of this replica that Redis has written. */
     private void applyWritten(PurgeStream.PurgeStreamEntry purge, long previous) {
         mirror.purge(purge.names(), purge.position());
         if (!tryAdvance(purge, previous)) {
@@ -234,7 +316,7 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         }
     }
 
-    /** Whether nothing is missing between what had been read and this purge. */
+    /** Advances the synced position if no other purge lies between it and this one. False when the log must be read. */
     private synchronized boolean tryAdvance(PurgeStream.PurgeStreamEntry purge, long previous) {
         if (purge.position() > syncedPosition && previous == syncedPosition) {
             syncedPosition = purge.position();
@@ -243,43 +325,47 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         return purge.position() <= syncedPosition;
     }
 
-    /** The mirror of this replica has it by now. */
+    /**
+     * The replicas that know all purges up to the position; this replica is the first, because its mirror already has the
+     * purge.
+     */
     private Flux<String> acknowledgementsOf(long position) {
-        // In this order: what comes between is in both.
-        Flux<Acknowledgement> since = acknowledgements.asFlux()
+        // Subscribed in this order: an acknowledgement that arrives in between is in both.
+        Flux<Acknowledgement> later = acknowledgements.asFlux()
                 .onBackpressureBuffer(1_000, BufferOverflowStrategy.DROP_OLDEST);
-        Flux<Acknowledgement> before = Flux.defer(() -> Flux.fromIterable(acknowledgedPositions.entrySet()))
-                .map(one -> new Acknowledgement(one.getValue(), one.getKey()));
-        return Flux.merge(since, before)
-                .filter(heard -> heard.position() >= position)
+        Flux<Acknowledgement> known = Flux.defer(() -> Flux.fromIterable(acknowledgedPositions.entrySet()))
+                .map(entry -> new Acknowledgement(entry.getValue(), entry.getKey()));
+        return Flux.merge(later, known)
+                .filter(acknowledgement -> acknowledgement.position() >= position)
                 .map(Acknowledgement::replicaId)
                 .filter(replica -> !replica.equals(replicaId))
                 .startWith(replicaId)
                 .distinct();
     }
 
-    /** On an event loop. */
+    /** Called on an event loop. */
     private void onAcknowledgement(String message) {
         int blank = message.indexOf(' ');
         if (blank > 0 && message.substring(0, blank).chars().allMatch(Character::isDigit) && blank <= 18) {
-            var heard = new Acknowledgement(Long.parseLong(message.substring(0, blank)), message.substring(blank + 1));
+            var acknowledgement = new Acknowledgement(Long.parseLong(message.substring(0, blank)),
+                    message.substring(blank + 1));
             if (acknowledgedPositions.size() >= MAX_ACKNOWLEDGING_REPLICAS
-                    && !acknowledgedPositions.containsKey(heard.replicaId())) {
+                    && !acknowledgedPositions.containsKey(acknowledgement.replicaId())) {
                 acknowledgedPositions.clear();
             }
-            acknowledgedPositions.merge(heard.replicaId(), heard.position(), Math::max);
-            acknowledgements.tryEmitNext(heard);
+            acknowledgedPositions.merge(acknowledgement.replicaId(), acknowledgement.position(), Math::max);
+            acknowledgements.tryEmitNext(acknowledgement);
         }
     }
 
-    /** On an event loop. Whatever the message says, only the log changes the mirror. */
+    /** Called on an event loop. The message never changes the mirror; only the log does. */
     private void onPurgeMessage(String message) {
         Optional<PurgeStream.PurgeAnnouncement> announced = PurgeStream.parseAnnouncement(message);
         announced.ifPresent(this::queueAcknowledgement);
         if (announced.isPresent() && announced.get().position() <= syncedPosition) {
             sendDueAcknowledgements();
         } else {
-            // If that fails, the log is read again within half a second.
+            // If this read fails, the next one is at most half a second later.
             logReadTask.requestRun();
         }
     }
@@ -293,23 +379,23 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         }
     }
 
-    /** Sends the acknowledgements that are due: one message to each replica that asked, however many purges it has made. */
+    /** Sends the due acknowledgements: one message to each requesting replica, for all of its purges. */
     private void sendDueAcknowledgements() {
         takeDueAcknowledgements().forEach((requester, position) -> {
             Mono<Long> sent = Mono.defer(() -> Mono.fromCompletionStage(connections.controlCommands()
                     .publish(keys.acknowledgementChannel(requester), LuaScript.utf8Bytes(position + " " + replicaId))));
             circuitBreaker.guard(sent)
-                    .subscribe(receivers -> {}, lost -> log.debug("An acknowledgement was lost", lost));
+                    .subscribe(receivers -> {}, e -> log.debug("A purge acknowledgement was not sent", e));
         });
     }
 
-    /** By requester, the last position it asked for that is complete here. */
+    /** Removes the due acknowledgements: by requester, the last requested position that this replica has reached. */
     private synchronized Map<String, Long> takeDueAcknowledgements() {
         var due = new TreeMap<String, Long>();
-        pendingAcknowledgements.removeIf(one -> {
-            boolean complete = one.position() <= syncedPosition;
+        pendingAcknowledgements.removeIf(pending -> {
+            boolean complete = pending.position() <= syncedPosition;
             if (complete) {
-                due.merge(one.requester(), one.position(), Math::max);
+                due.merge(pending.requester(), pending.position(), Math::max);
             }
             return complete;
         });
@@ -317,14 +403,17 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
     }
 
     private Mono<Void> syncOnce() {
-        Mono<Void> answers = circuitBreaker.isAvailable() ? Mono.empty() : probeOtherConnections();
-        return answers.then(sync())
+        Mono<Void> otherConnections = circuitBreaker.isAvailable() ? Mono.empty() : probeOtherConnections();
+        return otherConnections.then(sync())
                 .doOnSuccess(done -> circuitBreaker.onPurgesSynced())
-                // Said by the gate, once; the next look is the retry.
+                // The circuit breaker logs the error, once; the next read is the retry.
                 .onErrorComplete();
     }
 
-    /** Commands may pass again only when every connection serves, not this one alone. */
+    /**
+     * Probes the other connections: commands may pass again only when all connections work, not only the one that reads the
+     * log.
+     */
     private Mono<Void> probeOtherConnections() {
         Mono<byte[]> bodies = Mono
                 .defer(() -> Mono.fromCompletionStage(connections.bodyCommands().get(keys.purgePosition())));
@@ -334,37 +423,37 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
     }
 
     /**
-     * Reads the log to its end, so that this replica knows of every purge that Redis had at the call; a log that is lost begins
-     * again, with everything older purged. Concurrent callers share one read. Errors with
-     * {@link dev.corral.coalesce.TierUnavailableException} when Redis does not reply within a command's time limit.
+     * Reads the log to its end, so that this replica knows every purge that Redis had at the time of the call. A lost log is
+     * recreated, and everything older is purged. Concurrent callers share one read. Errors with {@link
+     * dev.corral.coalesce.TierUnavailableException} when Redis does not respond within a command's time limit.
      */
     public Mono<Void> sync() {
         return logReadTask.awaitNextRun();
     }
 
-    /** To be run by {@link #logReadTask} only: one at a time. */
+    /** Run by {@link #logReadTask} only, so one at a time. */
     private Mono<Void> readToEnd() {
-        long asked = ticker.read();
+        long startNanos = ticker.read();
         return readPage().map(this::applyPage).repeat().takeUntil(end -> end).then(Mono.defer(() -> {
-            List<PurgedName> missing = lostNames();
-            if (missing.isEmpty()) {
-                markSynced(asked);
+            List<PurgedName> lostNames = lostNames();
+            if (lostNames.isEmpty()) {
+                markSynced(startNanos);
                 return Mono.empty();
             }
-            return rewriteLostPurges(missing).then(Mono.defer(this::readToEnd));
+            return rewriteLostPurges(lostNames).then(Mono.defer(this::readToEnd));
         }));
     }
 
     private Mono<PurgePage> readPage() {
         return Mono.defer(() -> {
-            Instant asked = localClock.instant();
+            Instant sentAt = localClock.instant();
             return circuitBreaker
                     .executeUnguarded(PurgeStream.readPage(connections.controlCommands(), keys, syncedPosition))
-                    .doOnNext(page -> fleetClock.addSample(asked, page.redisTime(), localClock.instant()));
+                    .doOnNext(page -> fleetClock.addSample(sentAt, page.redisTime(), localClock.instant()));
         });
     }
 
-    /** True at the end of the log. */
+    /** Applies a page to the mirror. True at the end of the log. */
     private boolean applyPage(PurgePage page) {
         mirror.raiseFloor(page.firstPosition());
         page.purges().forEach(purge -> mirror.purge(purge.names(), purge.position()));
@@ -380,7 +469,7 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
         return !page.hasMore();
     }
 
-    /** Called under this, in the order of the log. */
+    /** Called with the lock held, in the order of the log. */
     private void rememberPurge(PurgeStream.PurgeStreamEntry purge) {
         if (!purge.description().isEmpty()) {
             boolean soft = purge.names().stream().allMatch(PurgedName::isSoft);
@@ -399,30 +488,31 @@ public final class RedisPurgeRegistry implements PurgeRegistry, AutoCloseable {
     }
 
     /**
-     * To be asked at the end of the log: the names this replica knows to be purged at positions that the log does not have, and
-     * that have not been purged since. A failover has lost them; a purge that the log has superseded is known by its later position.
+     * The names that a failover has lost: the mirror has them at positions of a gap, and they have not been purged since.
+     * Called at the end of the log, when a name that the log has purged again is known by its later position.
      */
     private synchronized List<PurgedName> lostNames() {
-        List<PurgedName> missing = gaps.stream()
+        List<PurgedName> lostNames = gaps.stream()
                 .flatMap(gap -> mirror.purgedBetween(gap.afterPosition(), gap.throughPosition()).stream())
                 .distinct()
                 .toList();
-        if (missing.isEmpty()) {
+        if (lostNames.isEmpty()) {
             gaps.clear();
         }
-        return missing;
+        return lostNames;
     }
 
-    private Mono<Void> rewriteLostPurges(List<PurgedName> missing) {
-        return Flux.fromIterable(missing)
+    private Mono<Void> rewriteLostPurges(List<PurgedName> lostNames) {
+        return Flux.fromIterable(lostNames)
                 .buffer(PurgeRegistry.Purge.MAX_NAMES)
-                .map(part -> new PurgeStream.PurgeStreamEntry(0, part, List.of(), ""))
-                .concatMap(part -> circuitBreaker
-                        .executeUnguarded(PurgeStream.append(connections.controlCommands(), keys, part, "",
+                .map(names -> new PurgeStream.PurgeStreamEntry(0, names, List.of(), ""))
+                .concatMap(entry -> circuitBreaker
+                        .executeUnguarded(PurgeStream.append(connections.controlCommands(), keys, entry, "",
                                 mirror.latestPosition(), retention,
                                 PurgeStream.MAX_ELEMENTS)))
                 .then()
-                .doOnSuccess(done -> log.warn("Redis had lost {} purged names: this replica has written them again",
-                        missing.size()));
+                .doOnSuccess(done -> log.warn(
+                        "Redis had lost {} purged names; this replica has written them to the log again",
+                        lostNames.size()));
     }
 }

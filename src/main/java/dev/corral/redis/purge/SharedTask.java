@@ -5,8 +5,8 @@ import reactor.core.publisher.Mono;
 import reactor.core.publisher.Sinks;
 
 /**
- * One piece of work, run once for all callers who want it at the same time: at most one run is in progress and one is queued.
- * A caller gets the result of a run that began after its call. Thread-safe.
+ * A task whose runs are shared by concurrent callers: at most one run is in progress and one is queued. A caller gets the
+ * result of a run that began after its call. Thread-safe; a run starts on the thread of a caller or of the previous run's end.
  */
 final class SharedTask {
 
@@ -14,28 +14,28 @@ final class SharedTask {
     private Optional<Sinks.Empty<Void>> queuedRun = Optional.empty(); // guarded by this
     private boolean isRunning; // guarded by this
 
-    /** @param work is bounded in time; subscribed to once for each run */
+    /** @param work the task; has a time limit of its own; subscribed to once for each run */
     SharedTask(Mono<Void> work) {
         this.work = work;
     }
 
     /**
-     * Completes, or errors, as the next run does. The run begins at subscription, or when the one in progress has ended; it is
-     * not cancelled with its callers.
+     * Completes or errors with the result of the next run. That run begins at subscription, or when the run in progress has
+     * ended. Cancellation by a caller does not cancel the run.
      */
     Mono<Void> awaitNextRun() {
         return Mono.defer(() -> {
-            Sinks.Empty<Void> mine;
+            Sinks.Empty<Void> run;
             synchronized (this) {
-                mine = queuedRun.orElseGet(Sinks::empty);
-                queuedRun = Optional.of(mine);
+                run = queuedRun.orElseGet(Sinks::empty);
+                queuedRun = Optional.of(run);
             }
             startQueuedRun();
-            return mine.asMono();
+            return run.asMono();
         });
     }
 
-    /** Wants a run and not its result. */
+    /** Requests a run without waiting for its result. */
     void requestRun() {
         synchronized (this) {
             if (queuedRun.isEmpty()) {
@@ -46,25 +46,25 @@ final class SharedTask {
     }
 
     private void startQueuedRun() {
-        Sinks.Empty<Void> mine;
+        Sinks.Empty<Void> run;
         synchronized (this) {
             if (isRunning || queuedRun.isEmpty()) {
                 return;
             }
-            mine = queuedRun.get();
+            run = queuedRun.get();
             queuedRun = Optional.empty();
             isRunning = true;
         }
-        work.subscribe(nothing -> {}, error -> onRunEnd(() -> mine.tryEmitError(error)),
-                () -> onRunEnd(mine::tryEmitEmpty));
+        work.subscribe(ignored -> {}, error -> onRunEnd(() -> run.tryEmitError(error)),
+                () -> onRunEnd(run::tryEmitEmpty));
     }
 
-    /** The next run begins before the callers of this one hear of its end: they may ask again. */
-    private void onRunEnd(Runnable announcement) {
+    /** Starts the queued run before the callers of the finished run get its result: they may request another run. */
+    private void onRunEnd(Runnable emitResult) {
         synchronized (this) {
             isRunning = false;
         }
         startQueuedRun();
-        announcement.run();
+        emitResult.run();
     }
 }

@@ -1,4 +1,7 @@
-/** Purges in Redis: the stream, its replay, the acknowledgements and the clock of the fleet. */
+/**
+ * Purges in Redis: the stream, its replay, the acknowledgements, and the fleet's clock. The protocol is described in {@link
+ * dev.corral.redis.purge.RedisPurgeRegistry}.
+ */
 @NullMarked
 package dev.corral.redis.purge;
 
