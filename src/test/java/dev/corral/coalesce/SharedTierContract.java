@@ -18,7 +18,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Schedulers;
@@ -26,12 +25,15 @@ import reactor.core.scheduler.Schedulers;
 import static org.assertj.core.api.Assertions.assertThat;
 
 /** What every shared tier keeps. Two replicas, called here and there, see the same tier. */
-@Timeout(60)
 public abstract class SharedTierContract {
 
-    private static final Duration LONG_TTL = Duration.ofSeconds(30);
+    /** Outlives a test on any machine. */
+    private static final Duration LONG_TTL = Duration.ofMinutes(10);
     private static final Duration SHORT_TTL = Duration.ofMillis(120);
-    private static final Duration TIMEOUT = Duration.ofSeconds(10);
+    /** Of what hangs; how long a busy machine takes is nothing that these tests are about. */
+    private static final Duration TIMEOUT = Duration.ofSeconds(60);
+    /** Doublings of {@link #SHORT_TTL} at most. */
+    private static final int TRIES = 7;
     private static final AtomicInteger KEY_COUNTER = new AtomicInteger();
 
     private TierKey key;
@@ -112,10 +114,16 @@ public abstract class SharedTierContract {
 
     @Test
     void renewedLeaseOutlivesItsFirstTtl() {
-        Lease<TierKey> renewed = lead(here, SHORT_TTL);
-        assertThat(renew(renewed, LONG_TTL)).isTrue();
+        Duration first = SHORT_TTL;
+        Lease<TierKey> lease = lead(here, first);
+        // Once in time is enough: a busy machine needs a longer lease for that.
+        for (int tries = 0; !renew(lease, LONG_TTL); tries++) {
+            assertThat(tries).isLessThan(TRIES);
+            first = first.multipliedBy(2);
+            lease = lead(here, first);
+        }
         TierKey other = key.withSubkey("v:other");
-        assertThat(attemptFor(here, other, SHORT_TTL)).isInstanceOf(Acquired.class);
+        assertThat(attemptFor(here, other, first)).isInstanceOf(Acquired.class);
 
         eventually(() -> attempt(there, other) instanceof Acquired<TierKey>);
 
@@ -178,13 +186,21 @@ public abstract class SharedTierContract {
 
     @Test
     void valueExpiredSinceTheSnapshotDoesNotFencePublish() {
-        here.publish(lead(here, LONG_TTL), Optional.empty(), List.of(new Write<>(key, "brief", SHORT_TTL)))
-                .block(TIMEOUT);
         Lease<TierKey> lease = lead(here, LONG_TTL);
-        Optional<String> stoodOn = here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version();
-        eventually(() -> here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version().isEmpty());
+        Optional<String> stoodOn = Optional.empty();
+        // Once before it has lapsed is enough: a busy machine needs a longer life for that.
+        for (int tries = 0; stoodOn.isEmpty(); tries++) {
+            assertThat(tries).isLessThan(TRIES);
+            here.publish(lease, Optional.empty(),
+                    List.of(new Write<>(key, "brief", SHORT_TTL.multipliedBy(1L << tries))))
+                    .block(TIMEOUT);
+            lease = lead(here, LONG_TTL);
+            stoodOn = here.snapshot(lease).blockOptional(TIMEOUT).orElseThrow().version();
+        }
+        Lease<TierKey> last = lease;
+        eventually(() -> here.snapshot(last).blockOptional(TIMEOUT).orElseThrow().version().isEmpty());
 
-        assertThat(here.publish(lease, stoodOn, List.of(new Write<>(key, "next", LONG_TTL))).block(TIMEOUT))
+        assertThat(here.publish(last, stoodOn, List.of(new Write<>(key, "next", LONG_TTL))).block(TIMEOUT))
                 .isEqualTo(PublishResult.STORED);
     }
 

@@ -129,7 +129,7 @@ class WarmUpRunnerTest {
 
             assertThat(replica.request("GET", "/page").headers().firstValue("Cache-Status").orElse(""))
                     .contains("fwd=uri-miss");
-            await().atMost(Duration.ofSeconds(15)).until(() -> context.getBean(Coalescer.class).flightCount() == 0);
+            await().until(() -> context.getBean(Coalescer.class).flightCount() == 0);
             assertThat(replica.request("GET", "/page").headers().firstValue("Cache-Status").orElse(""))
                     .startsWith("Corral; hit");
         }
@@ -166,7 +166,7 @@ class WarmUpRunnerTest {
             assertThat(load.responseCount()).isPositive();
             assertThat(requestCounts(first, second)).containsKeys("hit", "miss", "collapsed", "bypass", "pass",
                     "failed");
-            await().atMost(Duration.ofSeconds(15)).until(() -> first.isIdle() && second.isIdle());
+            await().until(() -> first.isIdle() && second.isIdle());
             // One pipeline has waited for the fetch of the other and was notified.
             assertThat(sum(first, second, "corral.follower.wait")).isPositive();
             assertThat(sum(first, second, "corral.fills")).isGreaterThanOrEqualTo(10);

@@ -90,7 +90,7 @@ class MetricsTest {
 
     /** Waits until the response is stored, which happens after it was sent. */
     private static void awaitStored(Coalescer<?, ?> coalescer) {
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.flightCount() == 0);
+        await().until(() -> coalescer.flightCount() == 0);
     }
 
     /** Two requests, one fetch: the shop responds when both wait. */
@@ -100,7 +100,7 @@ class MetricsTest {
         HttpRequest request = HttpRequest.newBuilder(URI.create(client.base + "/held")).build();
         var first = client.http.sendAsync(request, BodyHandlers.discarding());
         var second = client.http.sendAsync(request, BodyHandlers.discarding());
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer.waiterCount() == 2);
+        await().until(() -> coalescer.waiterCount() == 2);
         held.tryEmitValue(StubResponse.of(200, "a", "Cache-Control", "max-age=60")).orThrow();
         assertThat(List.of(first.join().statusCode(), second.join().statusCode())).containsOnly(200);
     }

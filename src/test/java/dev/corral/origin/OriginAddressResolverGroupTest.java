@@ -154,7 +154,7 @@ class OriginAddressResolverGroupTest {
 
             dns.register(NAME, address("127.0.0.1"));
 
-            await().atMost(Duration.ofSeconds(15))
+            await()
                     .ignoreException(OriginFailedException.class)
                     .until(() -> text(fixture.fetchBuffered(getRequest("/"))).equals("blue"));
         }

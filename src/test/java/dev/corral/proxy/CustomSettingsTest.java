@@ -58,8 +58,9 @@ class CustomSettingsTest {
                 exchange.respond(200, "his own", "Cache-Control", "max-age=600");
             }
         });
-        // Twice the timeout and a lease is its patience: 2.4 s, less than the others' timeout.
-        try (ReplicaUnderTest guest = fleet.startExtra("impatient", "corral.routes[0].timeout=200ms")) {
+        // Twice the timeout and a lease is its patience: 4.5 s. The others have minutes.
+        try (ReplicaUnderTest guest = fleet.startExtra("impatient", "corral.routes[0].timeout=2s",
+                "corral.lease.ttl=500ms")) {
             Future<HttpProbe.ProbeResponse> leader = HttpProbe.async(() -> fleet.a.get(path));
             ReplicaUnderTest.eventually(() -> fleet.origin.requestCount(path) == 1);
 

@@ -58,9 +58,16 @@ final class FleetUnderTest implements ExtensionContext.Store.CloseableResource {
         return List.of(a, b);
     }
 
-    /** Returns when a replica waits for another one: who has boarded there may not even have looked yet. */
+    /** Returns when a replica waits for the other one: who has boarded there may not even have looked yet. */
     void awaitFollower() {
-        ReplicaUnderTest.eventually(() -> !redis.execute("KEYS corral:*:wait").isBlank());
+        awaitFollower(redis, replicas());
+    }
+
+    /** One of them has a flight that follows, and has said so in Redis: what other flights have left there does not count. */
+    static void awaitFollower(EmbeddedRedis redis, List<ReplicaUnderTest> replicas) {
+        ReplicaUnderTest.eventually(() -> replicas.stream()
+                .flatMap(ReplicaUnderTest::followed)
+                .anyMatch(key -> !redis.execute("KEYS corral:{" + key.resource() + "}*:wait").isBlank()));
     }
 
     /** One more replica, to be closed by whoever asked for it: with these settings, {@code name=value}, instead of the usual ones. */
@@ -109,6 +116,7 @@ final class FleetUnderTest implements ExtensionContext.Store.CloseableResource {
                 "key.fields=X-Keyed");
         addRoute(arguments, 20, "orders-allowed", origin.url(),
                 "allow-methods=PURGE,ban,REFRESH,PURGEALL,SOFTPURGE,BANURL");
+        addRoute(arguments, 21, "alive", origin.url(), "timeout=2s");
         for (String setting : settings) {
             replaceSetting(arguments, "--" + setting);
         }
@@ -118,8 +126,10 @@ final class FleetUnderTest implements ExtensionContext.Store.CloseableResource {
         return new ReplicaUnderTest(run, port(run));
     }
 
+    /** Patient: many a test holds an origin's response back until others wait, however long a busy machine takes for that. */
     private static void addRoute(List<String> arguments, int number, String id, String origin, String... more) {
         String name = "--corral.routes[" + number + "].";
+        arguments.add(name + "timeout=60s");
         arguments.add(name + "id=" + id);
         arguments.add(name + "path=/" + id + "/**");
         arguments.add(name + "origin=" + origin);

@@ -112,6 +112,7 @@ class MessageBodyTest {
         fleet.a.awaitWaiters(4);
         List<Future<HttpProbe.ProbeResponse>> far = HttpProbe.concurrently(4, () -> fleet.b.get(path));
         fleet.b.awaitWaiters(4);
+        fleet.awaitFollower();
         first.countDown();
 
         List<HttpProbe.ProbeResponse> answers = HttpProbe.joinAll(near);

@@ -51,6 +51,7 @@ class PrivacyTest {
         fleet.a.awaitWaiters(5);
         List<Future<HttpProbe.ProbeResponse>> far = HttpProbe.concurrently(5, () -> fleet.b.get(path));
         fleet.b.awaitWaiters(5);
+        fleet.awaitFollower();
         first.countDown();
 
         List<HttpProbe.ProbeResponse> answers = HttpProbe.joinAll(near);

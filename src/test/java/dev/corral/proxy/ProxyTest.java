@@ -4,13 +4,11 @@ import java.lang.annotation.ElementType;
 import java.lang.annotation.Retention;
 import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 
 /** A class of tests of the whole application, given a {@link FleetUnderTest}, and nothing lost or logged in passing. */
 @Target(ElementType.TYPE)
 @Retention(RetentionPolicy.RUNTIME)
-@Timeout(60)
 @ExtendWith({FleetUnderTest.FleetParameterResolver.class, LogAndLeakGuard.class})
 @interface ProxyTest {
 }

@@ -1,11 +1,15 @@
 package dev.corral.proxy;
 
 import dev.corral.coalesce.Coalescer;
+import dev.corral.coalesce.FlightInfo;
+import dev.corral.coalesce.TierKey;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.springframework.context.ConfigurableApplicationContext;
 
 import static org.awaitility.Awaitility.await;
@@ -34,12 +38,23 @@ record ReplicaUnderTest(ConfigurableApplicationContext context, int port) implem
 
     /** Returns when that many requests wait for flights here. */
     void awaitWaiters(int count) {
-        eventually(() -> context.getBean(Coalescer.class).waiterCount() == count);
+        eventually(() -> coalescer().waiterCount() == count);
+    }
+
+    /** The keys for which this replica waits for another one. */
+    Stream<TierKey> followed() {
+        List<FlightInfo<TierKey>> flights = coalescer().flights();
+        return flights.stream().filter(flight -> flight.role() == FlightInfo.FlightRole.FOLLOWER).map(FlightInfo::key);
+    }
+
+    @SuppressWarnings("unchecked")
+    private Coalescer<TierKey, ?> coalescer() {
+        return context.getBean(Coalescer.class);
     }
 
     /** Returns when no flight is in the air here: what was fetched is stored. */
     void awaitNoFlights() {
-        eventually(() -> context.getBean(Coalescer.class).flightCount() == 0);
+        eventually(() -> coalescer().flightCount() == 0);
     }
 
     /** How many requests this replica has answered in that way. */
@@ -53,11 +68,13 @@ record ReplicaUnderTest(ConfigurableApplicationContext context, int port) implem
     }
 
     static void eventually(Callable<Boolean> so) {
-        await().atMost(Duration.ofSeconds(15)).pollInterval(Duration.ofMillis(5)).until(so);
+        await().pollInterval(Duration.ofMillis(5)).until(so);
     }
 
     @Override
     public void close() {
         context.close();
+        // On a busy machine Redisson's event loops end before the last of its connections has told that it is closed.
+        LogAndLeakGuard.takeLogged("rejectedExecution");
     }
 }

@@ -115,6 +115,7 @@ class RequestTracingTest {
                 "--management.tracing.enabled=true", "--management.tracing.sampling.probability=1",
                 "--corral.routes[0].id=trusting", "--corral.routes[0].path=/trusting/**",
                 "--corral.routes[0].origin=" + origin.url(), "--corral.routes[0].forward.trust=true",
+                "--corral.routes[0].timeout=60s",
                 "--corral.routes[1].id=open", "--corral.routes[1].path=/open/**",
                 "--corral.routes[1].origin=" + origin.url()));
         var run = new SpringApplicationBuilder(CorralApplication.class)
@@ -329,6 +330,7 @@ class RequestTracingTest {
         }
         a.awaitWaiters(CLIENTS_PER_REPLICA);
         b.awaitWaiters(CLIENTS_PER_REPLICA);
+        FleetUnderTest.awaitFollower(redis, List.of(a, b));
         ReplicaUnderTest.eventually(() -> origin.requestCount(path) == 1);
         gate.countDown();
         HttpProbe.joinAll(answers);

@@ -278,7 +278,7 @@ class RedisAclTest {
     // ---- small things
 
     private static void eventually(Callable<Boolean> so) {
-        await().atMost(Duration.ofSeconds(20)).until(so);
+        await().until(so);
     }
 
     private static void awaitNoFlights(InProcessReplica... replicas) {

@@ -58,9 +58,9 @@ public final class RedisTierFixture implements AutoCloseable {
     public final RedisCircuitBreaker circuitBreaker;
     final RedisHealthProbe probes;
     public final RedisPurgeRegistry purges;
-    final RedisTier<String> tier;
+    public final RedisTier<String> tier;
 
-    private RedisTierFixture(String id, Map<String, String> settings, Scheduler looks) {
+    private RedisTierFixture(String id, Map<String, String> settings, Scheduler looks, Ticker ticker) {
         context.getEnvironment().getPropertySources().addFirst(new MapPropertySource("given", Map.copyOf(settings)));
         context.register(RedisClientCustomizers.class, SslAutoConfiguration.class, RedisAutoConfiguration.class);
         context.refresh();
@@ -71,8 +71,7 @@ public final class RedisTierFixture implements AutoCloseable {
                         context.getBean(RedisConnectionDetails.class)));
         circuitBreaker = RedisCircuitBreaker.of(connections, Clock.systemUTC());
         probes = new RedisHealthProbe(connections, circuitBreaker, Schedulers.parallel());
-        purges = new RedisPurgeRegistry(connections, circuitBreaker, id, Duration.ofHours(24), looks,
-                Ticker.systemTicker(),
+        purges = new RedisPurgeRegistry(connections, circuitBreaker, id, Duration.ofHours(24), looks, ticker,
                 Clock.systemUTC());
         tier = new RedisTier<>(connections, circuitBreaker, textCodec(1), TIMING, purges::latestPosition, purges::sync,
                 id,
@@ -84,14 +83,20 @@ public final class RedisTierFixture implements AutoCloseable {
 
     /** Started, and in step with the fleet. */
     public static RedisTierFixture start(String id, Map<String, String> settings) {
-        var replica = new RedisTierFixture(id, withLongTimeout(settings), Schedulers.parallel());
+        var replica = new RedisTierFixture(id, withLongTimeout(settings), Schedulers.parallel(), Ticker.systemTicker());
         Awaitility.await().until(replica.circuitBreaker::isAvailable);
         return replica;
     }
 
     /** Started, and looks at the fleet's purges when this clock says so, first at once. */
     public static RedisTierFixture start(String id, Map<String, String> settings, VirtualTimeScheduler looks) {
-        var replica = new RedisTierFixture(id, withLongTimeout(settings), looks);
+        return start(id, settings, looks, Ticker.systemTicker());
+    }
+
+    /** Likewise; what is current is told by this ticker. */
+    public static RedisTierFixture start(String id, Map<String, String> settings, VirtualTimeScheduler looks,
+            Ticker ticker) {
+        var replica = new RedisTierFixture(id, withLongTimeout(settings), looks, ticker);
         looks.advanceTime();
         Awaitility.await().until(replica.circuitBreaker::isAvailable);
         return replica;
@@ -99,7 +104,7 @@ public final class RedisTierFixture implements AutoCloseable {
 
     /** Started with just these settings, without waiting for Redis. */
     static RedisTierFixture startWithoutWaiting(String id, Map<String, String> settings) {
-        return new RedisTierFixture(id, settings, Schedulers.parallel());
+        return new RedisTierFixture(id, settings, Schedulers.parallel(), Ticker.systemTicker());
     }
 
     /** A cold JVM on a busy machine is slower than Redis ever is. */

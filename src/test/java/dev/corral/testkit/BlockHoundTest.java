@@ -58,7 +58,7 @@ class BlockHoundTest {
     }
 
     @Test
-    void swallowedBlockingCallErrorStillFailsTheTest() throws Exception {
+    void aCallWhoseErrorIsSwallowedStillFailsTheTestAndIsNamed() throws Exception {
         onReactorThread(() -> {
             try {
                 return sleep();
@@ -69,7 +69,10 @@ class BlockHoundTest {
 
         assertThatThrownBy(EventLoopGuard::failOnBlockingCalls)
                 .isInstanceOf(AssertionError.class)
-                .hasMessageContaining("1 blocking call");
+                .hasMessageContaining("1 blocking call")
+                .hasMessageContaining("parallel-")
+                .hasMessageContaining("Thread.sleep")
+                .hasMessageContaining("at dev.corral.testkit.BlockHoundTest.sleep(BlockHoundTest.java:");
     }
 
     private static int sleep() throws InterruptedException {

@@ -93,17 +93,15 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     @Override
     public void read(ChannelHandlerContext context) {
-        if (isBlocked()) {
+        // Not because of what is still held: a body's reader asks once for all of it, maybe in the middle of its first pieces, and
+        // would never hear that its connection does not read by itself any more.
+        if (isFull()) {
             readRequested = true;
             stopReading(context);
         } else {
             isReading = true;
             context.read();
         }
-    }
-
-    private boolean isBlocked() {
-        return !heldBuffers.isEmpty() || isFull();
     }
 
     /** Reactor Netty lets a connection read by itself once a request has been read. */
@@ -144,7 +142,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         } finally {
             isForwarding = false;
         }
-        if (isBlocked()) {
+        if (isFull()) {
             stopReading(context);
         } else if (autoReadSuspended && !isInBody) {
             autoReadSuspended = false;
@@ -221,7 +219,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     private void checkLimits(ChannelHandlerContext context) {
         long now = System.nanoTime();
-        if (headStartNanos != UNSET_NANOS && isBlocked()) {
+        if (headStartNanos != UNSET_NANOS && isFull()) {
             // Not the client's fault: the rest of the head is kept back here.
             headStartNanos = now;
         }

@@ -86,7 +86,7 @@ class ManagementEndpointsTest {
     }
 
     private static void awaitNoFlights() {
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer().flightCount() == 0);
+        await().until(() -> coalescer().flightCount() == 0);
     }
 
     private static Coalescer<?, ?> coalescer() {
@@ -155,7 +155,7 @@ class ManagementEndpointsTest {
         Sinks.One<StubResponse> held = Sinks.one();
         shop.script(path, request -> held.asMono());
         var waiting = List.of(replica.requestAsync(path), replica.requestAsync(path), replica.requestAsync(path));
-        await().atMost(Duration.ofSeconds(15)).until(() -> coalescer().waiterCount() == 3 && shop.count(path) == 1);
+        await().until(() -> coalescer().waiterCount() == 3 && shop.count(path) == 1);
 
         JsonNode flights = getJson("/actuator/flights");
 
@@ -183,7 +183,7 @@ class ManagementEndpointsTest {
         Sinks.One<StubResponse> second = Sinks.one();
         shop.script(path, request -> request.number() == 1 ? first.asMono() : second.asMono());
         var old = replica.requestAsync(path);
-        await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
+        await().until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
 
         try (var audit = new AuditLogCapture()) {
@@ -198,12 +198,12 @@ class ManagementEndpointsTest {
         }
 
         var fresh = replica.requestAsync(path);
-        await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 2);
+        await().until(() -> shop.count(path) == 2);
         second.tryEmitValue(StubResponse.of(200, "new", "Cache-Control", "max-age=60")).orThrow();
         assertThat(fresh.join().body()).isEqualTo("new");
         first.tryEmitValue(StubResponse.of(200, "old", "Cache-Control", "max-age=60")).orThrow();
         assertThat(old.join().body()).isEqualTo("old");
-        await().atMost(Duration.ofSeconds(15)).until(() -> getJson("/actuator/flights").path("count").asInt() == 0);
+        await().until(() -> getJson("/actuator/flights").path("count").asInt() == 0);
         assertThat(replica.request("GET", path).body()).isEqualTo("new");
         assertThat(shop.count(path)).isEqualTo(2);
     }
@@ -215,7 +215,7 @@ class ManagementEndpointsTest {
         Sinks.One<StubResponse> held = Sinks.one();
         shop.script(path, request -> held.asMono());
         var old = replica.requestAsync(path);
-        await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
+        await().until(() -> shop.count(path) == 1);
         String id = flight(path).path("id").asText();
         assertThat(replica.requestManagement("DELETE", "/actuator/flights/" + id, "Authorization", OLGA).statusCode())
                 .isEqualTo(204);
@@ -374,14 +374,13 @@ class ManagementEndpointsTest {
         Sinks.One<StubResponse> held = Sinks.one();
         shop.script(path, request -> held.asMono());
         var waiting = replica.requestAsync(path);
-        await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
+        await().until(() -> shop.count(path) == 1);
 
         assertThat(getJson("/actuator/routes/gated").at("/gate/underWay").asInt()).isEqualTo(1);
 
         held.tryEmitValue(StubResponse.of(200, "a", "Cache-Control", "no-store")).orThrow();
         waiting.join();
-        await().atMost(Duration.ofSeconds(15))
-                .until(() -> getJson("/actuator/routes/gated").at("/gate/underWay").asInt() == 0);
+        await().until(() -> getJson("/actuator/routes/gated").at("/gate/underWay").asInt() == 0);
     }
 
     private static HttpResponse<String> changeBreaker(String route, String json) {

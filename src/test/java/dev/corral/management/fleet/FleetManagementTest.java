@@ -81,7 +81,7 @@ class FleetManagementTest {
     }
 
     private static void eventually(ThrowingRunnable holds) {
-        await().atMost(Duration.ofSeconds(20)).untilAsserted(holds);
+        await().untilAsserted(holds);
     }
 
     private static JsonNode read(HttpResponse<String> response) {
@@ -223,7 +223,7 @@ class FleetManagementTest {
         Sinks.One<StubResponse> held = Sinks.one();
         shop.script(path, request -> held.asMono());
         var leader = a.requestAsync(path);
-        await().atMost(Duration.ofSeconds(15)).until(() -> shop.count(path) == 1);
+        await().until(() -> shop.count(path) == 1);
         var follower = b.requestAsync(path);
 
         eventually(() -> {
@@ -251,7 +251,7 @@ class FleetManagementTest {
         assertThat(read(purge).path("complete").asBoolean()).isTrue();
         assertThat(acknowledgements(purge)).isEqualTo(Map.of("a", true, "b", true));
         assertThat(status(b, path)).startsWith("Corral; fwd=");
-        await().atMost(Duration.ofSeconds(15)).until(() -> b.context().getBean(Coalescer.class).flightCount() == 0);
+        await().until(() -> b.context().getBean(Coalescer.class).flightCount() == 0);
         assertThat(getJson(b, "/actuator/purge").at("/last/0/by").asText()).isEqualTo("olga");
         assertThat(getJson(b, "/actuator/purge").at("/last/0/position").asLong())
                 .isEqualTo(read(purge).path("position").asLong());

@@ -5,6 +5,7 @@ import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOutboundHandlerAdapter;
+import io.netty.channel.ChannelPromise;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.HttpContent;
@@ -168,6 +169,47 @@ class ConnectionGuardTest {
         send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
 
         assertThat(channel.config().isAutoRead()).isFalse();
+    }
+
+    /** Its reader asks but once for all that comes, in the middle of what has come with the head. */
+    @Test
+    void aBodyThatIsAskedForWhileItsFirstPiecesAreHandedOnIsReadToItsEnd() {
+        channel.pipeline().addBefore(NettyPipeline.HttpTrafficHandler, "reader", new ChannelInboundHandlerAdapter() {
+            @Override
+            public void channelRead(ChannelHandlerContext context, Object message) {
+                if (message instanceof HttpRequest) {
+                    context.channel().config().setAutoRead(true);
+                }
+                context.fireChannelRead(message);
+            }
+        });
+
+        send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n" + "x".repeat(3_000));
+        assertThat(channel.config().isAutoRead()).isTrue();
+        send("x".repeat(3_000));
+        assertThat(channel.config().isAutoRead()).isTrue();
+        send("x".repeat(3_000));
+        assertThat(server.bodyBytes).isEqualTo(9_000);
+    }
+
+    /** Its reader begins as soon as the response before it is written, while most of what has come is still held. */
+    @Test
+    void aBodyThatWasHeldBackIsReadToItsEnd() {
+        channel.pipeline().addBefore(NettyPipeline.HttpTrafficHandler, "reader", new ChannelOutboundHandlerAdapter() {
+            @Override
+            public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+                var unused = context.write(message, promise);
+                context.channel().config().setAutoRead(true);
+            }
+        });
+        send(SMALL_REQUEST + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + "x".repeat(200_000));
+        assertThat(server.bodyBytes).isLessThan(100_000);
+
+        respond(HttpResponseStatus.OK);
+
+        assertThat(channel.config().isAutoRead()).isTrue();
+        send("x".repeat(100_000));
+        assertThat(server.bodyBytes).isEqualTo(300_000);
     }
 
     /** Nobody asks for it, and the client may not hear the response before it has sent all. */

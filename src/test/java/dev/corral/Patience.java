@@ -1,0 +1,19 @@
+package dev.corral;
+
+import java.time.Duration;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.extension.BeforeAllCallback;
+import org.junit.jupiter.api.extension.ExtensionContext;
+
+/**
+ * How long a test waits for what is to come true, unless it says otherwise. The limit is for what never does: how long a busy
+ * machine takes is not what those tests are about, and who asks for less measures the machine. Below JUnit's limit for a test, so
+ * that the failure says what did not come true. JUnit finds this class by itself (META-INF/services).
+ */
+public final class Patience implements BeforeAllCallback {
+
+    @Override
+    public void beforeAll(ExtensionContext context) {
+        Awaitility.setDefaultTimeout(Duration.ofSeconds(60));
+    }
+}
