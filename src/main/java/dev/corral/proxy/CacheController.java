@@ -1,5 +1,6 @@
 package dev.corral.proxy;
 
+import dev.corral.edge.MalformedBodyException;
 import dev.corral.http.CacheStatus;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HeaderFields;
@@ -26,6 +27,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.core.io.buffer.DataBuffer;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatusCode;
 import org.springframework.http.server.reactive.ServerHttpRequest;
@@ -36,6 +38,7 @@ import org.springframework.web.bind.annotation.RequestMapping;
 import org.springframework.web.bind.annotation.RestController;
 import org.springframework.web.server.ServerWebExchange;
 import org.springframework.web.util.DisconnectedClientHelper;
+import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 import reactor.core.scheduler.Schedulers;
@@ -160,8 +163,15 @@ public final class CacheController {
     private Mono<Void> pass(ServerWebExchange exchange, ClientRequest request) {
         var unshared = new UnsharedResponse();
         var handler = new PassHandler(context, request, unshared);
-        return respond(exchange, request, handler.handle(exchange.getRequest().getBody()))
+        return respond(exchange, request, handler.handle(body(exchange.getRequest())))
                 .doFinally(end -> unshared.release());
+    }
+
+    private static Flux<DataBuffer> body(ServerHttpRequest request) {
+        return request.getBody()
+                .concatWith(Mono.defer(() -> ReceivedHeaders.isBodyMalformed(request)
+                        ? Mono.error(MalformedBodyException::new)
+                        : Mono.empty()));
     }
 
     private Mono<Void> respond(ServerWebExchange exchange, ClientRequest request, Mono<ProxyResponse> result) {
@@ -170,9 +180,7 @@ public final class CacheController {
         return course
                 .observe(result
                         .onErrorResume(cause -> Mono.just(course.span.inScope(() -> requestFailure(exchange, cause))))
-                        .flatMap(end -> hasServerResponded(response)
-                                ? Mono.just(ProxyMetrics.RequestOutcome.REJECTED)
-                                : responseWriter.write(response, request, end).thenReturn(end.outcome()))
+                        .flatMap(end -> responseWriter.write(response, request, end).thenReturn(end.outcome()))
                         .onErrorResume(cause -> response.isCommitted(),
                                 cause -> Mono.just(course.span.inScope(() -> responseFailure(response, cause)))));
     }
@@ -187,12 +195,6 @@ public final class CacheController {
                 HeaderFields.EMPTY, route, false);
         return new RequestObservation(exchange, route, trace)
                 .observe(responseWriter.writeProblem(exchange.getResponse(), refused).thenReturn(refused.outcome()));
-    }
-
-    /** Whether Reactor Netty has answered for us: 400, to a body that is no HTTP. It closes the connection then. */
-    private static boolean hasServerResponded(ServerHttpResponse response) {
-        HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
-        return !response.isCommitted() && sent.hasSentHeaders();
     }
 
     /** No answer has begun: what fails here is the request's body, or ourselves. */
@@ -227,6 +229,7 @@ public final class CacheController {
         sent.withConnection(DisposableChannel::dispose);
         return switch (cause) {
             case OriginFailedException failed -> ProxyMetrics.RequestOutcome.FAILED;
+            case MalformedBodyException malformed -> ProxyMetrics.RequestOutcome.REJECTED;
             // The client takes nothing any more.
             case TimeoutException stalled -> ProxyMetrics.RequestOutcome.CLIENT_CLOSED;
             default -> {

@@ -14,6 +14,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -230,6 +232,27 @@ class RequestParsingFuzzTest {
     void managementPortParsesAsRfc9112OrRejects() throws Exception {
         int port = replica.context().getEnvironment().getRequiredProperty("local.management.port", Integer.class);
         checkAllSeeds(seed -> checkManagement(port, seed));
+    }
+
+    /** A client that breaks off a body which nobody reads yet is nothing to log: {@link LogAndLeakGuard} fails the test if it is. */
+    @ParameterizedTest
+    @ValueSource(strings = {"zz\r\n", "5\r\nhel", ""})
+    void whoBreaksOffABodyIsNothingToLog(String chunks) throws Exception {
+        int management = replica.context().getEnvironment().getRequiredProperty("local.management.port", Integer.class);
+        for (int port : List.of(management, replica.port())) {
+            for (String target : List.of("/actuator/purge", "/actuator/none", "/gone/x", "/nowhere")) {
+                for (int i = 0; i < 5; i++) {
+                    try (var client = new HttpProbe(port)) {
+                        client.send("POST " + target
+                                + " HTTP/1.1\r\nHost: a\r\nAuthorization: Basic b3BzOnNlY3JldA==\r\n"
+                                + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks);
+                        client.reset();
+                    }
+                }
+            }
+        }
+        assertThat(HttpProbe.requestOnce(management, "GET", "/actuator/health/liveness").status()).isEqualTo(200);
+        assertThat(replica.get("/nowhere").status()).isEqualTo(404);
     }
 
     /** The test tests something: of unchanged requests each is read, and few of the changed ones are all proper. */

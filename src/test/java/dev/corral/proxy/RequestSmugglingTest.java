@@ -2,6 +2,8 @@ package dev.corral.proxy;
 
 import java.io.IOException;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -125,6 +127,70 @@ class RequestSmugglingTest {
         assertRejected(raw);
     }
 
+    /** RFC 9112 section 3: one blank, and no other white space; section 2.2: only empty lines may stand before it. */
+    @ParameterizedTest
+    @ValueSource(strings = {"GET  /path HTTP/1.1", "GET /path  HTTP/1.1", "GET /path HTTP/1.1 ", "GET\t/path HTTP/1.1",
+            "GET /path\tHTTP/1.1", "GET\u000b/path HTTP/1.1", "GET\f/path HTTP/1.1", "GET /path\rHTTP/1.1",
+            "GET /path HTTP/1.1\r", "GET /path\u0000 HTTP/1.1", "GET /path\u007f HTTP/1.1", "GET /a /path HTTP/1.1",
+            " GET /path HTTP/1.1", "\tGET /path HTTP/1.1", "\0GET /path HTTP/1.1", "\u0001GET /path HTTP/1.1",
+            "\u007fGET /path HTTP/1.1", "\u0085GET /path HTTP/1.1", "\u000bGET /path HTTP/1.1", "\nGET /path HTTP/1.1",
+            "\rGET /path HTTP/1.1", "\r\n GET /path HTTP/1.1", "\r\n\0GET /path HTTP/1.1", "\r\r\nGET /path HTTP/1.1",
+            "\n\r\nGET /path HTTP/1.1", "GET", "GET ", " ", "\0\0\0\0", "/path HTTP/1.1"})
+    void aLineThatOthersReadDifferentlyIsRefused(String line) throws IOException {
+        String rest = "\r\nHost: a\r\n\r\nSMUGGLED";
+        assertThat(assertRejected(line + rest)).contains("application/problem+json", "bad-request");
+        // Wherever the first request ends.
+        for (String before : List.of("Content-Length: 5\r\n\r\nhello", "Content-Length: 0\r\n\r\n", "\r\n",
+                "Transfer-Encoding: chunked\r\n\r\n5\r\n\r\n\r\n\n\r\n0\r\n\r\n",
+                "Transfer-Encoding: chunked\r\n\r\n0\r\nX-T: y\r\n\r\n")) {
+            assertBehindIsRefused(before, line + rest);
+        }
+    }
+
+    private void assertBehindIsRefused(String before, String raw) throws IOException {
+        String first = fleet.uniquePath("first");
+        String refused = fleet.uniquePath("refused");
+        fleet.origin.on(first, 200, "first", "Cache-Control", "no-store");
+        try (HttpProbe client = fleet.a.connect()) {
+            client.send("POST " + first + " HTTP/1.1\r\nHost: a\r\n" + before + raw.replace("/path", refused));
+
+            assertThat(client.read().text()).isEqualTo("first");
+            assertThat(client.read().reason()).isEqualTo("bad-request");
+            assertThat(client.isClosed()).isTrue();
+        }
+        assertThat(fleet.origin.requestCount(refused)).isZero();
+    }
+
+    /** Old clients send one behind the body of a POST. */
+    @Test
+    void emptyLinesBeforeARequestAreSkipped() throws IOException {
+        String path = fleet.uniquePath("empty-lines");
+        fleet.origin.on(path, exchange -> exchange.respond(200, "got " + exchange.bodyText()));
+        try (HttpProbe client = fleet.a.connect()) {
+            for (String body : List.of("", "Content-Length: 1\r\n\r\nx",
+                    "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")) {
+                client.send("\r\n\r\nPOST " + path + " HTTP/1.1\r\nHost: a\r\n" + (body.isEmpty() ? "\r\n" : body));
+                assertThat(client.read().text()).isEqualTo(body.isEmpty() ? "got " : "got x");
+            }
+        }
+    }
+
+    /** However the bytes are cut by the network. */
+    @Test
+    void aRequestThatComesByteByByteIsServed() throws IOException {
+        String path = fleet.uniquePath("bytes");
+        fleet.origin.on(path, exchange -> exchange.respond(200, "got " + exchange.bodyText()));
+        try (HttpProbe client = fleet.a.connect()) {
+            String all = "\r\nPOST " + path
+                    + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n\n\r\n\r\n0\r\n\r\n";
+            for (String piece : (all + all).split("", -1)) {
+                client.send(piece);
+            }
+            assertThat(client.read().text()).isEqualTo("got \n\r\n");
+            assertThat(client.read().text()).isEqualTo("got \n\r\n");
+        }
+    }
+
     /** The body had begun, and so had the request to the origin: that is broken off, and the rest is nobody's. */
     @ParameterizedTest
     @ValueSource(strings = {"zz\r\n\r\n", "-1\r\n\r\n", "0x1\r\na\r\n0\r\n\r\n", "10000000000000000\r\n",
@@ -140,11 +206,87 @@ class RequestSmugglingTest {
                         + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + request(behind))
                         .readUntilClosed();
 
-                assertThat(seen).startsWith("HTTP/1.1 400 ").doesNotContain("HTTP/1.1 2");
+                assertThat(seen).startsWith("HTTP/1.1 400 ").containsOnlyOnce("HTTP/1.1 ");
+                assertThat(seen).contains("application/problem+json", "\"reason\":\"body-broken\"")
+                        .containsIgnoringCase("connection: close");
             }
             assertThat(fleet.origin.requestCount(behind)).isZero();
             assertNextRequestIsServed();
         }
+    }
+
+    private static final String CHUNKED = " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    @Test
+    void aBadChunkIsCountedAsARefusal() throws IOException {
+        String path = fleet.uniquePath("counted", "chunk");
+        fleet.origin.on(path, exchange -> exchange.respond(200, "got " + exchange.bodyText()));
+        long before = fleet.a.requestCount("counted", "refused");
+        try (HttpProbe client = fleet.a.connect()) {
+            client.send("POST " + path + CHUNKED + "1\r\na\r\nzz\r\n").readUntilClosed();
+        }
+        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("counted", "refused") == before + 1);
+    }
+
+    @Test
+    void aBadChunkEndsAResponseThatHasBegun() throws Exception {
+        String path = fleet.uniquePath("early");
+        var ended = new CountDownLatch(1);
+        fleet.origin.on(path, exchange -> {
+            exchange.writeRaw(
+                    OriginStub.StubExchange.formatHead(200, "Content-Length", "1000", "Cache-Control", "no-store")
+                            + "\r\nfirst words");
+            exchange.awaitClosed();
+            ended.countDown();
+        });
+        try (HttpProbe client = fleet.a.connect()) {
+            client.send("POST " + path + CHUNKED + "1\r\na\r\n").readUntil("first words");
+
+            assertThat(client.send("zz\r\n").readUntilClosed()).isEmpty();
+        }
+        assertThat(ended.await(10, TimeUnit.SECONDS)).as("the origin is let go").isTrue();
+    }
+
+    /** An origin may answer before it has read the body. */
+    @Test
+    void aBadChunkBehindAResponseEndsTheConnectionWithoutASecondOne() throws IOException {
+        String path = fleet.uniquePath("done");
+        fleet.origin.on(path, exchange -> exchange.respond(200, "all of it"));
+        for (String target : List.of(path, "/nowhere")) {
+            try (HttpProbe client = fleet.a.connect()) {
+                client.send("POST " + target + CHUNKED + "1\r\na\r\n");
+                assertThat(client.read().status()).isIn(200, 404);
+
+                assertThat(client.send("zz\r\n" + request(path)).readUntilClosed()).isEmpty();
+            }
+        }
+    }
+
+    /** Only the request whose body it is, and what comes behind it. */
+    @Test
+    void aBadChunkDoesNotConcernTheRequestsBeforeIt() throws Exception {
+        String slow = fleet.uniquePath("slow");
+        String path = fleet.uniquePath("behind");
+        var hold = new CountDownLatch(1);
+        fleet.origin.on(slow, exchange -> {
+            String text = exchange.bodyText();
+            hold.await();
+            exchange.respond(200, "got " + text, "Cache-Control", "no-store");
+        });
+        fleet.origin.on(path, exchange -> exchange.respond(200, "got " + exchange.bodyText()));
+        try (HttpProbe client = fleet.a.connect()) {
+            client.send("POST " + slow + CHUNKED + "1\r\nb\r\n0\r\n\r\nPOST " + path + CHUNKED + "1\r\na\r\nzz\r\n"
+                    + request(path));
+            ReplicaUnderTest.eventually(() -> fleet.origin.requestCount(slow) == 1);
+            hold.countDown();
+
+            HttpProbe.ProbeResponse first = client.read();
+            assertThat(first.text()).isEqualTo("got b");
+            assertThat(first.fields().has("Connection")).isFalse();
+            assertThat(client.read().reason()).isEqualTo("body-broken");
+            assertThat(client.isClosed()).isTrue();
+        }
+        assertThat(fleet.origin.requestCount(path)).isLessThan(2);
     }
 
     /** RFC 9112 section 7.1.1 and 7.1.2: none of it goes on to the origin. */

@@ -82,19 +82,12 @@ final class Rfc9112RequestParser {
         return new ParsedRequest(line.group(1), line.group(2), body);
     }
 
-    /**
-     * Section 2.2: an empty line before a request is no request. Section 3: any white space may be taken for the blank, a carriage
-     * return too. Netty does both, and skips any control character before a request; where a request ends is the same to all.
-     */
+    /** Section 2.2: an empty line before a request is no request; nothing else may stand there. */
     private String nextRequestLine() throws MalformedRequestException {
-        while (position < text.length() && text.charAt(position) <= ' ') {
-            position++;
+        while (text.startsWith("\r\n", position)) {
+            position += 2;
         }
-        int end = text.indexOf("\r\n", position);
-        require(end >= 0);
-        String line = text.substring(position, end);
-        position = end + 2;
-        return line.replaceAll("[ \t\u000b\f\r]+", " ");
+        return nextLine();
     }
 
     private List<String[]> parseFields() throws MalformedRequestException {

@@ -1,5 +1,6 @@
 package dev.corral.proxy.netty;
 
+import dev.corral.edge.RequestLine;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelDuplexHandler;
@@ -21,20 +22,15 @@ import reactor.netty.NettyPipeline;
 
 /**
  * Holds a client's HTTP/1.1 connection to its {@link ConnectionLimits}. Stands on both sides of Netty's codec: before it, where it
- * hands on what came in small pieces and keeps back the rest while too many requests are unanswered, which in the end fills the
- * client's own buffers; and behind it, where it sees requests begin and responses end. A connection beyond a limit of time is
- * closed. One for each connection, on its event loop.
+ * hands on what came in pieces of one request at most and keeps back the rest while too many requests are unanswered, which in the
+ * end fills the client's own buffers; and behind it, where it sees requests begin and responses end. A connection beyond a limit of
+ * time is closed. What is no {@link RequestLine} does not reach the codec: {@link RequestSmugglingGuard} refuses it. One for each connection, on
+ * its event loop.
  */
 public final class ConnectionGuard extends ChannelDuplexHandler {
 
-    /**
-     * Bytes handed to the codec at once: at 16 bytes, the least that passes for a request, 64 requests can come in beyond the limit.
-     * Netty's codec closes a connection with more than 128.
-     */
-    private static final int MAX_CHUNK_BYTES = 1024;
-
-    /** The same for bytes that are known to be of a body. */
-    private static final int MAX_BODY_CHUNK_BYTES = 16 * 1024;
+    /** Bytes handed to the codec at once. */
+    private static final int MAX_CHUNK_BYTES = 16 * 1024;
 
     /** Bytes of requests behind the one in progress: with a long body behind it, few requests are many bytes. */
     private static final int MAX_PIPELINED_BYTES = 64 * 1024;
@@ -42,6 +38,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
     private static final long UNSET_NANOS = Long.MIN_VALUE;
 
     private final ConnectionLimits limits;
+    private final RequestLine line = new RequestLine();
     private final Deque<ByteBuf> heldBuffers = new ArrayDeque<>();
     /** The bytes of each request that is not answered, the oldest first. */
     private final Deque<int[]> pendingRequestBytes = new ArrayDeque<>();
@@ -117,6 +114,9 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         isReading = false;
         if (message instanceof ByteBuf bytes) {
             heldBuffers.add(bytes);
+            if (line.isImproper()) {
+                releaseHeld();
+            }
             forwardHeld(context);
         } else {
             context.fireChannelRead(message);
@@ -135,9 +135,14 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         try {
             while (!heldBuffers.isEmpty() && !isFull()) {
                 ByteBuf first = heldBuffers.element();
-                int most = (int) Math.max(MAX_CHUNK_BYTES, Math.min(MAX_BODY_CHUNK_BYTES, remainingBodyBytes));
-                ByteBuf piece = first.readableBytes() > most ? first.readRetainedSlice(most) : heldBuffers.remove();
-                forwardChunk(context, piece);
+                int most = Math.min(first.readableBytes(), MAX_CHUNK_BYTES);
+                int count = remainingBodyBytes > 0 ? (int) Math.min(remainingBodyBytes, most) : line.read(first, most);
+                forwardChunk(context,
+                        count < first.readableBytes() ? first.readRetainedSlice(count) : heldBuffers.remove());
+                if (line.isImproper()) {
+                    releaseHeld();
+                    context.fireUserEventTriggered(RequestSmugglingGuard.IMPROPER_LINE);
+                }
             }
         } finally {
             isForwarding = false;
@@ -171,6 +176,9 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         }
         if (wasInBody || isInBody) {
             receivedBodyBytes += bytes;
+        }
+        if (!isInBody && (wasInBody || requestStarted)) {
+            line.ended();
         }
         // A head that begins in the piece in which another request ends counts from the next one on.
         if (isInBody || requestStarted) {

@@ -10,13 +10,15 @@ import reactor.netty.http.server.HttpServerRequest;
 
 /**
  * The header fields of a request that Spring gets in another form than it came: its target is not legal to {@link java.net.URI},
- * which is all that Spring reads, or it is to be refused. Takes what Spring must not see past it to the controller; no client can
- * send such an object. Used on the event loop of its connection, like any fields of Netty's.
+ * which is all that Spring reads, or it is to be refused, or its body may prove malformed. Takes what Spring must not see past it to
+ * the controller; no client can send such an object. Used on the event loop of its connection, like any fields of Netty's.
  */
 public final class ReceivedHeaders extends DefaultHttpHeaders {
 
     private final String target;
     private final Optional<Problem> rejection;
+    /** The body's reader may be on another thread. */
+    private volatile boolean bodyMalformed;
 
     private ReceivedHeaders(String target, Optional<Problem> refusal) {
         this.target = target;
@@ -33,6 +35,17 @@ public final class ReceivedHeaders extends DefaultHttpHeaders {
     /** A request that must not be served. */
     static ReceivedHeaders rejected(String target, Problem problem) {
         return new ReceivedHeaders(target, Optional.of(problem));
+    }
+
+    /** The body is malformed. To be called before its end is handed on. */
+    void endMalformedBody() {
+        bodyMalformed = true;
+    }
+
+    /** Whether the body, whose end has come, is malformed: that is not its end, and what came of it must not be taken for whole. */
+    public static boolean isBodyMalformed(ServerHttpRequest request) {
+        return ServerHttpRequestDecorator.<HttpServerRequest>getNativeRequest(request)
+                .requestHeaders() instanceof ReceivedHeaders head && head.bodyMalformed;
     }
 
     /** The target of the request as it came. */

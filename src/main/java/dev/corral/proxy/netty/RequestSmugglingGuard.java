@@ -5,22 +5,32 @@ import dev.corral.http.Problem;
 import dev.corral.http.RequestTarget;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.DefaultHttpHeaders;
 import io.netty.handler.codec.http.DefaultHttpRequest;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpStatusClass;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
+import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.netty.util.NetUtil;
 import io.netty.util.ReferenceCountUtil;
+import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
@@ -31,15 +41,29 @@ import reactor.netty.NettyPipeline;
  * Refuses requests that another server on their way could read differently: to two of them, one request may be two. Stands behind
  * Netty's codec, which sees to most of that (lengths that differ or repeat, a length beside a coding, bare line feeds, control
  * characters). What is refused, here or by the codec, becomes a request that the controller answers with a problem, counts and logs
- * like any other refusal; nothing behind it on its connection is read. Targets that browsers send and Spring does not take go past
- * it. One for each connection, on its event loop.
+ * like any other refusal; nothing behind it on its connection is read. A body that is malformed ends where that shows, and its
+ * connection with the response; what has been sent of it on the way is for the controller to break off. Targets that browsers send and
+ * Spring does not take go past it. One for each connection, on its event loop.
  */
-public final class RequestSmugglingGuard extends ChannelInboundHandlerAdapter {
+public final class RequestSmugglingGuard extends ChannelDuplexHandler {
+
+    /** The event that says that what follows on the connection does not begin as a request. */
+    static final Object IMPROPER_LINE = new Object() {
+        @Override
+        public String toString() {
+            return "a request line that is none";
+        }
+    };
 
     private static final Pattern ABSOLUTE_FORM = Pattern
             .compile("(?is)(https?)://([^/?#]*)(.*)|[a-z][a-z0-9+.-]*://.*");
 
     private boolean isRejected;
+    /** Whether the last request has a body that is malformed. */
+    private boolean bodyMalformed;
+    private boolean informational;
+    private int unanswered;
+    private Optional<ReceivedHeaders> chunked = Optional.empty();
 
     private final boolean closesOnMalformedBody;
 
@@ -52,10 +76,7 @@ public final class RequestSmugglingGuard extends ChannelInboundHandlerAdapter {
         install(channel, false);
     }
 
-    /**
-     * Guards a connection of the management port. A body that is no HTTP ends it without a response: Reactor Netty would send a 400
-     * of its own, and Spring, whose handlers often do not read the body, would find its response sent and lose the buffers.
-     */
+    /** Guards a connection of the management port. A body that is malformed ends it without a response: few handlers there read it. */
     public static void installOnManagementPort(Channel channel) {
         install(channel, true);
     }
@@ -76,15 +97,16 @@ public final class RequestSmugglingGuard extends ChannelInboundHandlerAdapter {
             return;
         }
         if (!(message instanceof HttpRequest request)) {
-            if (closesOnMalformedBody && message instanceof HttpObject part && part.decoderResult().isFailure()) {
+            if (message instanceof HttpObject part && part.decoderResult().isFailure()) {
                 isRejected = true;
                 ReferenceCountUtil.release(message);
-                var unused = context.close();
+                endMalformedBody(context);
             } else {
                 context.fireChannelRead(message);
             }
             return;
         }
+        unanswered++;
         Optional<Problem> problem = request.decoderResult().isSuccess()
                 ? violation(request).map(Problem::badRequest)
                 : Optional.of(toProblem(request.decoderResult().cause()));
@@ -94,7 +116,62 @@ public final class RequestSmugglingGuard extends ChannelInboundHandlerAdapter {
             ReferenceCountUtil.release(message);
             context.fireChannelRead(refusal);
         } else {
-            context.fireChannelRead(withReadableTarget(request));
+            HttpRequest readable = withReadableTarget(request);
+            chunked = Optional.of(readable.headers())
+                    .filter(ReceivedHeaders.class::isInstance)
+                    .map(ReceivedHeaders.class::cast);
+            context.fireChannelRead(readable);
+        }
+    }
+
+    /** Its reader finds out behind the last piece that was good. Reactor Netty would send an empty 400, to a sent response a second. */
+    private void endMalformedBody(ChannelHandlerContext context) {
+        bodyMalformed = true;
+        if (closesOnMalformedBody || unanswered == 0) {
+            var unused = context.close();
+            return;
+        }
+        chunked.ifPresent(ReceivedHeaders::endMalformedBody);
+        context.fireChannelRead(LastHttpContent.EMPTY_LAST_CONTENT);
+    }
+
+    @Override
+    public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+        if (message instanceof HttpResponse response) {
+            informational = response.status().codeClass() == HttpStatusClass.INFORMATIONAL;
+            if (bodyMalformed && unanswered == 1 && !informational) {
+                response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+            }
+        }
+        ChannelFuture written = context.write(message, promise.unvoid());
+        if (message instanceof LastHttpContent && !informational && --unanswered == 0 && bodyMalformed) {
+            written.addListener(ChannelFutureListener.CLOSE);
+        }
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) {
+        if (event != IMPROPER_LINE) {
+            context.fireUserEventTriggered(event);
+        } else if (!isRejected) {
+            isRejected = true;
+            unanswered++;
+            var none = new DefaultHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.GET, "/");
+            context.fireChannelRead(rejectedRequest(none, Problem.badRequest("a first line that is no request line")));
+        }
+    }
+
+    /**
+     * That a client has reset its connection, or has broken its TLS, is known to Reactor Netty when the connection is closed. Of this it
+     * would log an error with its stack wherever a body has no reader yet.
+     */
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        if (cause instanceof IOException
+                || (cause instanceof DecoderException && cause.getCause() instanceof IOException)) {
+            var unused = context.close();
+        } else {
+            context.fireExceptionCaught(cause);
         }
     }
 
@@ -106,18 +183,21 @@ public final class RequestSmugglingGuard extends ChannelInboundHandlerAdapter {
         };
     }
 
-    /** The request with a target that Spring can read, and the one it came with for us. */
+    /**
+     * The request with a target that Spring can read, and the one it came with for us. That of a chunked body can hear that the body is
+     * malformed.
+     */
     private static HttpRequest withReadableTarget(HttpRequest request) {
         String target = request.uri();
-        Optional<String> encoded = RequestTarget.parse(target).map(RequestTarget::encoded);
-        if (encoded.isEmpty() || encoded.get().equals(target)) {
+        String readable = RequestTarget.parse(target).map(RequestTarget::encoded).orElse(target);
+        if (readable.equals(target) && !HttpUtil.isTransferEncodingChunked(request)) {
             return request;
         }
         HttpHeaders head = ReceivedHeaders.of(target, request.headers());
         return request instanceof FullHttpRequest full
-                ? new DefaultFullHttpRequest(request.protocolVersion(), request.method(), encoded.get(), full.content(),
+                ? new DefaultFullHttpRequest(request.protocolVersion(), request.method(), readable, full.content(),
                         head, full.trailingHeaders())
-                : new DefaultHttpRequest(request.protocolVersion(), request.method(), encoded.get(), head);
+                : new DefaultHttpRequest(request.protocolVersion(), request.method(), readable, head);
     }
 
     /** What cannot be accepted about it. What can be has one Host from here on, that of its target. */
