@@ -579,7 +579,7 @@ public final class CorralConfiguration {
 
                     @Override
                     public void recordBackgroundError(String task, Throwable cause) {
-                        meters.onBackgroundError(task, cause);
+                        metrics.onBackgroundError(task, cause);
                     }
                 }, new VariantLimiter(Ticker.systemTicker()), memory, settings.coalesce());
     }

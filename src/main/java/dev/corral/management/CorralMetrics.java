@@ -60,7 +60,8 @@ public final class CorralMetrics implements CoalescerListener {
     public CorralMetrics(MeterRegistry registry) {
         this.registry = registry;
         this.fills = registerCounter("corral.fills", "Responses published, and so visible to the fleet");
-        this.fencedPublishes = registerCounter("corral.publish.fenced", "Publishes refused because the lease had been lost");
+        this.fencedPublishes = registerCounter("corral.publish.fenced",
+                "Publishes refused because the lease had been lost");
         this.takeovers = registerCounter("corral.leader.takeovers",
                 "Fills taken over from a leader that stopped responding or gave up its lease");
         this.degradedFlights = registerCounter("corral.flights.degraded",

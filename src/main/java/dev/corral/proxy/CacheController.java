@@ -1,6 +1,5 @@
 package dev.corral.proxy;
 
-import dev.corral.edge.MalformedBodyException;
 import dev.corral.http.CacheStatus;
 import dev.corral.http.Forwarding;
 import dev.corral.http.HeaderFields;

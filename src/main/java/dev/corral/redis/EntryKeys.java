@@ -6,7 +6,7 @@ package dev.corral.redis;
  *
  * @param entry the Redis key of the entry itself
  */
-record EntryKeys(String entry) {
+public record EntryKeys(String entry) {
 
     /** The lock, in Redisson's format: a hash whose only field is the holder. */
     String lock() {

@@ -48,7 +48,7 @@ public final class RedisKeys {
     }
 
     /** The Redis keys that belong to one cache key. */
-    EntryKeys entryKeys(TierKey key) {
+    public EntryKeys entryKeys(TierKey key) {
         String resource = keyPrefix + "{" + key.resource() + "}";
         return new EntryKeys(key.subkey().isEmpty() ? resource : resource + ":" + key.subkey());
     }

@@ -207,7 +207,7 @@ class RequestSmugglingTest {
                         .readUntilClosed();
 
                 assertThat(seen).startsWith("HTTP/1.1 400 ").containsOnlyOnce("HTTP/1.1 ");
-                assertThat(seen).contains("application/problem+json", "\"reason\":\"body-broken\"")
+                assertThat(seen).contains("application/problem+json", "\"reason\":\"request-body-mismatch\"")
                         .containsIgnoringCase("connection: close");
             }
             assertThat(fleet.origin.requestCount(behind)).isZero();
@@ -221,11 +221,11 @@ class RequestSmugglingTest {
     void aBadChunkIsCountedAsARefusal() throws IOException {
         String path = fleet.uniquePath("counted", "chunk");
         fleet.origin.on(path, exchange -> exchange.respond(200, "got " + exchange.bodyText()));
-        long before = fleet.a.requestCount("counted", "refused");
+        long before = fleet.a.requestCount("counted", "rejected");
         try (HttpProbe client = fleet.a.connect()) {
             client.send("POST " + path + CHUNKED + "1\r\na\r\nzz\r\n").readUntilClosed();
         }
-        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("counted", "refused") == before + 1);
+        ReplicaUnderTest.eventually(() -> fleet.a.requestCount("counted", "rejected") == before + 1);
     }
 
     @Test
@@ -283,7 +283,7 @@ class RequestSmugglingTest {
             HttpProbe.ProbeResponse first = client.read();
             assertThat(first.text()).isEqualTo("got b");
             assertThat(first.fields().has("Connection")).isFalse();
-            assertThat(client.read().reason()).isEqualTo("body-broken");
+            assertThat(client.read().reason()).isEqualTo("request-body-mismatch");
             assertThat(client.isClosed()).isTrue();
         }
         assertThat(fleet.origin.requestCount(path)).isLessThan(2);

@@ -54,12 +54,12 @@ class RedisErrorsTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
-            NOT_SERVING | LOADING Redis is loading the dataset in memory
-            NOT_SERVING | NOAUTH Authentication required.
-            NOT_SERVING | WRONGPASS invalid username-password pair or user is disabled.
-            NOT_SERVING | CLUSTERDOWN Hash slot not served
-            NOT_SERVING | CLUSTERDOWN The cluster is down
-            NOT_SERVING | MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.
+            UNAVAILABLE | LOADING Redis is loading the dataset in memory
+            UNAVAILABLE | NOAUTH Authentication required.
+            UNAVAILABLE | WRONGPASS invalid username-password pair or user is disabled.
+            UNAVAILABLE | CLUSTERDOWN Hash slot not served
+            UNAVAILABLE | CLUSTERDOWN The cluster is down
+            UNAVAILABLE | MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.
             READ_ONLY | READONLY You can't write against a read only replica.
             READ_ONLY | NOREPLICAS Not enough good replicas to write.
             READ_ONLY | OOM command not allowed when used memory > 'maxmemory'.
@@ -67,19 +67,19 @@ class RedisErrorsTest {
             READ_ONLY | NOPERM User corral has no permissions to run the 'set' command
             READ_ONLY | ERR user_script:1: OOM command not allowed when used memory > 'maxmemory'. script: 3d5e, on @user_script:1.
             READ_ONLY | ERR Error running script (call to f_3d5e): @user_script:1: -READONLY You can't write against a read only replica.
-            TRY_AGAIN | BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.
-            TRY_AGAIN | TRYAGAIN Multiple keys request during rehashing of slot
-            TRY_AGAIN | MOVED 3999 127.0.0.1:6381
-            TRY_AGAIN | ASK 3999 127.0.0.1:6381
-            TRY_AGAIN | NOSCRIPT No matching script. Please use EVAL.
-            TRY_AGAIN | UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)
-            NOT_SERVING | ERR max number of clients reached
-            REFUSED | ERR unknown command 'EVALSHA', with args beginning with:
-            REFUSED | WRONGTYPE Operation against a key holding the wrong kind of value
-            REFUSED | CROSSSLOT Keys in request don't hash to the same slot
-            REFUSED | NEWCODE of a Redis that is not written yet
-            REFUSED | ERR
-            REFUSED | ''
+            RETRYABLE | BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.
+            RETRYABLE | TRYAGAIN Multiple keys request during rehashing of slot
+            RETRYABLE | MOVED 3999 127.0.0.1:6381
+            RETRYABLE | ASK 3999 127.0.0.1:6381
+            RETRYABLE | NOSCRIPT No matching script. Please use EVAL.
+            RETRYABLE | UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)
+            UNAVAILABLE | ERR max number of clients reached
+            COMMAND_REFUSED | ERR unknown command 'EVALSHA', with args beginning with:
+            COMMAND_REFUSED | WRONGTYPE Operation against a key holding the wrong kind of value
+            COMMAND_REFUSED | CROSSSLOT Keys in request don't hash to the same slot
+            COMMAND_REFUSED | NEWCODE of a Redis that is not written yet
+            COMMAND_REFUSED | ERR
+            COMMAND_REFUSED | ''
             """)
     void errorReplyHasTheSameMeaningInBothClients(ErrorKind meaning, String reply) {
         assertThat(RedisErrors.kindOf(new RedisCommandExecutionException(reply))).isEqualTo(meaning);

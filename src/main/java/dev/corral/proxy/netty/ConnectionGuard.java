@@ -1,6 +1,5 @@
 package dev.corral.proxy.netty;
 
-import dev.corral.edge.RequestLine;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelDuplexHandler;
@@ -24,7 +23,7 @@ import reactor.netty.NettyPipeline;
  * Holds a client's HTTP/1.1 connection to its {@link ConnectionLimits}. Stands on both sides of Netty's codec: before it, where it
  * hands on what came in pieces of one request at most and keeps back the rest while too many requests are unanswered, which in the
  * end fills the client's own buffers; and behind it, where it sees requests begin and responses end. A connection beyond a limit of
- * time is closed. What is no {@link RequestLine} does not reach the codec: {@link RequestSmugglingGuard} refuses it. One for each connection, on
+ * time is closed. What is no {@link RequestLineScanner} does not reach the codec: {@link RequestSmugglingGuard} refuses it. One for each connection, on
  * its event loop.
  */
 public final class ConnectionGuard extends ChannelDuplexHandler {
@@ -38,7 +37,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
     private static final long UNSET_NANOS = Long.MIN_VALUE;
 
     private final ConnectionLimits limits;
-    private final RequestLine line = new RequestLine();
+    private final RequestLineScanner line = new RequestLineScanner();
     private final Deque<ByteBuf> heldBuffers = new ArrayDeque<>();
     /** The bytes of each request that is not answered, the oldest first. */
     private final Deque<int[]> pendingRequestBytes = new ArrayDeque<>();
@@ -114,7 +113,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         isReading = false;
         if (message instanceof ByteBuf bytes) {
             heldBuffers.add(bytes);
-            if (line.isImproper()) {
+            if (line.isMalformed()) {
                 releaseHeld();
             }
             forwardHeld(context);
@@ -139,9 +138,9 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
                 int count = remainingBodyBytes > 0 ? (int) Math.min(remainingBodyBytes, most) : line.read(first, most);
                 forwardChunk(context,
                         count < first.readableBytes() ? first.readRetainedSlice(count) : heldBuffers.remove());
-                if (line.isImproper()) {
+                if (line.isMalformed()) {
                     releaseHeld();
-                    context.fireUserEventTriggered(RequestSmugglingGuard.IMPROPER_LINE);
+                    context.fireUserEventTriggered(RequestSmugglingGuard.MALFORMED_REQUEST_LINE);
                 }
             }
         } finally {
@@ -178,7 +177,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
             receivedBodyBytes += bytes;
         }
         if (!isInBody && (wasInBody || requestStarted)) {
-            line.ended();
+            line.onRequestEnd();
         }
         // A head that begins in the piece in which another request ends counts from the next one on.
         if (isInBody || requestStarted) {

@@ -48,10 +48,10 @@ import reactor.netty.NettyPipeline;
 public final class RequestSmugglingGuard extends ChannelDuplexHandler {
 
     /** The event that says that what follows on the connection does not begin as a request. */
-    static final Object IMPROPER_LINE = new Object() {
+    static final Object MALFORMED_REQUEST_LINE = new Object() {
         @Override
         public String toString() {
-            return "a request line that is none";
+            return "malformed request line";
         }
     };
 
@@ -151,7 +151,7 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
-        if (event != IMPROPER_LINE) {
+        if (event != MALFORMED_REQUEST_LINE) {
             context.fireUserEventTriggered(event);
         } else if (!isRejected) {
             isRejected = true;

@@ -94,7 +94,7 @@ class DashboardStreamTest {
                 streams.removeLast().close();
 
                 Awaitility.await().untilAsserted(() -> {
-                    try (var again = ServerSentEventReader.open(own, VIEWER, "/actuator/dashboard/stream")) {
+                    try (var again = ServerSentEventReader.open(replica, VIEWER, "/actuator/dashboard/stream")) {
                         assertThat(again.response().statusCode()).isEqualTo(200);
                     }
                 });

@@ -1,11 +1,11 @@
-package dev.corral.edge;
+package dev.corral.proxy;
 
 /** A request's body is not chunked as RFC 9112 section 7.1 has it: where it ends is not known. */
-public final class MalformedBodyException extends IllegalArgumentException {
+final class MalformedBodyException extends IllegalArgumentException {
 
     private static final long serialVersionUID = 1L;
 
-    public MalformedBodyException() {
+    MalformedBodyException() {
         super("the chunks of the request's body are malformed");
     }
 

@@ -1,4 +1,4 @@
-package dev.corral;
+package dev.corral.testkit;
 
 import java.time.Duration;
 import org.awaitility.Awaitility;
@@ -6,11 +6,11 @@ import org.junit.jupiter.api.extension.BeforeAllCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
 
 /**
- * How long a test waits for what is to come true, unless it says otherwise. The limit is for what never does: how long a busy
- * machine takes is not what those tests are about, and who asks for less measures the machine. Below JUnit's limit for a test, so
+ * How long a test waits for a condition, unless it says otherwise. The limit is for conditions that never hold: how long a busy
+ * machine takes is not what those tests are about. Below JUnit's limit for a test, so
  * that the failure says what did not come true. JUnit finds this class by itself (META-INF/services).
  */
-public final class Patience implements BeforeAllCallback {
+public final class DefaultWaitLimit implements BeforeAllCallback {
 
     @Override
     public void beforeAll(ExtensionContext context) {

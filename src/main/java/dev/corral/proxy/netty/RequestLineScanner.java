@@ -1,4 +1,4 @@
-package dev.corral.edge;
+package dev.corral.proxy.netty;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.util.ByteProcessor;
@@ -12,7 +12,7 @@ import io.netty.util.ByteProcessor;
  * that never go beyond a place where a request can end: an empty line, which ends a head or a chunked body. Bodies of a known length
  * are no concern of this. Not thread-safe.
  */
-public final class RequestLine implements ByteProcessor {
+public final class RequestLineScanner implements ByteProcessor {
 
     private enum State {
         /** Before a request. */
@@ -30,22 +30,22 @@ public final class RequestLine implements ByteProcessor {
     private State state = State.START;
     /** Whether the next byte is the first of a target or a version. */
     private boolean first;
-    private boolean improper;
+    private boolean malformed;
     /** Bytes of an empty line that have just come: 1 for the line feed before it, 2 for its carriage return. */
     private int emptyLine;
 
     /** Whether what has come is no request. */
-    public boolean isImproper() {
-        return improper;
+    public boolean isMalformed() {
+        return malformed;
     }
 
     /** The request has ended: what follows is the next one. */
-    public void ended() {
+    public void onRequestEnd() {
         state = State.START;
     }
 
     /**
-     * How many of these bytes may be handed on: up to {@code most}, the end of an empty line, or to what is improper.
+     * How many of these bytes may be handed on: up to {@code most}, the end of an empty line, or to what is malformed.
      *
      * @param bytes are not read
      */
@@ -55,15 +55,15 @@ public final class RequestLine implements ByteProcessor {
         if (stop < 0) {
             return most;
         }
-        return stop - begin + (improper ? 0 : 1);
+        return stop - begin + (malformed ? 0 : 1);
     }
 
-    /** Whether to go on behind this byte: not at the end of an empty line, nor at what is improper. */
+    /** Whether to go on behind this byte: not at the end of an empty line, nor at what is malformed. */
     @Override
     public boolean process(byte next) {
         if (state != State.REST) {
-            improper = !takes(next);
-            return !improper;
+            malformed = !takes(next);
+            return !malformed;
         }
         boolean end = next == '\n' && emptyLine == 2;
         emptyLine = next == '\n' ? 1 : next == '\r' && emptyLine == 1 ? 2 : 0;
