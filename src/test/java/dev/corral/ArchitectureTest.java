@@ -2,12 +2,24 @@ package dev.corral;
 
 import com.tngtech.archunit.core.domain.JavaCall;
 import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaMember;
 import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.NullMarked;
 import org.springframework.beans.factory.annotation.Autowired;
 import org.springframework.beans.factory.annotation.Value;
@@ -29,6 +41,8 @@ import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noFields;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.GeneralCodingRules.NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static java.util.Map.entry;
+import static org.assertj.core.api.Assertions.assertThat;
 
 /** The allowed dependencies between packages (docs/ARCHITECTURE.md), and rules for every class. A new package is added here first. */
 @AnalyzeClasses(packages = "dev.corral", importOptions = ImportOption.DoNotIncludeTests.class)
@@ -39,6 +53,32 @@ final class ArchitectureTest {
     private static final String COALESCE = "dev.corral.coalesce";
     private static final String HTTP = "dev.corral.http";
     private static final String CACHE = "dev.corral.cache";
+
+    private static final Set<String> DENIED_WORDS = Set.of("told", "tell", "tells", "ours", "mine", "anew", "afresh",
+            "aside", "asked", "answer", "answers", "heard", "hear", "hears", "aboard", "board", "boards", "landed",
+            "landing", "course", "lane", "visit", "visits", "passage", "ear", "rung", "latch", "wish", "odd", "whoever");
+
+    private static final int MAX_LINES = 300;
+
+    /** Files of main that are longer, with the reason. */
+    private static final Map<String, String> LONG_FILES = Map.ofEntries(
+            entry("CacheHandler", "the way of a request, to be read on one page"),
+            entry("CacheInspector", "one report for operators"),
+            entry("Coalescer", "one algorithm with its contract; FlightProtocol shares its state"),
+            entry("ConnectionGuard", "one state machine of a connection"),
+            entry("CorralConfiguration", "the beans of all packages"),
+            entry("CorralProperties", "one record for each group of settings, with its documentation"),
+            entry("FillFetch", "one decision: what a response is stored as, and for whom"),
+            entry("FleetMonitor", "one view of the fleet and its history"),
+            entry("OriginExchange", "one state machine of an exchange"),
+            entry("PurgeStream", "the Lua scripts of the purge log and their arguments"),
+            entry("RedisCircuitBreaker", "one state machine of availability"),
+            entry("RedisConnections", "the connections to one Redis, whatever its topology"),
+            entry("RedisPurgeRegistry", "one protocol with its contract"),
+            entry("RedisTier", "one implementation of SharedTier"),
+            entry("ReplicaRegistry", "the Lua scripts of the fleet and their arguments"),
+            entry("ResponseBodyReader", "one state machine of a body"),
+            entry("StorabilityRules", "RFC 9111 section 3, rule by rule"));
 
     // @formatter:off
     @ArchTest
@@ -125,6 +165,61 @@ final class ArchitectureTest {
             .belongToAnyOf(Autowired.class, Value.class, ComponentScan.class,
                     SpringBootApplication.class, Component.class, Service.class, Repository.class)
             .because("each bean is one method of a configuration class, and gets what it needs by its constructor");
+
+    /** One word, one meaning: a simple name says which type is meant. */
+    @ArchTest
+    static void simpleNamesAreUnique(JavaClasses classes) {
+        Map<String, List<String>> byName = classes.stream()
+                .filter(type -> !type.isAnonymousClass() && !type.isLocalClass()
+                        && !type.getSimpleName().equals("package-info"))
+                .collect(Collectors.groupingBy(JavaClass::getSimpleName,
+                        Collectors.mapping(JavaClass::getName, Collectors.toList())));
+
+        assertThat(byName).allSatisfy((name, types) -> assertThat(types).as(name).hasSize(1));
+    }
+
+    /** Words that say nothing to an engineer who knows HTTP, Spring and Redis: docs/GLOSSARY.md has those that do. */
+    @ArchTest
+    static void identifiersAvoidTheDeniedWords(JavaClasses classes) {
+        Stream<String> types = classes.stream()
+                .filter(type -> !type.isAnonymousClass())
+                .map(JavaClass::getSimpleName);
+        Stream<String> members = classes.stream()
+                .flatMap(type -> type.getMembers().stream())
+                .filter(member -> !member.getModifiers().contains(JavaModifier.SYNTHETIC))
+                .map(JavaMember::getName);
+
+        assertThat(Stream.concat(types, members).distinct())
+                .allSatisfy(name -> assertThat(wordsOf(name)).as(name).doesNotContainAnyElementsOf(DENIED_WORDS));
+    }
+
+    private static List<String> wordsOf(String identifier) {
+        return Stream.of(identifier.split("_|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", -1))
+                .map(word -> word.toLowerCase(Locale.ROOT))
+                .toList();
+    }
+
+    /** A longer file needs a reason here. */
+    @ArchTest
+    static void filesAreShort(JavaClasses classes) throws IOException {
+        try (Stream<Path> files = Files.walk(Path.of("src/main/java"))) {
+            List<String> tooLong = files.filter(file -> file.toString().endsWith(".java"))
+                    .filter(file -> lineCount(file) > MAX_LINES)
+                    .map(file -> file.toFile().getName().replace(".java", ""))
+                    .sorted()
+                    .toList();
+
+            assertThat(tooLong).containsExactlyElementsOf(LONG_FILES.keySet().stream().sorted().toList());
+        }
+    }
+
+    private static long lineCount(Path file) {
+        try (Stream<String> lines = Files.lines(file)) {
+            return lines.count();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
 
     /** Anonymous classes and enums cannot be extended, although their byte code is not final. */
     @ArchTest

@@ -55,7 +55,7 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
 
     private final HostsFile hostsFile;
     private final DnsAddressResolverGroup dnsResolverGroup;
-    private final Map<String, ResolvedAddresses> lastAnswers = new ConcurrentHashMap<>();
+    private final Map<String, ResolvedAddresses> lastResolved = new ConcurrentHashMap<>();
 
     /** Uses this machine's hosts file and DNS servers. */
     public OriginAddressResolverGroup() {
@@ -138,7 +138,7 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
         private void queryDns(InetSocketAddress address, Promise<List<InetSocketAddress>> promise) {
             String name = address.getHostString().toLowerCase(Locale.ROOT) + ':' + address.getPort();
             Future<List<InetSocketAddress>> lookup = dnsResolver.resolveAll(address);
-            if (!lookup.isDone() && lastAnswers.containsKey(name)) {
+            if (!lookup.isDone() && lastResolved.containsKey(name)) {
                 var fallback = executor().schedule(
                         () -> staleAddresses(name).ifPresent(promise::trySuccess), STALE_FALLBACK_DELAY.toMillis(),
                         TimeUnit.MILLISECONDS);
@@ -146,7 +146,7 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
             }
             lookup.addListener((Future<List<InetSocketAddress>> done) -> {
                 if (done.isSuccess()) {
-                    lastAnswers.put(name, new ResolvedAddresses(done.getNow(), System.nanoTime()));
+                    lastResolved.put(name, new ResolvedAddresses(done.getNow(), System.nanoTime()));
                     promise.trySuccess(done.getNow());
                 } else {
                     staleAddresses(name).filter(addresses -> isServerFailure(done.cause()))
@@ -156,7 +156,7 @@ public final class OriginAddressResolverGroup extends AddressResolverGroup<InetS
         }
 
         private Optional<List<InetSocketAddress>> staleAddresses(String name) {
-            return Optional.ofNullable(lastAnswers.get(name))
+            return Optional.ofNullable(lastResolved.get(name))
                     .filter(last -> System.nanoTime() - last.resolvedNanos() < MAX_STALE_AGE.toNanos())
                     .map(ResolvedAddresses::addresses);
         }
