@@ -778,9 +778,9 @@ class OriginExchangeLifecycleTest {
 
         assertThat(lines.list).extracting(ILoggingEvent::getLevel).containsExactly(Level.WARN, Level.INFO, Level.INFO);
         assertThat(lines.list).extracting(ILoggingEvent::getFormattedMessage)
-                .satisfiesExactly(line -> assertThat(line).endsWith("was CLOSED and is OPEN"),
-                        line -> assertThat(line).endsWith("was OPEN and is HALF_OPEN"),
-                        line -> assertThat(line).endsWith("was HALF_OPEN and is CLOSED"));
+                .satisfiesExactly(line -> assertThat(line).endsWith("changed from CLOSED to OPEN"),
+                        line -> assertThat(line).endsWith("changed from OPEN to HALF_OPEN"),
+                        line -> assertThat(line).endsWith("changed from HALF_OPEN to CLOSED"));
     }
 
     @Test
