@@ -111,7 +111,7 @@ class MetricsTest {
         arguments.addAll(List.of("--server.port=0", "--management.server.port=0", "--spring.data.redis.timeout=5s",
                 "--corral.routes[0].id=dead", "--corral.routes[0].path=/dead/**",
                 "--corral.routes[0].origin=http://127.0.0.1:" + FreePort.pick(), "--corral.routes[1].id=shop",
-                "--corral.routes[1].origin=" + shop.url()));
+                "--corral.routes[1].origin=" + shop.url(), "--corral.routes[1].timeout=60s"));
         return new SpringApplicationBuilder(CorralApplication.class).run(arguments.toArray(String[]::new));
     }
 

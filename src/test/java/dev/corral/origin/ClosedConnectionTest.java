@@ -362,7 +362,7 @@ class ClosedConnectionTest {
             for (int i = 0; i < 3; i++) {
                 assertThat(text(fixture.fetchBuffered(post("/" + i)))).isEqualTo("ok");
             }
-            assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(closed.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
             assertThat(server.connectionCount()).isEqualTo(3);
         }
     }

@@ -21,7 +21,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -42,7 +41,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 /** Requests are sent and responses are returned unchanged. */
-@Timeout(30)
 @ExtendWith(LeakGuard.class)
 class OriginClientTest {
 
@@ -431,7 +429,7 @@ class OriginClientTest {
             peer.write(EMPTY);
         }); var fixture = OriginFixture.forOrigin(server.uri())) {
             Mono<DataBuffer> second = Mono.fromCallable(() -> {
-                assertThat(firstCame.await(10, TimeUnit.SECONDS)).isTrue();
+                assertThat(firstCame.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
                 return buffer("c");
             }).subscribeOn(Schedulers.boundedElastic());
 
@@ -505,7 +503,7 @@ class OriginClientTest {
                     OriginFixture.postRequest("/", Flux.concat(Mono.just(buffer("ab")), Mono.error(failure)))))
                     .hasRootCause(failure);
 
-            assertThat(closed.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(closed.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
             assertThat(fixture.failures()).isZero();
             assertThat(fixture.freePermits()).isEqualTo(4);
         }
@@ -553,12 +551,12 @@ class OriginClientTest {
     void activeRequestBodyMayExceedTheTimeout() throws IOException {
         try (var server = new ScriptedOrigin(peer -> {
             peer.readRequest();
-            peer.readBytes("1\r\nx\r\n".length() * 8 + "0\r\n\r\n".length());
+            peer.readBytes("1\r\nx\r\n".length() * 16 + "0\r\n\r\n".length());
             peer.write(EMPTY);
         });
                 var fixture = OriginFixture.forOrigin(
-                        OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)))) {
-            Flux<DataBuffer> slow = Flux.interval(OriginFixture.SHORT_TIMEOUT).take(8).map(i -> buffer("x"));
+                        OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(2)))) {
+            Flux<DataBuffer> slow = Flux.interval(OriginFixture.SHORT_TIMEOUT).take(16).map(i -> buffer("x"));
 
             assertThat(fixture.fetchBuffered(OriginFixture.postRequest("/", slow)).head().status()).isEqualTo(200);
         }

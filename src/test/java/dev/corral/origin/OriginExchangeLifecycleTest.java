@@ -35,7 +35,6 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.reactivestreams.Subscription;
 import org.slf4j.LoggerFactory;
@@ -55,7 +54,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 /** Every exchange ends and returns its resources, however it ends. */
-@Timeout(30)
 @ExtendWith(LeakGuard.class)
 class OriginExchangeLifecycleTest {
 
@@ -92,7 +90,7 @@ class OriginExchangeLifecycleTest {
     }
 
     private void assertClosed() throws InterruptedException {
-        assertThat(connectionClosed.await(10, TimeUnit.SECONDS)).isTrue();
+        assertThat(connectionClosed.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
     }
 
     private static void assertReason(Throwable error, Reason reason) {
@@ -108,7 +106,7 @@ class OriginExchangeLifecycleTest {
     /** For an origin that responds at first, even on a busy machine. */
     private static OriginFixture withMediumTimeout(ScriptedOrigin server) {
         return OriginFixture
-                .forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)));
+                .forOrigin(OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(2)));
     }
 
     /** Resources that are returned within this time were not returned by the timeout. */
@@ -133,7 +131,7 @@ class OriginExchangeLifecycleTest {
 
     @Test
     void stalledBufferedBodyTimesOutAndClosesTheConnection() throws Exception {
-        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var fixture = withShortTimeout(server)) {
+        try (var server = originStoppingAfter(LONG_HEAD + "abc"); var fixture = withMediumTimeout(server)) {
             assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/")))
                     .satisfies(error -> assertReason(error, Reason.TIMED_OUT));
 
@@ -212,10 +210,10 @@ class OriginExchangeLifecycleTest {
 
     @Test
     void streamWithPausesMayBeSilentBeyondTheTimeout() throws Exception {
-        try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", SHORT_TIMEOUT.multipliedBy(5),
-                2);
+        try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+                SHORT_TIMEOUT.multipliedBy(10), 2);
                 var fixture = OriginFixture.forOrigin(
-                        OriginFixture.withTimeout(OriginFixture.config(server.uri()), SHORT_TIMEOUT.multipliedBy(2)))) {
+                        OriginFixture.withTimeout(OriginFixture.config(server.uri()), Duration.ofSeconds(1)))) {
             var response = (OriginResponse.Streaming) fixture
                     .fetch(getRequest("/"), head -> BodyMode.STREAM_WITH_PAUSES)
                     .blockOptional(OriginFixture.LONG_TIMEOUT)
@@ -228,10 +226,10 @@ class OriginExchangeLifecycleTest {
 
     @Test
     void activeStreamedBodyMayExceedTheTimeout() throws Exception {
-        try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", SHORT_TIMEOUT, 8);
+        try (var server = tricklingOrigin("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n", SHORT_TIMEOUT, 16);
                 var fixture = withMediumTimeout(server)) {
             assertThat(text(fixture.fetchStreaming(getRequest("/")).body()).block(OriginFixture.LONG_TIMEOUT))
-                    .isEqualTo("xxxxxxxx");
+                    .isEqualTo("x".repeat(16));
         }
     }
 
@@ -319,7 +317,7 @@ class OriginExchangeLifecycleTest {
     void cancellationBeforeTheHeadClosesTheConnection() throws Exception {
         try (var server = originStoppingAfter(""); var fixture = OriginFixture.forOrigin(server.uri())) {
             Disposable exchange = fixture.fetch(getRequest("/")).subscribe();
-            assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(requestReceived.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
 
             exchange.dispose();
 
@@ -356,7 +354,7 @@ class OriginExchangeLifecycleTest {
                 head.countDown();
                 return BodyMode.BUFFER;
             }).subscribe();
-            assertThat(head.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(head.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
 
             exchange.dispose();
 
@@ -442,7 +440,7 @@ class OriginExchangeLifecycleTest {
                 }
             }).subscribe());
 
-            assertThat(passing.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(passing.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
             receiver.dispose();
             cancelled.set(true);
 
@@ -467,7 +465,7 @@ class OriginExchangeLifecycleTest {
             OriginResponse.Streaming first = fixture.fetchStreaming(getRequest("/1"));
             Mono<OriginResponse> response = fixture.fetch(getRequest("/2")).cache();
             response.subscribe();
-            assertThat(second.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(second.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
 
             first.discard();
             first.discard();
@@ -798,7 +796,7 @@ class OriginExchangeLifecycleTest {
             fixture.breaker.transitionToOpenState();
             clock.advance(Duration.ofSeconds(11));
             Disposable trial = fixture.fetch(getRequest("/slow")).subscribe();
-            assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(requestReceived.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
             assertCircuitOpen(fixture, Duration.ofSeconds(1));
 
             trial.dispose();
@@ -830,7 +828,7 @@ class OriginExchangeLifecycleTest {
                                 .waitDurationInOpenState(Duration.ofSeconds(10)))) {
             Mono<OriginResponse> earlier = fixture.fetch(getRequest("/late")).cache();
             earlier.subscribe(response -> {}, failure -> {});
-            assertThat(requestReceived.await(10, TimeUnit.SECONDS)).isTrue();
+            assertThat(requestReceived.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)).isTrue();
             for (int i = 0; i < 2; i++) {
                 assertThatThrownBy(() -> fixture.fetchBuffered(getRequest("/broken")))
                         .isInstanceOf(OriginFailedException.class);

@@ -78,7 +78,7 @@ final class ScriptedOrigin implements AutoCloseable {
         }
 
         ScriptedConnection await(CountDownLatch latch) throws InterruptedException {
-            if (!latch.await(10, TimeUnit.SECONDS)) {
+            if (!latch.await(OriginFixture.LONG_TIMEOUT.toSeconds(), TimeUnit.SECONDS)) {
                 throw new IllegalStateException("what the script waits for did not happen");
             }
             return this;

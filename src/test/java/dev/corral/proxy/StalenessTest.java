@@ -554,9 +554,9 @@ class StalenessTest {
         String path = fleet.uniquePath("early", "page");
         var hold = new CountDownLatch(1);
         fleet.origin.on(path, exchange -> {
-            // At 200 ms and a beta of 100 six of ten draw it with 10 s to go.
-            assertThat(new CountDownLatch(1).await(200, TimeUnit.MILLISECONDS)).isFalse();
-            exchange.respond(200, "old", "Cache-Control", "max-age=600", "Age", "590");
+            // At a second and a beta of 100 six of ten draw it with 50 s to go.
+            assertThat(new CountDownLatch(1).await(1, TimeUnit.SECONDS)).isFalse();
+            exchange.respond(200, "old", "Cache-Control", "max-age=600", "Age", "550");
         });
         fleet.a.getAndStore(path);
         fleet.origin.on(path, exchange -> {

@@ -31,7 +31,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 /** Three replicas' coalescers in one process, over a real Redis: the origin's count is what matters. */
 class CoalescerOnRedisTest {
 
-    private static final Duration TIMEOUT = Duration.ofSeconds(30);
+    private static final Duration TIMEOUT = Duration.ofSeconds(60);
     private static final Duration TTL = Duration.ofMinutes(1);
     private static final int REPLICAS = 3;
     private static final int CALLERS = 60;
@@ -90,6 +90,7 @@ class CoalescerOnRedisTest {
     @Test
     void failureIsSharedButNotRemembered() {
         TierKey key = TierKey.of("failing");
+        untilAllWait("corral:{failing}:wait");
 
         List<FlightResult<String>> outcomes = joinConcurrently(List.of(key), () -> new FillResult.FillFailed<>("502"));
 
@@ -98,6 +99,7 @@ class CoalescerOnRedisTest {
                 .allSatisfy(outcome -> assertThat(outcome)
                         .isEqualTo(new FlightResult.FlightFailed<>("502", Optional.empty())));
         fetches.set(0);
+        whileFetching = Mono.empty();
         joinConcurrently(List.of(key), () -> sharedResult(key, "well again"));
         assertThat(fetches).hasValue(1);
     }
@@ -105,6 +107,7 @@ class CoalescerOnRedisTest {
     @Test
     void unshareableResponseReleasesAllOthers() {
         TierKey key = TierKey.of("private");
+        untilAllWait("corral:{private}:wait");
 
         List<FlightResult<String>> outcomes = joinConcurrently(List.of(key),
                 () -> new FillResult.NotShareable<>(List.of()));
@@ -140,6 +143,17 @@ class CoalescerOnRedisTest {
 
         assertThat(fetches).hasValue(1);
         assertThat(outcomes).allSatisfy(outcome -> assertThat(outcome).isInstanceOf(FlightResult.Value.class));
+    }
+
+    /** A fetch ends when every caller waits for it, here or there: what is for those who wait would be fetched anew for who is late. */
+    private void untilAllWait(String waiters) {
+        whileFetching = Mono
+                .fromCallable(() -> coalescers.stream().allMatch(replica -> replica.waiterCount() == CALLERS)
+                        && redis.execute("SCARD " + waiters).equals(Integer.toString(REPLICAS - 1)))
+                .subscribeOn(Schedulers.boundedElastic())
+                .repeatWhen(again -> again.delayElements(Duration.ofMillis(10)))
+                .takeUntil(all -> all)
+                .then();
     }
 
     /** During the first fetch. */

@@ -23,6 +23,7 @@ import dev.corral.purge.PurgeRegistry;
 import io.lettuce.core.cluster.SlotHash;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,7 +45,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 class RedisFaultsTest {
 
     private static final Duration LEASE = Duration.ofSeconds(30);
-    private static final Duration AWAIT_LIMIT = Duration.ofSeconds(10);
+    /** Of what hangs; how long a busy machine takes is nothing that these tests are about, where they do not say so. */
+    private static final Duration AWAIT_LIMIT = Duration.ofSeconds(60);
+    /** Of one of several tries. */
+    private static final Duration TRY = Duration.ofSeconds(10);
     private static final Duration COMMAND_TIMEOUT = Duration.ofMillis(1_500);
     private static final TierKey KEY = TierKey.of("k");
 
@@ -178,10 +182,12 @@ class RedisFaultsTest {
         redis.execute("ACL SETUSER default +subscribe");
 
         // Four messages to itself, one each two seconds, are not heard; then it connects anew.
-        Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> subscriberCount() == 1);
+        Awaitility.await().until(() -> subscriberCount() == 1);
         Awaitility.await().until(replica.circuitBreaker::isAvailable);
-        assertThat(logEvents).extracting(ILoggingEvent::getFormattedMessage)
-                .anyMatch(line -> line.contains("this replica does not receive its own messages"));
+        // Logged when the old connections are closed.
+        Awaitility.await()
+                .untilAsserted(() -> assertThat(logEvents).extracting(ILoggingEvent::getFormattedMessage)
+                        .anyMatch(line -> line.contains("this replica does not receive its own messages")));
         assertThat(roundTrip("after")).isEqualTo("after");
     }
 
@@ -198,11 +204,10 @@ class RedisFaultsTest {
             moved.connections.redisson().shutdown();
             moved.connections.reportSuspicion("a test");
 
-            Awaitility.await().atMost(Duration.ofSeconds(30)).ignoreExceptions().until(() -> {
+            Awaitility.await().ignoreExceptions().until(() -> {
                 TierKey key = TierKey.of("split" + System.nanoTime());
-                return moved.tier.tryLead(key, LEASE)
-                        .block(AWAIT_LIMIT) instanceof Acquired<TierKey>(Lease<TierKey> lease)
-                        && moved.tier.snapshot(lease).blockOptional(AWAIT_LIMIT).orElseThrow().isLeaseHeld();
+                return moved.tier.tryLead(key, LEASE).block(TRY) instanceof Acquired<TierKey>(Lease<TierKey> lease)
+                        && moved.tier.snapshot(lease).blockOptional(TRY).orElseThrow().isLeaseHeld();
             });
         }
     }
@@ -302,7 +307,6 @@ class RedisFaultsTest {
         redis.resume();
 
         Awaitility.await()
-                .atMost(AWAIT_LIMIT)
                 .until(() -> replica.circuitBreaker.isAvailable() && attempt(KEY) instanceof Acquired<TierKey>);
     }
 
@@ -330,9 +334,11 @@ class RedisFaultsTest {
         return replica.tier.tryLead(key, LEASE).blockOptional(AWAIT_LIMIT).orElseThrow();
     }
 
-    /** Without waiting for an answer; the machine may be busy. */
+    /** Before the call returns, so that no clock is needed to say that nothing is waited for. */
     private static void assertUnavailableAtOnce(Mono<?> command) {
-        assertUnavailable(COMMAND_TIMEOUT, command);
+        var failures = new ArrayList<Throwable>();
+        command.subscribe(some -> {}, failures::add);
+        assertThat(failures).hasSize(1).first().isInstanceOf(TierUnavailableException.class);
     }
 
     private static void assertUnavailable(Duration bound, Mono<?> command) {

@@ -15,5 +15,8 @@ public final class DefaultWaitLimit implements BeforeAllCallback {
     @Override
     public void beforeAll(ExtensionContext context) {
         Awaitility.setDefaultTimeout(Duration.ofSeconds(60));
+        // Most waits are for some milliseconds, and there are thousands of them. Awaitility looks first after 100 ms.
+        Awaitility.setDefaultPollDelay(Duration.ZERO);
+        Awaitility.setDefaultPollInterval(Duration.ofMillis(20));
     }
 }

@@ -57,6 +57,13 @@ public final class EventLoopGuard implements BlockHoundIntegration, AfterEachCal
         builder.allowBlockingCallsInside("ch.qos.logback.core.AsyncAppenderBase", "append");
         // For each new Sentinel connection it reads a map of methods under a briefly held lock.
         builder.allowBlockingCallsInside("io.lettuce.core.internal.AbstractInvocationHandler$MethodTranslator", "of");
+        // A Cluster's client takes a lock, for some instructions, for each connection to a node that it has opened: each puts itself
+        // into the client's table.
+        builder.allowBlockingCallsInside(
+                "io.lettuce.core.cluster.PooledClusterConnectionProvider$NodeConnectionPostProcessor",
+                "lambda$apply$4");
+        builder.allowBlockingCallsInside("io.lettuce.core.cluster.PooledClusterConnectionProvider",
+                "lambda$getWriteConnection$0");
         // Netty's allocator makes more magazines when threads compete for them, a few times in the life of a JVM, and takes the lock
         // of each old one for that. A thread that holds such a lock takes one buffer out of the magazine; none waits for it.
         builder.allowBlockingCallsInside("io.netty.buffer.AdaptivePoolingAllocator$Magazine", "free");

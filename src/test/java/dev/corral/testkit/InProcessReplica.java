@@ -30,7 +30,14 @@ public record InProcessReplica(ConfigurableApplicationContext context, HttpClien
     public static InProcessReplica start(Map<String, String> settings, String... more) {
         var arguments = new ArrayList<String>();
         settings.forEach((name, value) -> arguments.add("--" + name + "=" + value));
-        // A slow machine must not be taken for a lost Redis.
+        // A slow machine is not a slow origin: many tests hold a response back until a condition holds.
+        settings.keySet()
+                .stream()
+                .filter(name -> name.matches("corral\\.routes\\[\\d+]\\.origin"))
+                .map(name -> name.replace("origin", "timeout"))
+                .filter(name -> !settings.containsKey(name))
+                .forEach(name -> arguments.add("--" + name + "=60s"));
+        // It is not a lost Redis either.
         arguments.addAll(List.of("--server.port=0", "--management.server.port=0", "--spring.data.redis.timeout=5s",
                 "--spring.data.redis.connect-timeout=5s"));
         arguments.addAll(List.of(more));

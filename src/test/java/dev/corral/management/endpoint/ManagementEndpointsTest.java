@@ -54,7 +54,7 @@ class ManagementEndpointsTest {
         settings.put("corral.routes[0].id", "gated");
         settings.put("corral.routes[0].path", "/gated/**");
         settings.put("corral.routes[0].origin", shop.url());
-        settings.put("corral.routes[0].timeout", "1500ms");
+        settings.put("corral.routes[0].timeout", "61500ms");
         settings.put("corral.routes[0].concurrency", "7");
         settings.put("corral.routes[0].query.exclude", "utm");
         settings.put("corral.routes[0].cache.stale-if-error", "1m");
@@ -355,7 +355,7 @@ class ManagementEndpointsTest {
 
         assertThat(routes).hasSize(2);
         assertThat(routes.at("/0/id").asText()).isEqualTo("gated");
-        assertThat(routes.at("/0/settings/timeout").asText()).isEqualTo("1500ms");
+        assertThat(routes.at("/0/settings/timeout").asText()).isEqualTo("61500ms");
         assertThat(routes.at("/0/settings/concurrency").asInt()).isEqualTo(7);
         assertThat(routes.at("/0/settings/max-body").asText()).isEqualTo("2097152B");
         assertThat(texts(routes.at("/0/settings/query/exclude"))).containsExactly("utm");
