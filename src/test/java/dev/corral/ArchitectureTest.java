@@ -56,7 +56,8 @@ final class ArchitectureTest {
 
     private static final Set<String> DENIED_WORDS = Set.of("told", "tell", "tells", "ours", "mine", "anew", "afresh",
             "aside", "asked", "answer", "answers", "heard", "hear", "hears", "aboard", "board", "boards", "landed",
-            "landing", "course", "lane", "visit", "visits", "passage", "ear", "rung", "latch", "wish", "odd", "whoever");
+            "landing", "course", "lane", "visit", "visits", "passage", "ear", "rung", "latch", "wish", "odd",
+            "whoever");
 
     private static final int MAX_LINES = 300;
 
