@@ -95,7 +95,8 @@ class SafetyRulesTest {
     private static List<String> testMethods(String type) {
         try {
             Class<?> owner = Class.forName(type, false, SafetyRulesTest.class.getClassLoader());
-            return Arrays.stream(owner.getDeclaredMethods())
+            return Stream.concat(Stream.of(owner), Arrays.stream(owner.getDeclaredClasses()))
+                    .flatMap(each -> Arrays.stream(each.getDeclaredMethods()))
                     .filter(method -> AnnotationSupport.isAnnotated(method, Testable.class))
                     .map(Method::getName)
                     .toList();

@@ -42,7 +42,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 /** Logins other than by configured users, and the settings for logins. Each test uses a separate replica. */
 class ManagementLoginTest {
 
-    private static final Pattern PRINTED_PASSWORD = Pattern.compile("the user corral with the password (\\S+)");
+    private static final Pattern PRINTED_PASSWORD = Pattern.compile("has the generated password: (\\S+)");
 
     private static EmbeddedRedis redis;
 
@@ -200,7 +200,7 @@ class ManagementLoginTest {
             assertThat(replica.requestManagement("GET", "/actuator", "Authorization", basicAuthorization("corral", "x"))
                     .statusCode())
                     .isEqualTo(401);
-            assertThat(output.getAll()).doesNotContain("with the password", "jwt.audiences");
+            assertThat(output.getAll()).doesNotContain("generated password", "jwt.audiences");
         }
     }
 
@@ -260,8 +260,8 @@ class ManagementLoginTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
-            "management.server.port=| management.server.port | another port than server.port",
-            "management.server.port=8080| management.server.port | another port than server.port",
+            "management.server.port=| management.server.port | Must differ from server.port",
+            "management.server.port=8080| management.server.port | Must differ from server.port",
             "spring.security.user.name=x| spring.security.user.name | corral.management.users[0].name",
             "spring.security.oauth2.resourceserver.jwt.authorities-claim-name=x| authorities-claim-name | corral.management.jwt.roles-claim",
             "server.forward-headers-strategy=native| server.forward-headers-strategy | corral.routes[n].forward.trust",
