@@ -35,8 +35,8 @@ public final class AwaitedInvalidation {
     }
 
     /**
-     * Purges these names, one at least. Completes when the live replicas know, when the bound is reached, or when the purge cannot be
-     * written; never errors for want of the tier. A write that takes longer goes on.
+     * Purges these names, one at least. Completes when the live replicas know, when the bound is reached, or when the purge cannot
+     * be written; never errors for want of the tier. A write that takes longer goes on.
      */
     public Mono<Void> invalidate(List<String> names) {
         if (maxWait.isZero()) {

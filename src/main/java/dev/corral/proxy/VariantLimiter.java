@@ -16,8 +16,9 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which variants of a resource this replica has stored of late, and how often it used each: there must be a bound, for clients choose
- * what selects them. Beyond it the least used gives way to the new one, so that nobody can keep out what is in use. Thread-safe.
+ * Which variants of a resource this replica has stored of late, and how often it used each: there must be a bound, for clients
+ * choose what selects them. Beyond it the least used gives way to the new one, so that nobody can keep out what is in use.
+ * Thread-safe.
  */
 public final class VariantLimiter {
 
@@ -27,7 +28,10 @@ public final class VariantLimiter {
     /** Variants of all resources together, about 20 MB. A resource that falls out is counted anew. */
     static final int MAX_REMEMBERED_VARIANTS = 100_000;
 
-    /** Of each resource: its variants in the order in which they were stored first, and their hits since. The maps are never changed. */
+    /**
+     * Of each resource: its variants in the order in which they were stored first, and their hits since. The maps are never
+     * changed.
+     */
     private final Cache<TierKey, Map<TierKey, AtomicInteger>> useCounts;
 
     /** None so far. */
@@ -44,8 +48,8 @@ public final class VariantLimiter {
     }
 
     /**
-     * This variant is about to be stored. If there are as many of the resource as may be, the least used one, and of these the oldest,
-     * gives way: it is the result, and must be removed.
+     * This variant is about to be stored. If there are as many of the resource as may be, the least used one, and of these the
+     * oldest, gives way: it is the result, and must be removed.
      *
      * @param most of one resource
      */

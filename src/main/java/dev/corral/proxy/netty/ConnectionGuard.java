@@ -20,39 +20,40 @@ import org.jspecify.annotations.Nullable;
 import reactor.netty.NettyPipeline;
 
 /**
- * Holds a client's HTTP/1.1 connection to its {@link ConnectionLimits}. Stands on both sides of Netty's codec: before it, where it
- * hands on what came in pieces of one request at most and keeps back the rest while too many requests are unanswered, which in the
- * end fills the client's own buffers; and behind it, where it sees requests begin and responses end. A connection beyond a limit of
- * time is closed. What is no {@link RequestLineScanner} does not reach the codec: {@link RequestSmugglingGuard} refuses it. One for each connection, on
- * its event loop.
+ * Enforces the {@link ConnectionLimits} on a client's HTTP/1.1 connection. It has a handler on each side of Netty's codec. The
+ * handler before the codec forwards the received bytes in pieces of at most one request. It holds back the rest while too many
+ * requests have no response, so that the client's send buffers fill up in the end. The handler behind the codec sees where requests
+ * begin and responses end. A connection that exceeds a time limit is closed. Bytes that the {@link RequestLineScanner} finds
+ * malformed do not reach the codec; {@link RequestSmugglingGuard} rejects them. One instance per connection, used on its event
+ * loop.
  */
 public final class ConnectionGuard extends ChannelDuplexHandler {
 
-    /** Bytes handed to the codec at once. */
+    /** Maximum bytes that are forwarded to the codec at once. */
     private static final int MAX_CHUNK_BYTES = 16 * 1024;
 
-    /** Bytes of requests behind the one in progress: with a long body behind it, few requests are many bytes. */
+    /** Maximum bytes of the requests behind the one in progress: a few requests with long bodies can be many bytes. */
     private static final int MAX_PIPELINED_BYTES = 64 * 1024;
 
     private static final long UNSET_NANOS = Long.MIN_VALUE;
 
     private final ConnectionLimits limits;
-    private final RequestLineScanner line = new RequestLineScanner();
+    private final RequestLineScanner requestLine = new RequestLineScanner();
     private final Deque<ByteBuf> heldBuffers = new ArrayDeque<>();
-    /** The bytes of each request that is not answered, the oldest first. */
+    /** The bytes of each request without a complete response, the oldest first. */
     private final Deque<int[]> pendingRequestBytes = new ArrayDeque<>();
-    /** The sum of all but the first. */
+    /** The sum of {@link #pendingRequestBytes} without its first element. */
     private int pipelinedBytes;
     private boolean readRequested;
     private boolean autoReadSuspended;
     private boolean isForwarding;
 
     private boolean isInBody;
-    /** What Content-Length says is still to come. */
+    /** The bytes of the body that are still missing according to Content-Length. */
     private long remainingBodyBytes;
     private boolean requestStarted;
     private long headStartNanos = UNSET_NANOS;
-    /** Since when a read is on its way without enough having come. */
+    /** When the current read of a body began to be too slow; see {@link ConnectionLimits#MIN_BODY_BYTES}. */
     private long slowBodyStartNanos = UNSET_NANOS;
     private int receivedBodyBytes;
     private boolean isReading;
@@ -68,7 +69,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         this.limits = limits;
     }
 
-    /** Guards a connection whose pipeline has HTTP/1.1's handlers. */
+    /** Adds the guard to a connection whose pipeline has the HTTP/1.1 handlers. */
     public static void install(Channel channel, ConnectionLimits limits) {
         var guard = new ConnectionGuard(limits);
         boolean cleartextHttp2 = channel.pipeline().get(NettyPipeline.H2CUpgradeHandler) != null;
@@ -89,8 +90,8 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
 
     @Override
     public void read(ChannelHandlerContext context) {
-        // Not because of what is still held: a body's reader asks once for all of it, maybe in the middle of its first pieces, and
-        // would never hear that its connection does not read by itself any more.
+        // Held bytes alone must not stop reading: the reader of a body requests all of it once, possibly while its first pieces are
+        // delivered. It would not learn that auto-read is off.
         if (isFull()) {
             readRequested = true;
             stopReading(context);
@@ -100,7 +101,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         }
     }
 
-    /** Reactor Netty lets a connection read by itself once a request has been read. */
+    /** Reactor Netty turns auto-read on once a request has been read. */
     private void stopReading(ChannelHandlerContext context) {
         if (context.channel().config().isAutoRead()) {
             context.channel().config().setAutoRead(false);
@@ -113,7 +114,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         isReading = false;
         if (message instanceof ByteBuf bytes) {
             heldBuffers.add(bytes);
-            if (line.isMalformed()) {
+            if (requestLine.isMalformed()) {
                 releaseHeld();
             }
             forwardHeld(context);
@@ -134,11 +135,13 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         try {
             while (!heldBuffers.isEmpty() && !isFull()) {
                 ByteBuf first = heldBuffers.element();
-                int most = Math.min(first.readableBytes(), MAX_CHUNK_BYTES);
-                int count = remainingBodyBytes > 0 ? (int) Math.min(remainingBodyBytes, most) : line.read(first, most);
+                int available = Math.min(first.readableBytes(), MAX_CHUNK_BYTES);
+                int count = remainingBodyBytes > 0
+                        ? (int) Math.min(remainingBodyBytes, available)
+                        : requestLine.read(first, available);
                 forwardChunk(context,
                         count < first.readableBytes() ? first.readRetainedSlice(count) : heldBuffers.remove());
-                if (line.isMalformed()) {
+                if (requestLine.isMalformed()) {
                     releaseHeld();
                     context.fireUserEventTriggered(RequestSmugglingGuard.MALFORMED_REQUEST_LINE);
                 }
@@ -159,7 +162,10 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         }
     }
 
-    /** What comes is the rest of a body whose request has been answered: nobody asks for it, and a client may send it to its end. */
+    /**
+     * Whether the incoming bytes are the rest of a body whose response is complete: nothing requests them, and the client may go
+     * on.
+     */
     private boolean isDiscardingBody() {
         return isInBody && pendingRequestBytes.isEmpty();
     }
@@ -177,9 +183,9 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
             receivedBodyBytes += bytes;
         }
         if (!isInBody && (wasInBody || requestStarted)) {
-            line.onRequestEnd();
+            requestLine.onRequestEnd();
         }
-        // A head that begins in the piece in which another request ends counts from the next one on.
+        // For a head that begins in the piece in which another request ends, the time starts with the next piece.
         if (isInBody || requestStarted) {
             headStartNanos = UNSET_NANOS;
         } else if (headStartNanos == UNSET_NANOS && !wasInBody) {
@@ -187,14 +193,14 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         }
     }
 
-    /** Not from within: Reactor Netty is in the middle of ending a response. */
+    /** Forwards held bytes in a later task, because Reactor Netty is still completing a response at this point. */
     private void resume(ChannelHandlerContext context) {
         if (!heldBuffers.isEmpty() || readRequested || autoReadSuspended || isDiscardingBody()) {
             context.executor().execute(() -> {
                 if (!context.isRemoved()) {
-                    boolean some = !heldBuffers.isEmpty();
+                    boolean hadHeldBytes = !heldBuffers.isEmpty();
                     forwardHeld(context);
-                    if (some) {
+                    if (hadHeldBytes) {
                         context.fireChannelReadComplete();
                     }
                 }
@@ -227,7 +233,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
     private void checkLimits(ChannelHandlerContext context) {
         long now = System.nanoTime();
         if (headStartNanos != UNSET_NANOS && isFull()) {
-            // Not the client's fault: the rest of the head is kept back here.
+            // The delay is not caused by the client: this guard holds back the rest of the head.
             headStartNanos = now;
         }
         if (isExceeded(headStartNanos, limits.headTimeout().toNanos(), now) || isBodyTooSlow(now)
@@ -240,7 +246,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
         return since != UNSET_NANOS && now - since >= limit;
     }
 
-    /** Only while this side reads: that an origin takes its time is not the client's fault. */
+    /** Measured only while this side reads, because a slow origin must not count against the client. */
     private boolean isBodyTooSlow(long now) {
         if (!isInBody || !isReading || receivedBodyBytes >= ConnectionLimits.MIN_BODY_BYTES) {
             slowBodyStartNanos = UNSET_NANOS;
@@ -281,7 +287,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
             if (message instanceof HttpRequest request) {
                 remainingBodyBytes = contentLength(request);
                 if (remainingBodyBytes > 0 || HttpUtil.isTransferEncodingChunked(request)) {
-                    // Else the body of any but the first request would be read even if nobody wants it, and as fast as it comes.
+                    // Otherwise the body of every request but the first would be read without demand and without backpressure.
                     context.channel().config().setAutoRead(false);
                     autoReadSuspended = false;
                 }

@@ -7,14 +7,14 @@ import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import java.util.function.Consumer;
 import reactor.netty.NettyPipeline;
 
-/** Finds the moment at which a connection has HTTP/1.1's handlers and has read nothing yet. */
+/** Finds the moment at which a connection has its HTTP/1.1 handlers and has read nothing yet. */
 public final class Http1Pipeline {
 
     private Http1Pipeline() {}
 
     /**
-     * Runs this for a new connection that speaks HTTP/1.1, before its first request. With HTTP/2 enabled over TLS that is known
-     * only when the two sides have agreed on a protocol (ALPN).
+     * Runs the action for a new HTTP/1.1 connection, before its first request. With HTTP/2 enabled over TLS, the protocol is known
+     * only after its negotiation (ALPN).
      */
     public static void whenReady(Channel channel, Consumer<Channel> action) {
         if (channel.pipeline().get(NettyPipeline.HttpTrafficHandler) != null) {
@@ -25,7 +25,7 @@ public final class Http1Pipeline {
         }
     }
 
-    /** Hears of the end of the handshake after Reactor Netty, which has put the handlers of the protocol in place by then. */
+    /** Receives the handshake event after Reactor Netty, which has installed the handlers of the protocol by then. */
     private static final class NegotiationListener extends ChannelInboundHandlerAdapter {
 
         private final Consumer<Channel> action;

@@ -17,12 +17,12 @@ import reactor.netty.NettyPipeline;
 import reactor.netty.http.server.HttpServerResponse;
 
 /**
- * Relays the interim answers of one request's own fetch, such as 103 Early Hints, to its client (RFC 9110 section 15.2). They are
- * never stored, and nobody else hears of them.
+ * Relays the interim responses to a request's own fetch, such as 103 Early Hints, to its client (RFC 9110 section 15.2). They are
+ * never stored, and no other client gets them.
  *
- * <p>Spring and Reactor Netty know only one head for a response, so it is written before their eyes: on the connection's event
- * loop, past the codec. Both come from the loop that reads the origin, so that the final head, whose write is
- * queued later, comes after it. Only to HTTP/1.1.
+ * <p>Spring and Reactor Netty support only one head per response. The interim response is therefore written directly to the
+ * channel, on the connection's event loop and past the codec. Both heads come from the event loop that reads the origin. The write
+ * of the final head is queued later and so follows the interim response. HTTP/1.1 only.
  */
 public final class InterimResponseRelay implements Consumer<ResponseHead> {
 
@@ -32,12 +32,12 @@ public final class InterimResponseRelay implements Consumer<ResponseHead> {
         this.response = response;
     }
 
-    /** Relays to that response; to nobody where the client would not understand. */
+    /** Relays to this response; discards interim responses if the client does not use HTTP/1.1. */
     public static Consumer<ResponseHead> to(ServerHttpResponse response, HttpVersion version) {
         return version.equals(HttpVersion.HTTP_1_1) ? new InterimResponseRelay(response) : interim -> {};
     }
 
-    /** 100 is left out: it answers a body, and the server has said it for itself. */
+    /** Omits 100 (Continue): it concerns the request body, and the server has already sent it itself. */
     @Override
     public void accept(ResponseHead interim) {
         if (interim.status() > 100 && !response.isCommitted()) {

@@ -26,9 +26,9 @@ import reactor.netty.NettyPipeline;
 import reactor.netty.channel.ChannelOperations;
 
 /**
- * The open HTTP/1.1 connections of clients. A replica that shuts down announces it here: after {@link #startDraining()} every response
- * carries {@code Connection: close}, and the server closes the connection after that response (RFC 9112 section 9.6). The client
- * sends its next request on another connection, so no request is lost when the server stops. Thread-safe.
+ * The open HTTP/1.1 connections of clients. A replica that shuts down announces it here: after {@link #startDraining()} every
+ * response carries {@code Connection: close}, and the server closes the connection after that response (RFC 9112 section 9.6). The
+ * client sends its next request on another connection, so no request is lost when the server stops. Thread-safe.
  */
 public final class OpenConnections {
 

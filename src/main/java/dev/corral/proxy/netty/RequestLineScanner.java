@@ -4,65 +4,67 @@ import io.netty.buffer.ByteBuf;
 import io.netty.util.ByteProcessor;
 
 /**
- * Reads the request lines of a connection by the grammar of RFC 9112 section 3, before Netty's codec gets them: that one skips control
- * characters and white space in front of a request, and takes any white space for the blanks in its line. Others do not, and two
- * readers that differ see two requests in one. Only empty lines may stand before a request (section 2.2).
+ * Checks the request lines of a connection against the grammar of RFC 9112 section 3, before Netty's codec reads them. The codec
+ * skips control characters and white space before a request, and accepts any white space as a separator within the request line.
+ * Other servers do not, and two servers that parse differently allow request smuggling. Only empty lines may precede a request
+ * (section 2.2).
  *
- * <p>Where a request begins is known only when the one before it has ended, which the codec says. So bytes are handed to it in pieces
- * that never go beyond a place where a request can end: an empty line, which ends a head or a chunked body. Bodies of a known length
- * are no concern of this. Not thread-safe.
+ * <p>Only the codec knows where a request ends, and so where the next one begins. The codec therefore gets the bytes in pieces that
+ * never extend beyond a possible end of a request: an empty line, which ends a head or a chunked body. The caller handles bodies of
+ * a known length. Not thread-safe.
  */
 public final class RequestLineScanner implements ByteProcessor {
 
     private enum State {
         /** Before a request. */
         START,
-        /** A carriage return has come before a request. */
+        /** After a carriage return before a request. */
         START_CR, METHOD, TARGET, VERSION,
-        /** The end of the version, of which the line feed is to come. */
+        /** After the carriage return behind the version; the line feed must follow. */
         VERSION_CR,
-        /** Whatever follows the line, up to the end of the request. */
+        /** After the request line, up to the end of the request. */
         REST
     }
 
-    private static final String SIGNS = "!#$%&'*+-.^_`|~";
+    private static final String TOKEN_SYMBOLS = "!#$%&'*+-.^_`|~";
 
     private State state = State.START;
     /** Whether the next byte is the first of a target or a version. */
     private boolean first;
     private boolean malformed;
-    /** Bytes of an empty line that have just come: 1 for the line feed before it, 2 for its carriage return. */
+    /** The last bytes that belong to an empty line: 1 after the line feed before it, 2 after its carriage return. */
     private int emptyLine;
 
-    /** Whether what has come is no request. */
+    /** Whether the received bytes are not a valid request line. */
     public boolean isMalformed() {
         return malformed;
     }
 
-    /** The request has ended: what follows is the next one. */
+    /** The request has ended; the next byte belongs to the next request. */
     public void onRequestEnd() {
         state = State.START;
     }
 
     /**
-     * How many of these bytes may be handed on: up to {@code most}, the end of an empty line, or to what is malformed.
+     * Returns how many of these bytes may be forwarded: up to {@code limit}, the end of an empty line, or the first malformed byte.
      *
-     * @param bytes are not read
+     * @param bytes remain unread: the reader index does not change
+     * @param limit the maximum number of bytes to scan
      */
-    public int read(ByteBuf bytes, int most) {
+    public int read(ByteBuf bytes, int limit) {
         int begin = bytes.readerIndex();
-        int stop = bytes.forEachByte(begin, most, this);
+        int stop = bytes.forEachByte(begin, limit, this);
         if (stop < 0) {
-            return most;
+            return limit;
         }
         return stop - begin + (malformed ? 0 : 1);
     }
 
-    /** Whether to go on behind this byte: not at the end of an empty line, nor at what is malformed. */
+    /** Whether to continue after this byte: false at the end of an empty line and at a malformed byte. */
     @Override
     public boolean process(byte next) {
         if (state != State.REST) {
-            malformed = !takes(next);
+            malformed = !accept(next);
             return !malformed;
         }
         boolean end = next == '\n' && emptyLine == 2;
@@ -70,11 +72,11 @@ public final class RequestLineScanner implements ByteProcessor {
         return !end;
     }
 
-    private boolean takes(byte next) {
+    private boolean accept(byte next) {
         return switch (state) {
-            case START -> next == '\r' ? to(State.START_CR) : isOfToken(next) && to(State.METHOD);
+            case START -> next == '\r' ? to(State.START_CR) : isTokenCharacter(next) && to(State.METHOD);
             case START_CR -> next == '\n' && to(State.START);
-            case METHOD -> next == ' ' ? to(State.TARGET) : isOfToken(next);
+            case METHOD -> next == ' ' ? to(State.TARGET) : isTokenCharacter(next);
             case TARGET -> next == ' ' ? !first && to(State.VERSION) : isVisible(next);
             case VERSION -> next == '\r' ? !first && to(State.VERSION_CR) : isVisible(next);
             case VERSION_CR -> next == '\n' && to(State.REST);
@@ -94,8 +96,8 @@ public final class RequestLineScanner implements ByteProcessor {
         return (next > ' ' && next != 0x7f) || next < 0;
     }
 
-    private static boolean isOfToken(byte next) {
+    private static boolean isTokenCharacter(byte next) {
         return (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z') || (next >= '0' && next <= '9')
-                || (next > 0 && SIGNS.indexOf(next) >= 0);
+                || (next > 0 && TOKEN_SYMBOLS.indexOf(next) >= 0);
     }
 }

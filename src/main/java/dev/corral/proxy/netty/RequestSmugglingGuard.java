@@ -38,16 +38,16 @@ import java.util.regex.Pattern;
 import reactor.netty.NettyPipeline;
 
 /**
- * Refuses requests that another server on their way could read differently: to two of them, one request may be two. Stands behind
- * Netty's codec, which sees to most of that (lengths that differ or repeat, a length beside a coding, bare line feeds, control
- * characters). What is refused, here or by the codec, becomes a request that the controller answers with a problem, counts and logs
- * like any other refusal; nothing behind it on its connection is read. A body that is malformed ends where that shows, and its
- * connection with the response; what has been sent of it on the way is for the controller to break off. Targets that browsers send and
- * Spring does not take go past it. One for each connection, on its event loop.
+ * Rejects requests that another server could parse differently (request smuggling). Runs behind Netty's codec, which rejects most
+ * of them: different or repeated lengths, a Content-Length beside a Transfer-Encoding, bare line feeds, control characters. A
+ * request that this guard or the codec rejects is replaced by one for which the controller sends, counts and logs a problem
+ * response, like any other rejection; the rest of the connection's input is discarded. A malformed body ends where the error is
+ * detected, and its connection closes after the response; the controller aborts a forwarding that has already begun. Targets that
+ * browsers send and Spring does not accept bypass Spring. One instance per connection, used on its event loop.
  */
 public final class RequestSmugglingGuard extends ChannelDuplexHandler {
 
-    /** The event that says that what follows on the connection does not begin as a request. */
+    /** The event that is fired when the next bytes of the connection are not a valid request line. */
     static final Object MALFORMED_REQUEST_LINE = new Object() {
         @Override
         public String toString() {
@@ -59,7 +59,7 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
             .compile("(?is)(https?)://([^/?#]*)(.*)|[a-z][a-z0-9+.-]*://.*");
 
     private boolean isRejected;
-    /** Whether the last request has a body that is malformed. */
+    /** Whether the body of the last request is malformed. */
     private boolean bodyMalformed;
     private boolean informational;
     private int unanswered;
@@ -67,26 +67,29 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
 
     private final boolean closesOnMalformedBody;
 
-    private RequestSmugglingGuard(boolean closesOnBadBody) {
-        this.closesOnMalformedBody = closesOnBadBody;
+    private RequestSmugglingGuard(boolean closesOnMalformedBody) {
+        this.closesOnMalformedBody = closesOnMalformedBody;
     }
 
-    /** Guards a connection to a client. */
+    /** Adds the guard to a client connection of the data port. */
     public static void install(Channel channel) {
         install(channel, false);
     }
 
-    /** Guards a connection of the management port. A body that is malformed ends it without a response: few handlers there read it. */
+    /**
+     * Adds the guard to a connection of the management port. A malformed body closes it without a response: few handlers read
+     * bodies.
+     */
     public static void installOnManagementPort(Channel channel) {
         install(channel, true);
     }
 
-    private static void install(Channel channel, boolean closesOnBadBody) {
-        // Elsewhere there is no HTTP/1.1 to guard.
+    private static void install(Channel channel, boolean closesOnMalformedBody) {
+        // Without this handler, the connection does not use HTTP/1.1.
         if (channel.pipeline().get(NettyPipeline.HttpTrafficHandler) != null) {
             channel.pipeline()
                     .addBefore(NettyPipeline.HttpTrafficHandler, "corral.strict",
-                            new RequestSmugglingGuard(closesOnBadBody));
+                            new RequestSmugglingGuard(closesOnMalformedBody));
         }
     }
 
@@ -112,9 +115,9 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
                 : Optional.of(toProblem(request.decoderResult().cause()));
         if (problem.isPresent()) {
             isRejected = true;
-            HttpRequest refusal = rejectedRequest(request, problem.get());
+            HttpRequest rejected = rejectedRequest(request, problem.get());
             ReferenceCountUtil.release(message);
-            context.fireChannelRead(refusal);
+            context.fireChannelRead(rejected);
         } else {
             HttpRequest readable = withReadableTarget(request);
             chunked = Optional.of(readable.headers())
@@ -124,7 +127,10 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
         }
     }
 
-    /** Its reader finds out behind the last piece that was good. Reactor Netty would send an empty 400, to a sent response a second. */
+    /**
+     * Ends the body after its last valid piece, where its reader detects the error. Reactor Netty would send an empty 400 instead,
+     * even after a response that has already been sent.
+     */
     private void endMalformedBody(ChannelHandlerContext context) {
         bodyMalformed = true;
         if (closesOnMalformedBody || unanswered == 0) {
@@ -156,14 +162,14 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
         } else if (!isRejected) {
             isRejected = true;
             unanswered++;
-            var none = new DefaultHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.GET, "/");
-            context.fireChannelRead(rejectedRequest(none, Problem.badRequest("a first line that is no request line")));
+            var placeholder = new DefaultHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.GET, "/");
+            context.fireChannelRead(rejectedRequest(placeholder, Problem.badRequest("an invalid request line")));
         }
     }
 
     /**
-     * That a client has reset its connection, or has broken its TLS, is known to Reactor Netty when the connection is closed. Of this it
-     * would log an error with its stack wherever a body has no reader yet.
+     * Closes the connection when the client has reset it or has violated TLS. Reactor Netty handles the close. It would otherwise
+     * log the error with its stack trace if the request body has no reader yet.
      */
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
@@ -179,13 +185,13 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
         return switch (cause) {
             case TooLongHttpLineException line -> Problem.TARGET_TOO_LONG;
             case TooLongHttpHeaderException fields -> Problem.FIELDS_TOO_LARGE;
-            default -> Problem.badRequest("a head that is not valid");
+            default -> Problem.badRequest("an invalid request head");
         };
     }
 
     /**
-     * The request with a target that Spring can read, and the one it came with for us. That of a chunked body can hear that the body is
-     * malformed.
+     * The request with a target that Spring can parse; its {@link ReceivedHeaders} keep the received target. A chunked request
+     * always gets such headers, so that its body can be marked as malformed.
      */
     private static HttpRequest withReadableTarget(HttpRequest request) {
         String target = request.uri();
@@ -200,27 +206,31 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
                 : new DefaultHttpRequest(request.protocolVersion(), request.method(), readable, head);
     }
 
-    /** What cannot be accepted about it. What can be has one Host from here on, that of its target. */
+    /**
+     * Why the request cannot be accepted, if so. An accepted request has one Host from here on: the one of its absolute target, if
+     * any.
+     */
     private static Optional<String> violation(HttpRequest request) {
         if (!request.protocolVersion().equals(HttpVersion.HTTP_1_1)
                 && !request.protocolVersion().equals(HttpVersion.HTTP_1_0)) {
-            // RFC 9112 section 2.3; it would be answered in that version.
-            return Optional.of("a version of HTTP that is not spoken here");
+            // RFC 9112 section 2.3. The response would use that version.
+            return Optional.of("an unsupported version of HTTP");
         }
         List<String> codings = request.headers().getAll(HttpHeaderNames.TRANSFER_ENCODING);
         if (!codings.isEmpty() && (codings.size() > 1 || !codings.getFirst().strip().equalsIgnoreCase("chunked"))) {
-            // RFC 9112 section 6.1. Netty takes any other for chunked, or for none.
+            // RFC 9112 section 6.1. Netty treats any other coding as chunked, or as none.
             return Optional.of("a Transfer-Encoding other than chunked");
         }
         return hostViolation(request);
     }
 
-    /** RFC 9112 section 3.2: one Host, and a proper one; of an absolute target the Host is its own (section 3.2.2). */
+    /** RFC 9112 section 3.2: exactly one valid Host. An absolute target replaces it by its own authority (section 3.2.2). */
     private static Optional<String> hostViolation(HttpRequest request) {
         List<String> hosts = request.headers().getAll(HttpHeaderNames.HOST);
-        boolean some = !hosts.isEmpty() || request.protocolVersion().equals(HttpVersion.HTTP_1_0);
-        if (!some || hosts.size() > 1 || hosts.stream().anyMatch(host -> !host.isEmpty() && !isValidHost(host))) {
-            return Optional.of("not exactly one proper Host");
+        boolean hostPresent = !hosts.isEmpty() || request.protocolVersion().equals(HttpVersion.HTTP_1_0);
+        if (!hostPresent || hosts.size() > 1
+                || hosts.stream().anyMatch(host -> !host.isEmpty() && !isValidHost(host))) {
+            return Optional.of("not exactly one valid Host");
         }
         if (request.uri().startsWith("/")) {
             return targetViolation(request);
@@ -229,7 +239,7 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
         if (absolute.matches()) {
             String authority = absolute.group(2);
             if (authority == null || !isValidHost(authority)) {
-                return Optional.of("a target that is not of HTTP");
+                return Optional.of("a target that is not an HTTP URI");
             }
             request.headers().set(HttpHeaderNames.HOST, authority);
             String target = absolute.group(3);
@@ -246,12 +256,12 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
     private static Optional<String> targetViolation(HttpRequest request) {
         return request.uri().chars().allMatch(c -> RequestTarget.isTargetCharacter((char) c))
                 ? Optional.empty()
-                : Optional.of("a target with a blank, a control character or a fragment");
+                : Optional.of("a target with a space, a control character or a fragment");
     }
 
-    /** Of 1.1: after what is no keep-alive Reactor Netty answers no more, not even this. */
+    /** Always HTTP/1.1: Reactor Netty sends no response to a request that follows one without keep-alive. */
     private static HttpRequest rejectedRequest(HttpRequest request, Problem problem) {
-        // A HEAD, if that much is known, has a response without a body.
+        // The response to a HEAD has no body, so the method is kept if the codec has parsed it.
         HttpMethod method = request.method().equals(HttpMethod.HEAD) ? HttpMethod.HEAD : HttpMethod.GET;
         String uri = RequestTarget.parse(request.uri()).map(RequestTarget::encoded).orElse("/");
         return new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, method, uri, Unpooled.EMPTY_BUFFER,

@@ -1,4 +1,4 @@
-/** What Reactor Netty leaves open on a client connection: strict parsing, limits, interim responses. */
+/** Additions to Reactor Netty for client connections: strict parsing, limits, interim responses, draining. */
 @NullMarked
 package dev.corral.proxy.netty;
 

@@ -18,18 +18,19 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Traces by Micrometer Tracing. Thread-safe.
+ * Implements tracing with Micrometer Tracing. Thread-safe.
  *
- * <p>A request is a span; of the client's trace where the route trusts it. A fetch whose answer others may have is the root of a
- * trace of its own, so that no client's trace is told to the origin in the name of all who wait, nor found in another's. Whoever
- * waited for it has a span for the wait that links to it, whichever replica fetched: the entry carries the fetch's context.
+ * <p>Each request has a span, within the client's trace if the route trusts it. A shared fetch is the root of its own trace. The
+ * origin therefore never gets the trace of one client for a fetch on behalf of several, and no client's trace contains a fetch of
+ * another one. Each request that waited for the fetch has a wait span with a link to it. The link works across replicas, because
+ * the entry carries the trace context of the fetch.
  */
 public final class MicrometerRequestTracing implements RequestTracing {
 
-    /** Methods that name a span: a client may send any other, and span names are a bounded set. */
+    /** Methods that appear in span names. Clients may send any method, but the set of span names must be bounded. */
     private static final Set<String> KNOWN_METHODS = Set.of("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS");
 
-    /** W3C Trace Context section 3.2, of the version that we write ourselves. */
+    /** W3C Trace Context section 3.2, in the version that this class writes. */
     private static final Pattern TRACEPARENT_PATTERN = Pattern
             .compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})");
 
@@ -38,16 +39,16 @@ public final class MicrometerRequestTracing implements RequestTracing {
     private final Set<String> traceFields = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
 
     /**
-     * @param tracer     makes the spans
-     * @param propagator reads and writes their contexts in fields
+     * @param tracer     creates the spans
+     * @param propagator reads and writes the trace contexts in header fields
      */
     public MicrometerRequestTracing(Tracer tracer, Propagator propagator) {
         this.tracer = tracer;
         this.propagator = propagator;
         this.traceFields.addAll(propagator.fields());
-        // Not a trace's: a request's own, wherever it goes. The propagator replaces what it knows better.
+        // Baggage belongs to the request, not to the trace. The propagator replaces the members that it manages.
         this.traceFields.remove("baggage");
-        // Now OpenTelemetry looks in files for where it keeps the current span: later it would, on an event loop.
+        // OpenTelemetry reads files when it first looks up its context storage. Do that here and not on an event loop.
         tracer.currentSpan();
     }
 
@@ -81,10 +82,10 @@ public final class MicrometerRequestTracing implements RequestTracing {
     }
 
     private OriginRequest withTraceFields(OriginRequest outgoing, TraceContext context) {
-        var ours = new HashMap<String, String>();
-        propagator.inject(context, ours, Map::put);
+        var injectedFields = new HashMap<String, String>();
+        propagator.inject(context, injectedFields, Map::put);
         HeaderFields fields = outgoing.fields().without(traceFields::contains);
-        for (Map.Entry<String, String> field : ours.entrySet()) {
+        for (Map.Entry<String, String> field : injectedFields.entrySet()) {
             fields = fields.withReplaced(field.getKey(), field.getValue());
         }
         return new OriginRequest(outgoing.method(), outgoing.target(), fields, outgoing.body());
@@ -101,10 +102,10 @@ public final class MicrometerRequestTracing implements RequestTracing {
         }
 
         @Override
-        public FetchSpan startFetch(OriginRequest outgoing, boolean own) {
+        public FetchSpan startFetch(OriginRequest outgoing, boolean unshared) {
             Span.Builder builder = tracer.spanBuilder();
             int query = outgoing.target().indexOf('?');
-            Span fetch = (own ? builder.setParent(span.context()) : builder.setNoParent())
+            Span fetch = (unshared ? builder.setParent(span.context()) : builder.setNoParent())
                     .kind(Span.Kind.CLIENT)
                     .name("fetch " + routeId)
                     .tag("http.request.method", outgoing.method())
@@ -118,7 +119,7 @@ public final class MicrometerRequestTracing implements RequestTracing {
         public WaitSpan startWait() {
             long since = System.currentTimeMillis();
             return (end, fetch) -> {
-                // A link is given before the start, and known at the end.
+                // A link must be added before the span starts, but is known only at the end of the wait.
                 Span.Builder builder = tracer.spanBuilder()
                         .setParent(span.context())
                         .startTimestamp(since, TimeUnit.MILLISECONDS)

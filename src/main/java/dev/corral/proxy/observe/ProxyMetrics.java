@@ -3,50 +3,50 @@ package dev.corral.proxy.observe;
 import java.time.Duration;
 import java.util.Locale;
 
-/** What the edge tells its operators. Called on event loops: implementations never block and never throw. */
+/** The metrics of the proxy. Called on event loops: implementations never block and never throw. */
 public interface ProxyMetrics {
 
     /**
-     * One request was answered.
+     * Records a client request whose response has ended.
      *
-     * @param route   the route's id, {@code none} where no route matched
+     * @param route   the route's id; {@code none} if no route matched
      * @param outcome a bounded set, see {@link RequestOutcome}
-     * @param time    from the request's arrival to the end of the answer
+     * @param time    from the arrival of the request to the end of the response
      */
     void recordRequest(String route, RequestOutcome outcome, Duration time);
 
     /**
-     * One request was sent to an origin.
+     * Records a request to an origin.
      *
-     * @param result a bounded set: {@code answered}, or the reason why not
+     * @param result a bounded set: {@code answered}, or the reason of the failure
      */
     void recordFetch(String route, String result, Duration time);
 
-    /** A background task failed; each is a bug. */
+    /** Records the failure of a background task. Each one is a bug. */
     default void recordBackgroundError(String task, Throwable cause) {}
 
-    /** What became of a request. */
+    /** The outcome of a client request. */
     enum RequestOutcome {
-        /** From a stored answer, fresh. */
+        /** Served from a fresh stored response. */
         HIT,
-        /** From a stored answer, stale but allowed. */
+        /** Served from a stored response that is stale, where that is allowed. */
         STALE,
-        /** This request's own fetch, shared with whoever waited. */
+        /** Served by the fetch of this request, whose response is shared with all waiting requests. */
         MISS,
-        /** Another request's fetch. */
+        /** Served by the fetch of another request. */
         COLLAPSED,
-        /** This request's own fetch, for itself only. */
+        /** Served by a fetch of this request whose response is not shared. */
         BYPASS,
-        /** A method that is not cached. */
+        /** The method is not cacheable. */
         PASS,
-        /** An error of the origin, or of reaching it. */
+        /** The origin returned an error or could not be reached. */
         FAILED,
-        /** Not served: no route, over a limit, a method or request we do not take. */
+        /** Not served: no route, a limit is exceeded, or the method or the request is not supported. */
         REJECTED,
-        /** The client left before its answer. */
+        /** The client disconnected before its response was complete. */
         CLIENT_CLOSED;
 
-        /** As a metric's tag. */
+        /** The value of the metric tag. */
         public String tag() {
             return name().toLowerCase(Locale.ROOT);
         }

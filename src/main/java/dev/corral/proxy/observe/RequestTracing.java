@@ -4,92 +4,92 @@ import dev.corral.http.HeaderFields;
 import dev.corral.origin.OriginRequest;
 import java.util.function.Supplier;
 
-/** Follows requests and fetches for those who look at traces. Called on event loops: never blocks, never throws. */
+/** Traces requests and fetches. Called on event loops: never blocks, never throws. */
 public interface RequestTracing {
 
-    /** Sees nothing, costs nothing, and leaves the fields of a trace to the rules for all other fields. */
+    /** Records nothing and has no cost. The trace fields are treated like all other header fields. */
     RequestTracing OFF = (method, path, fields, route, trusted) -> RequestSpan.NONE;
 
     /**
-     * A request has come.
+     * Called when a request arrives.
      *
      * @param path    without a query
      * @param fields  of the request
-     * @param route   the route's id, {@code none} where no route matched
-     * @param trusted whether a trace that the fields speak of is gone on with; else a new one begins
+     * @param route   the route's id; {@code none} if no route matched
+     * @param trusted whether to continue the trace that the fields refer to; otherwise a new trace begins
      */
     RequestSpan startRequest(String method, String path, HeaderFields fields, String route, boolean trusted);
 
-    /** The trace of one request. Its fetches for others are traces of their own, to which all who waited are linked. */
+    /** The span of one request. A shared fetch has its own trace; the requests that waited for it link to that trace. */
     interface RequestSpan {
 
-        /** Of a request that is not traced. */
+        /** The span of a request that is not traced. */
         RequestSpan NONE = new RequestSpan() {
         };
 
         /**
-         * A fetch begins.
+         * Called when a fetch begins.
          *
-         * @param own whether it is asked for in the client's own words, and so belongs to his trace; else it is a new root, and
-         *            nothing of this trace reaches the origin
+         * @param unshared whether the fetch sends the client's own header fields and so belongs to the client's trace; otherwise
+         *                 the fetch is the root of a new trace, and nothing of this trace reaches the origin
          */
-        default FetchSpan startFetch(OriginRequest outgoing, boolean own) {
+        default FetchSpan startFetch(OriginRequest outgoing, boolean unshared) {
             return new FetchSpan.UntracedFetch(outgoing);
         }
 
-        /** This request begins to wait for a fetch, its own or another's. */
+        /** Called when this request begins to wait for a fetch, its own or the one of another request. */
         default WaitSpan startWait() {
             return WaitSpan.NONE;
         }
 
-        /** Does this where the log and the meters can see the trace. */
+        /** Runs the task with this span as the current one, so that logs and metrics can refer to the trace. */
         default <T> T inScope(Supplier<T> task) {
             return task.get();
         }
 
         /**
-         * The request's answer has ended.
+         * Called when the response has ended.
          *
-         * @param status of the answer; 0 when none had begun
+         * @param status of the response; 0 if no response was begun
          */
         default void end(int status, ProxyMetrics.RequestOutcome outcome) {}
     }
 
-    /** One fetch from an origin. Ends once. */
+    /** The span of one fetch from an origin. Ends once. */
     interface FetchSpan {
 
-        /** A fetch that is not traced. */
+        /** The span of a fetch that is not traced. */
         record UntracedFetch(OriginRequest request) implements FetchSpan {}
 
-        /** What to send. */
+        /** The request to send. */
         OriginRequest request();
 
-        /** Its {@code traceparent}, for {@link dev.corral.cache.Entry#traceparent()}; empty when it is not traced. */
+        /** The {@code traceparent} for {@link dev.corral.cache.Entry#traceparent()}; empty if the fetch is not traced. */
         default String traceparent() {
             return "";
         }
 
-        /** The origin has answered. */
+        /** Called when the response head has arrived from the origin. */
         default void responseReceived(int status) {}
 
-        /** There will be no answer. */
+        /** Called when the fetch has failed without a response. */
         default void failed(Throwable cause) {}
 
-        /** Nobody wants the answer any more. */
+        /** Called when the response is not needed any more. */
         default void cancelled() {}
     }
 
-    /** One wait. */
+    /** The span of one wait for a fetch. */
     interface WaitSpan {
 
-        /** Of a request that is not traced. */
+        /** The wait of a request that is not traced. */
         WaitSpan NONE = (end, fetch) -> {};
 
         /**
-         * It is over. A wait that never ends leaves no trace.
+         * Ends the wait. A wait that never ends is not recorded.
          *
-         * @param end   how: a bounded set
-         * @param fetch the {@code traceparent} of the fetch that was waited for; empty when it is not known
+         * @param end   how the wait ended: a bounded set
+         * @param fetch the {@code traceparent} of the awaited fetch; empty if it is not known
          */
         void end(String end, String fetch);
     }

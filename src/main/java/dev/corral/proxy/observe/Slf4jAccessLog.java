@@ -19,8 +19,9 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 
 /**
- * The access log, on the logger {@code corral.access}: a sentence for people, and the same as key-values for structured formats.
- * Neither a query nor any field of the request is in it, and no character of it begins another line. Thread-safe.
+ * Writes the access log to the logger {@code corral.access}: a readable message, and the same values as key-value pairs for
+ * structured formats. It contains neither the query nor any header field of the request, and no character can begin another line.
+ * Thread-safe.
  */
 public final class Slf4jAccessLog implements AccessLog {
 
@@ -39,13 +40,13 @@ public final class Slf4jAccessLog implements AccessLog {
             Duration time) {
         ServerHttpRequest request = exchange.getRequest();
         ServerHttpResponse response = exchange.getResponse();
-        HttpStatusCode answered = response.getStatusCode();
+        HttpStatusCode statusCode = response.getStatusCode();
         String method = escapeControls(request.getMethod().name());
         String path = escapeControls(ReceivedHeaders.path(request));
-        // Before there is an answer, the server's own default would stand here.
-        int status = answered == null || !response.isCommitted() ? 0 : answered.value();
+        // Before the response is committed, this is only the server's default status.
+        int status = statusCode == null || !response.isCommitted() ? 0 : statusCode.value();
         long bytes = response instanceof ByteCountingResponse counted ? counted.bytes.get() : 0;
-        // Microseconds are enough to tell hits apart.
+        // Microseconds are precise enough to distinguish hits.
         double milliseconds = TimeUnit.NANOSECONDS.toMicros(time.toNanos()) / 1_000d;
         List<String> members = response.getHeaders().getOrEmpty("Cache-Status");
         String cache = members.isEmpty() ? "" : escapeControls(members.getLast());
@@ -69,23 +70,23 @@ public final class Slf4jAccessLog implements AccessLog {
         return peer == null || peer.getAddress() == null ? "unknown" : peer.getAddress().getHostAddress();
     }
 
-    /** The text with what could begin a line, or drive a terminal, written out. */
+    /** Escapes the characters that could begin a line or control a terminal. */
     public static String escapeControls(String text) {
         if (text.chars().noneMatch(Slf4jAccessLog::isUnsafe)) {
             return text;
         }
-        var plain = new StringBuilder();
+        var escaped = new StringBuilder();
         text.chars().forEach(c -> {
             if (isUnsafe(c)) {
-                plain.append(String.format("\\u%04x", c));
+                escaped.append(String.format("\\u%04x", c));
             } else {
-                plain.append((char) c);
+                escaped.append((char) c);
             }
         });
-        return plain.toString();
+        return escaped.toString();
     }
 
-    /** Control characters, and those that Unicode takes for the end of a line or for a change of direction. */
+    /** Control characters, and the Unicode characters for the end of a line or for a change of direction. */
     private static boolean isUnsafe(int c) {
         return Character.isISOControl(c) || switch (Character.getType(c)) {
             case Character.LINE_SEPARATOR, Character.PARAGRAPH_SEPARATOR, Character.FORMAT, Character.SURROGATE -> true;
@@ -93,7 +94,7 @@ public final class Slf4jAccessLog implements AccessLog {
         };
     }
 
-    /** Counts the bytes of the body that it hands on; how many of them arrive, only the client knows. */
+    /** Counts the bytes of the body that it forwards. The client may receive fewer of them. */
     private static final class ByteCountingResponse extends ServerHttpResponseDecorator {
 
         private final AtomicLong bytes = new AtomicLong();
@@ -102,11 +103,11 @@ public final class Slf4jAccessLog implements AccessLog {
             super(response);
         }
 
-        // A Mono stays one: Spring sends the body of one buffer with its head.
+        // A Mono must stay a Mono, because Spring sends a body of one buffer together with the head.
         @Override
         public Mono<Void> writeWith(Publisher<? extends DataBuffer> body) {
-            return getDelegate().writeWith(body instanceof Mono<? extends DataBuffer> one
-                    ? one.doOnNext(this::count)
+            return getDelegate().writeWith(body instanceof Mono<? extends DataBuffer> single
+                    ? single.doOnNext(this::count)
                     : Flux.from(body).doOnNext(this::count));
         }
 
