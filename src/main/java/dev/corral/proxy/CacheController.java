@@ -46,7 +46,7 @@ import reactor.netty.DisposableChannel;
 import reactor.netty.http.server.HttpServerRequest;
 import reactor.netty.http.server.HttpServerResponse;
 
-/** The data port: every path, every method. Finds the route, lets the request be answered, counts. Thread-safe. */
+/** Handles every path and method of the data port: finds the route, has the request served, records the outcome. Thread-safe. */
 @RestController
 public final class CacheController {
 
@@ -61,25 +61,25 @@ public final class CacheController {
     private volatile Function<ServerHttpRequest, Optional<CacheController>> controllerOverride = request -> Optional
             .empty();
 
-    /** @param routes in their order: the first that matches wins */
-    public CacheController(ProxyContext edge, List<Route> routes, ResponseWriter responder, RequestTracing tracing,
-            AccessLog accesses) {
-        this.context = edge;
+    /** @param routes in order of precedence: the first match wins */
+    public CacheController(ProxyContext context, List<Route> routes, ResponseWriter responseWriter, RequestTracing tracing,
+            AccessLog accessLog) {
+        this.context = context;
         this.routes = new RouteTable(routes);
-        this.responseWriter = responder;
+        this.responseWriter = responseWriter;
         this.tracing = tracing;
-        this.accessLog = accesses;
+        this.accessLog = accessLog;
     }
 
     /**
-     * From now on, requests for which this has a controller are handled by that one and not by these routes. For the warm-up,
-     * whose requests come in where the clients' do.
+     * From now on, a request for which the override returns a controller is handled by that controller and not by these routes. For
+     * the warm-up, whose requests arrive on the same port as those of the clients.
      */
-    public void overrideController(Function<ServerHttpRequest, Optional<CacheController>> to) {
-        controllerOverride = to;
+    public void overrideController(Function<ServerHttpRequest, Optional<CacheController>> override) {
+        controllerOverride = override;
     }
 
-    /** Answers one request. Completes when the answer is written, or cannot be. */
+    /** Handles one request. Completes when the response is written or has failed. */
     @RequestMapping("/**")
     public Mono<Void> handle(ServerWebExchange exchange) {
         CacheController responsible = controllerOverride.apply(exchange.getRequest()).orElse(this);
@@ -88,11 +88,11 @@ public final class CacheController {
 
     private Mono<Void> dispatch(ServerWebExchange exchange) {
         HttpServerRequest received = ServerHttpRequestDecorator.getNativeRequest(exchange.getRequest());
-        Optional<Problem> refusal = ReceivedHeaders.rejection(received);
-        if (refusal.isPresent()) {
-            // What follows on the connection cannot be told from this.
+        Optional<Problem> rejection = ReceivedHeaders.rejection(received);
+        if (rejection.isPresent()) {
+            // The rest of the connection cannot be separated from this request.
             exchange.getResponse().getHeaders().set(HttpHeaders.CONNECTION, "close");
-            return reject(exchange, "none", refusal.get(), CacheStatus.ForwardReason.BYPASS);
+            return reject(exchange, "none", rejection.get(), CacheStatus.ForwardReason.BYPASS);
         }
         String method = exchange.getRequest().getMethod().name();
         if (method.equals("TRACE") || method.equals("CONNECT")) {
@@ -123,27 +123,27 @@ public final class CacheController {
                 : serveFromCache(exchange, request, eventLoopScheduler(received));
     }
 
-    /** Reads the fields past Spring, which groups them by name. */
+    /** Reads the fields from Netty, because Spring groups them by name. */
     private ClientRequest parseRequest(ServerWebExchange exchange, HttpServerRequest received, String method,
             RequestTarget target, Route route) {
-        ServerHttpRequest spring = exchange.getRequest();
+        ServerHttpRequest springRequest = exchange.getRequest();
         var lines = new ArrayList<HeaderFields.FieldLine>();
         for (Map.Entry<String, String> line : received.requestHeaders()) {
             lines.add(new HeaderFields.FieldLine(line.getKey(), line.getValue()));
         }
         HeaderFields fields = HeaderFields.of(lines);
-        InetSocketAddress peer = spring.getRemoteAddress();
+        InetSocketAddress peer = springRequest.getRemoteAddress();
         String address = peer == null || peer.getAddress() == null ? "unknown" : peer.getAddress().getHostAddress();
         HttpVersion version = received.version();
         var connection = new Forwarding.ClientConnection(address, received.scheme(),
                 fields.firstValue("Host").orElse(""),
                 version.majorVersion() + "." + version.minorVersion());
-        RequestTracing.RequestSpan trace = tracing.startRequest(method, target.path(), fields, route.id(),
+        RequestTracing.RequestSpan span = tracing.startRequest(method, target.path(), fields, route.id(),
                 route.forwarding().trustForwardedFields());
         return ClientRequest.of(route, RequestHead.parse(method, fields), target,
                 Forwarding.effectiveClient(fields, connection, route.forwarding()),
                 InterimResponseRelay.to(exchange.getResponse(), version),
-                trace);
+                span);
     }
 
     /** The event loop of the client's connection, as a scheduler. */
@@ -153,12 +153,12 @@ public final class CacheController {
                 : Schedulers.immediate();
     }
 
-    private Mono<Void> serveFromCache(ServerWebExchange exchange, ClientRequest request, Scheduler loop) {
-        var handler = new CacheHandler(context, request, loop);
+    private Mono<Void> serveFromCache(ServerWebExchange exchange, ClientRequest request, Scheduler eventLoop) {
+        var handler = new CacheHandler(context, request, eventLoop);
         return respond(exchange, request, handler.handle()).doFinally(end -> handler.release());
     }
 
-    /** A request that the cache does not serve: to the origin and back, streamed. */
+    /** Passes a request that the cache does not serve to the origin and streams the response back. */
     private Mono<Void> pass(ServerWebExchange exchange, ClientRequest request) {
         var unshared = new UnsharedResponse();
         var handler = new PassHandler(context, request, unshared);
@@ -175,44 +175,46 @@ public final class CacheController {
 
     private Mono<Void> respond(ServerWebExchange exchange, ClientRequest request, Mono<ProxyResponse> result) {
         ServerHttpResponse response = exchange.getResponse();
-        var course = new RequestObservation(exchange, request.route().id(), request.span());
-        return course
+        var observation = new RequestObservation(exchange, request.route().id(), request.span());
+        return observation
                 .observe(result
-                        .onErrorResume(cause -> Mono.just(course.span.inScope(() -> requestFailure(exchange, cause))))
-                        .flatMap(end -> responseWriter.write(response, request, end).thenReturn(end.outcome()))
+                        .onErrorResume(cause -> Mono.just(observation.span.inScope(() -> requestFailure(exchange, cause))))
+                        .flatMap(proxyResponse -> responseWriter.write(response, request, proxyResponse)
+                                .thenReturn(proxyResponse.outcome()))
                         .onErrorResume(cause -> response.isCommitted(),
-                                cause -> Mono.just(course.span.inScope(() -> responseFailure(response, cause)))));
+                                cause -> Mono.just(observation.span.inScope(() -> responseFailure(response, cause)))));
     }
 
     private Mono<Void> reject(ServerWebExchange exchange, String route, Problem problem,
-            CacheStatus.ForwardReason why) {
-        var refused = new ProxyResponse.ProblemResponse(problem,
-                CacheStatus.forwarded(why).withDetail(problem.reason()),
+            CacheStatus.ForwardReason reason) {
+        var problemResponse = new ProxyResponse.ProblemResponse(problem,
+                CacheStatus.forwarded(reason).withDetail(problem.reason()),
                 ProxyMetrics.RequestOutcome.REJECTED);
-        RequestTracing.RequestSpan trace = tracing.startRequest(exchange.getRequest().getMethod().name(),
+        RequestTracing.RequestSpan span = tracing.startRequest(exchange.getRequest().getMethod().name(),
                 ReceivedHeaders.path(exchange.getRequest()),
                 HeaderFields.EMPTY, route, false);
-        return new RequestObservation(exchange, route, trace)
-                .observe(responseWriter.writeProblem(exchange.getResponse(), refused).thenReturn(refused.outcome()));
+        return new RequestObservation(exchange, route, span)
+                .observe(responseWriter.writeProblem(exchange.getResponse(), problemResponse)
+                        .thenReturn(problemResponse.outcome()));
     }
 
-    /** No answer has begun: what fails here is the request's body, or ourselves. */
+    /** Handles a failure before the response begins: the request body is at fault, or Corral itself. */
     private static ProxyResponse requestFailure(ServerWebExchange exchange, Throwable cause) {
         Problem problem = switch (cause) {
-            case TimeoutException late -> Problem.REQUEST_BODY_TIMEOUT;
+            case TimeoutException timeout -> Problem.REQUEST_BODY_TIMEOUT;
             case IllegalArgumentException mismatch -> Problem.REQUEST_BODY_MISMATCH;
             default -> Problem.INTERNAL_ERROR;
         };
-        // Judged by its connection: an error that speaks of a lost connection may be about another one.
-        boolean left = ServerHttpRequestDecorator
+        // Check the client connection itself: an error about a lost connection may concern another connection.
+        boolean clientClosed = ServerHttpRequestDecorator
                 .<HttpServerRequest>getNativeRequest(exchange.getRequest()) instanceof Connection client
                 && !client.channel().isActive();
-        if (problem.status() >= 500 && !left) {
-            log.error("A request failed for a reason of our own", cause);
+        if (problem.status() >= 500 && !clientClosed) {
+            log.error("A request failed because of an internal error", cause);
         }
         return new ProxyResponse.ProblemResponse(problem,
                 CacheStatus.forwarded(CacheStatus.ForwardReason.MISS).withDetail(problem.reason()),
-                left
+                clientClosed
                         ? ProxyMetrics.RequestOutcome.CLIENT_CLOSED
                         : problem.status() < 500
                                 ? ProxyMetrics.RequestOutcome.REJECTED
@@ -220,8 +222,8 @@ public final class CacheController {
     }
 
     /**
-     * An answer has begun and cannot be finished. The connection is closed, so that the client does not take it for whole; what
-     * an origin or a client has done is nothing to log.
+     * Handles a failure after the response has begun. Closes the connection, so that the client does not treat the response as
+     * complete. Failures that an origin or a client has caused are not logged.
      */
     private static ProxyMetrics.RequestOutcome responseFailure(ServerHttpResponse response, Throwable cause) {
         HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
@@ -229,35 +231,35 @@ public final class CacheController {
         return switch (cause) {
             case OriginFailedException failed -> ProxyMetrics.RequestOutcome.FAILED;
             case MalformedBodyException malformed -> ProxyMetrics.RequestOutcome.REJECTED;
-            // The client takes nothing any more.
+            // The client has stopped reading.
             case TimeoutException stalled -> ProxyMetrics.RequestOutcome.CLIENT_CLOSED;
             default -> {
-                boolean left = DisconnectedClientHelper.isClientDisconnectedException(cause);
-                if (!left) {
-                    log.error("An answer broke off for a reason of our own", cause);
+                boolean clientClosed = DisconnectedClientHelper.isClientDisconnectedException(cause);
+                if (!clientClosed) {
+                    log.error("A response was aborted because of an internal error", cause);
                 }
-                yield left ? ProxyMetrics.RequestOutcome.CLIENT_CLOSED : ProxyMetrics.RequestOutcome.FAILED;
+                yield clientClosed ? ProxyMetrics.RequestOutcome.CLIENT_CLOSED : ProxyMetrics.RequestOutcome.FAILED;
             }
         };
     }
 
-    /** One request from here to the end of its answer, for those who count and look. */
+    /** Records one request in metrics, access log and trace, from its dispatch to the end of its response. */
     private final class RequestObservation {
 
         private final ServerWebExchange exchange;
         private final String routeId;
         private final RequestTracing.RequestSpan span;
-        /** Not the fleet's clock, which is set right now and then, and may go back. */
+        /** Monotonic time. The fleet clock is adjusted now and then and may go backwards. */
         private final long startNanos = System.nanoTime();
 
-        RequestObservation(ServerWebExchange exchange, String route, RequestTracing.RequestSpan trace) {
+        RequestObservation(ServerWebExchange exchange, String route, RequestTracing.RequestSpan span) {
             this.exchange = exchange;
             this.routeId = route;
-            this.span = trace;
+            this.span = span;
         }
 
-        Mono<Void> observe(Mono<ProxyMetrics.RequestOutcome> answer) {
-            return answer.doOnSuccess(this::complete)
+        Mono<Void> observe(Mono<ProxyMetrics.RequestOutcome> completion) {
+            return completion.doOnSuccess(this::complete)
                     .doOnError(error -> complete(ProxyMetrics.RequestOutcome.FAILED))
                     .doOnCancel(() -> complete(ProxyMetrics.RequestOutcome.CLIENT_CLOSED))
                     .then();

@@ -32,8 +32,8 @@ import reactor.core.scheduler.Scheduler;
  * <li>A hit is served; a {@code Vary} marker leads to the request's variant.
  * <li>Otherwise {@link #join} looks in the shared tier and joins the flight of the key: one request in the fleet fetches
  * ({@link FillFetch}), the others wait.
- * <li>{@link #finish} judges what came of it for this request: serve it, go on to the variant, try again, or {@link #pass} the
- * request to the origin alone.
+ * <li>{@link #finish} judges what came of it for this request: serve it, go on to the variant, try again, or {@link #pass} the request
+ * to the origin alone.
  * </ol>
  *
  * <p>Every value is judged by this request's own rules, whoever fetched it. Used for one request; signals come one by one.
@@ -255,8 +255,8 @@ final class CacheHandler {
     }
 
     /**
-     * Whether a stored variant, if it is fresh, is preferred to this response without {@code Vary}: RFC 9111 section 4.1 wants the
-     * most recent response whose {@code Vary} matches.
+     * Whether a stored variant, if it is fresh, is preferred to this response without {@code Vary}: RFC 9111 section 4.1 wants the most
+     * recent response whose {@code Vary} matches.
      */
     private boolean prefersVariant(LookupTarget target, Entry entry) {
         return entry instanceof StoredResponse stored && target.isResource() && !target.variantLookedUp()

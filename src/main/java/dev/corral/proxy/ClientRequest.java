@@ -18,79 +18,82 @@ import org.springframework.core.io.buffer.DataBuffer;
 import reactor.core.publisher.Flux;
 
 /**
- * One request, parsed once.
+ * A parsed client request.
  *
- * @param target  path and query exactly as received
- * @param sharedFetchTarget what a shared fetch asks for; a function of the cache key
- * @param clientConnection    who sent it, by which way
- * @param keys where its answer lives
- * @param interimResponses hears of the interim answers to this request's own fetch
- * @param span   follows it
+ * @param target path and query exactly as received
+ * @param sharedFetchTarget the target of a shared fetch; a function of the cache key
+ * @param clientConnection the client and how it is connected
+ * @param keys the cache keys of its response
+ * @param interimResponses receives the interim responses to this request's own fetch
+ * @param span the trace span of the request
  */
 public record ClientRequest(Route route, RequestHead head, String target, String sharedFetchTarget,
         Forwarding.ClientConnection clientConnection, ResourceKeys keys,
         Consumer<ResponseHead> interimResponses, RequestTracing.RequestSpan span) {
 
     /** Parses a request for the route. */
-    public static ClientRequest of(Route route, RequestHead asked, RequestTarget target,
-            Forwarding.ClientConnection from,
-            Consumer<ResponseHead> interims, RequestTracing.RequestSpan trace) {
+    public static ClientRequest of(Route route, RequestHead head, RequestTarget target,
+            Forwarding.ClientConnection connection,
+            Consumer<ResponseHead> interimResponses, RequestTracing.RequestSpan span) {
         String sharedTarget = CacheKey.sharedFetchTarget(target.path(), target.query(), route.queryRule());
-        PurgeNames place = PurgeNames.of(route, from.scheme(), from.host(), target.path(), target.query());
-        return new ClientRequest(route, asked, target.raw(), sharedTarget, from,
-                resourceKeys(route, asked, from, place, sharedTarget),
-                interims, trace);
+        PurgeNames purgeNames = PurgeNames.of(route, connection.scheme(), connection.host(), target.path(),
+                target.query());
+        return new ClientRequest(route, head, target.raw(), sharedTarget, connection,
+                resourceKeys(route, head, connection, purgeNames, sharedTarget),
+                interimResponses, span);
     }
 
-    /** The same request as the cache's own: without a client to hear of interim responses, and without the client's wishes. */
+    /**
+     * This request as one of the cache itself: without a receiver of interim responses and without the client's cache directives.
+     */
     ClientRequest withoutClient() {
         return new ClientRequest(route, head.withoutCacheDirectives(), target, sharedFetchTarget, clientConnection,
                 keys, interim -> {}, span);
     }
 
     /**
-     * All that a shared fetch sends of this client is in here: were anything else sent, one client could decide what the others
-     * that have this key get.
+     * The keys contain everything of this client that a shared fetch sends. If a shared fetch sent anything else, one client could
+     * influence the response that other clients with this key get.
      */
-    private static ResourceKeys resourceKeys(Route route, RequestHead asked, Forwarding.ClientConnection from,
-            PurgeNames place, String sharedTarget) {
-        var more = new StringBuilder();
+    private static ResourceKeys resourceKeys(Route route, RequestHead head, Forwarding.ClientConnection connection,
+            PurgeNames purgeNames, String sharedTarget) {
+        var keySuffix = new StringBuilder();
         for (String name : route.keyHeaders()) {
-            more.append('\n').append(name).append('=').append(asked.fields().combinedValue(name).orElse(""));
+            keySuffix.append('\n').append(name).append('=').append(head.fields().combinedValue(name).orElse(""));
         }
-        if (!place.hostInKey() && route.forwarding().forwardsScheme(from)) {
-            more.append("\nproto=").append(from.scheme());
+        if (!purgeNames.hostInKey() && route.forwarding().forwardsScheme(connection)) {
+            keySuffix.append("\nproto=").append(connection.scheme());
         }
-        if (!sharedTarget.equals(place.target())) {
-            // An unusual spelling of its URI. The origin gets it as it is, and may take it for another resource.
-            more.append("\nas=").append(sharedTarget);
+        if (!sharedTarget.equals(purgeNames.target())) {
+            // A URI that is not in normal form. The origin gets it unchanged, and may map it to another resource.
+            keySuffix.append("\nas=").append(sharedTarget);
         }
-        return ResourceKeys.of(place, more.toString());
+        return ResourceKeys.of(purgeNames, keySuffix.toString());
     }
 
     /**
-     * The request whose answer all may have: nothing of this client in it that is not part of the cache key, but for the fields
-     * that an origin must see to declare what its response depends on.
+     * The request of a shared fetch. Apart from the cache key, it contains nothing of this client but the fields that an origin
+     * must see in order to declare what its response depends on.
      *
-     * @param varied the names that the resource's responses are known to vary by
+     * @param varied the names of the fields that the resource's responses are known to vary by
      */
     OriginRequest toSharedRequest(HeaderFields conditions, List<String> varied) {
-        var known = new Forwarding.ClientConnection(clientConnection.clientAddress(), clientConnection.scheme(),
+        var normalized = new Forwarding.ClientConnection(clientConnection.clientAddress(), clientConnection.scheme(),
                 Authority.normalize(clientConnection.scheme(), clientConnection.host()),
                 clientConnection.protocolVersion());
-        HeaderFields fields = Forwarding.sharedRequestFields(head.fields(), known, route.forwarding(), varied);
+        HeaderFields fields = Forwarding.sharedRequestFields(head.fields(), normalized, route.forwarding(), varied);
         for (HeaderFields.FieldLine condition : conditions) {
             fields = fields.withReplaced(condition.name(), condition.value());
         }
-        return new OriginRequest("GET", sharedFetchTarget, withHostField(fields, known.host()), Optional.empty());
+        return new OriginRequest("GET", sharedFetchTarget, withHostField(fields, normalized.host()), Optional.empty());
     }
 
-    /** The request by which a shared fetch's response is stored: as far as its fields were sent. */
+    /** The request head under which the response of a shared fetch is stored: only the fields that the fetch sent. */
     RequestHead sharedRequestHead(List<String> varied) {
         return head.filteredBy(route.forwarding().requestHeaderPolicy(), varied);
     }
 
-    /** Whether a shared fetch leaves out fields of this client that might make another response, by the route's allow-list. */
+    /** Whether the route's allow-list makes a shared fetch omit fields of this client that could change the response. */
     boolean isFilteredWhenShared(List<String> varied) {
         return !sharedRequestHead(varied).equals(head);
     }
@@ -103,60 +106,61 @@ public record ClientRequest(Route route, RequestHead head, String target, String
                 body);
     }
 
-    /** Whether {@link #toSharedRequest} asks for just what this client wants: a whole GET without conditions. */
+    /** Whether {@link #toSharedRequest} is equivalent to this request: a GET without range and without conditions. */
     boolean isUnconditionalGet() {
         return head.method().equals("GET") && !head.hasRange() && !head.isConditional();
     }
 
-    private HeaderFields withHostField(HeaderFields fields, String clients) {
+    private HeaderFields withHostField(HeaderFields fields, String clientHost) {
         return switch (route.hostHeader()) {
             case Route.HostHeaderRule.OriginHost origin -> fields.without("Host");
-            case Route.HostHeaderRule.ClientHost client -> fields.withReplaced("Host", clients);
+            case Route.HostHeaderRule.ClientHost client -> fields.withReplaced("Host", clientHost);
             case Route.HostHeaderRule.LiteralHost(String host) -> fields.withReplaced("Host", host);
         };
     }
 
     /**
-     * The names to purge after this answer (RFC 9111 section 4.4). The origin may name what it has changed by the client's host or
-     * by the one it was asked for.
+     * The names to purge after this response (RFC 9111 section 4.4). The origin may refer to the changed resources by the client's
+     * host or by the host of the origin request.
      */
-    List<String> invalidatedBy(ResponseHead answer) {
+    List<String> invalidatedBy(ResponseHead response) {
         if (!route.cachePolicy().invalidateOnUnsafeMethods()) {
             return List.of();
         }
-        return Stream.concat(invalidatedNames(answer, clientConnection.scheme() + "://" + clientConnection.host(), ""),
-                invalidatedNames(answer, route.originConfig().baseUri().getScheme() + "://" + originHost(),
+        return Stream.concat(
+                invalidatedNames(response, clientConnection.scheme() + "://" + clientConnection.host(), ""),
+                invalidatedNames(response, route.originConfig().baseUri().getScheme() + "://" + originHost(),
                         originBasePath()))
                 .distinct()
                 .toList();
     }
 
-    private Stream<String> invalidatedNames(ResponseHead answer, String server, String prefix) {
-        return Invalidation.targets(head.method(), server + prefix + target, answer)
+    private Stream<String> invalidatedNames(ResponseHead response, String server, String prefix) {
+        return Invalidation.targets(head.method(), server + prefix + target, response)
                 .stream()
                 .map(ClientRequest::pathAndQuery)
-                .filter(place -> place.startsWith(prefix + "/"))
-                .map(place -> place.substring(prefix.length()))
+                .filter(uri -> uri.startsWith(prefix + "/"))
+                .map(uri -> uri.substring(prefix.length()))
                 .map(this::purgeNameOf);
     }
 
     /** Path and query of an absolute URI. */
     private static String pathAndQuery(String uri) {
-        int server = uri.indexOf("://") + 3;
-        int end = server;
+        int authority = uri.indexOf("://") + 3;
+        int end = authority;
         while (end < uri.length() && uri.charAt(end) != '/' && uri.charAt(end) != '?') {
             end++;
         }
-        String place = uri.substring(end);
-        return place.startsWith("/") ? place : "/" + place;
+        String rest = uri.substring(end);
+        return rest.startsWith("/") ? rest : "/" + rest;
     }
 
-    private String purgeNameOf(String place) {
-        int mark = place.indexOf('?');
+    private String purgeNameOf(String uri) {
+        int mark = uri.indexOf('?');
         return PurgeNames
                 .of(route, clientConnection.scheme(), clientConnection.host(),
-                        mark < 0 ? place : place.substring(0, mark),
-                        mark < 0 ? Optional.empty() : Optional.of(place.substring(mark + 1)))
+                        mark < 0 ? uri : uri.substring(0, mark),
+                        mark < 0 ? Optional.empty() : Optional.of(uri.substring(mark + 1)))
                 .urlName();
     }
 
@@ -168,7 +172,7 @@ public record ClientRequest(Route route, RequestHead head, String target, String
         };
     }
 
-    /** The path of the origin's base, without a slash at its end. */
+    /** The path of the origin's base URI, without a trailing slash. */
     private String originBasePath() {
         String path = route.originConfig().baseUri().getRawPath();
         return path.endsWith("/") ? path.substring(0, path.length() - 1) : path;

@@ -32,8 +32,8 @@ import org.jspecify.annotations.Nullable;
 import reactor.core.publisher.Mono;
 
 /**
- * One request's part in one flight: whether a value serves it, and the fetch for everybody who waits if it opens the flight and
- * leads. The key does not change. A response that may not be shared goes to {@link UnsharedResponse}, and nowhere else.
+ * One request's part in one flight: whether a value serves it, and the fetch for everybody who waits if it opens the flight and leads.
+ * The key does not change. A response that may not be shared goes to {@link UnsharedResponse}, and nowhere else.
  */
 final class FillFetch implements FillRequest<TierKey, Entry> {
 
@@ -253,8 +253,8 @@ final class FillFetch implements FillRequest<TierKey, Entry> {
         }
 
         /**
-         * A 304 never revives a purged entry: the body it confirms keeps its purge position, unless no purge up to this fill's
-         * position has removed it. A soft purge that led to this validation is then done with.
+         * A 304 never revives a purged entry: the body it confirms keeps its purge position, unless no purge up to this fill's position
+         * has removed it. A soft purge that led to this validation is then done with.
          */
         private Mono<FillResult<TierKey, Entry>> revalidated(StoredResponse base, StorabilityMemo decision,
                 OriginResponse response) {
@@ -360,8 +360,8 @@ final class FillFetch implements FillRequest<TierKey, Entry> {
         }
 
         /**
-         * The fetch has failed. If a stale response may be served, it is, and the fleet does not ask the origin again for a while;
-         * else every request that waits gets the failure.
+         * The fetch has failed. If a stale response may be served, it is, and the fleet does not ask the origin again for a while; else
+         * every request that waits gets the failure.
          *
          * @param originResponded whether the origin sent a response
          * @param unsharedError   the origin's response, if only this request may see it

@@ -6,25 +6,25 @@ import java.time.Instant;
 import java.util.function.Supplier;
 
 /**
- * How long a stored response may be served by a replica that is cut off from Redis and so does not hear of purges. Thread-safe.
+ * Limits how long a replica that is cut off from Redis, and so does not receive purges, may serve a stored response. Thread-safe.
  *
- * <p>A purge that this replica has not heard of is later than the last time it was in step with the fleet. A response that the
- * origin has confirmed since cannot have been purged before that. So a response may be served for {@code limit} after the later
- * of the two; then the origin confirms it again, or replaces it.
+ * <p>A purge that this replica has not received was made after the replica last had all purges of the fleet. A purge that was made
+ * before the origin last confirmed the response does not affect the response. So a response may be served for {@code maxIsolation}
+ * after the later of these two times. Then the origin must confirm or replace it.
  *
  * @param maxIsolation {@code corral.purge.max-isolation}
- * @param purgeLag     how long ago this replica was last in step with the fleet's purges
+ * @param purgeLag     the time since this replica last had all purges of the fleet
  */
 public record IsolationLimit(Duration maxIsolation, Supplier<Duration> purgeLag) {
 
-    /** Whether the response may be served without asking the origin. */
+    /** Whether the response may be served without contacting the origin. */
     boolean mayServe(StoredResponse stored, Instant now) {
-        // From when the request was sent: what was purged after that is not known to be confirmed.
+        // Counted from the sending of the request: the confirmation does not cover purges made after that.
         Instant confirmed = stored.freshness().responseTime().minus(stored.freshness().responseDelay());
         return mayServe(purgeLag.get(), Duration.between(confirmed, now), maxIsolation);
     }
 
-    /** @param sinceConfirmed negative when the clock has gone back */
+    /** @param sinceConfirmed negative if the clock went backwards */
     static boolean mayServe(Duration lag, Duration sinceConfirmed, Duration limit) {
         return lag.compareTo(limit) <= 0 || sinceConfirmed.abs().compareTo(limit) <= 0;
     }

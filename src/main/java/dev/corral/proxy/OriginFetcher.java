@@ -22,8 +22,8 @@ import java.util.function.LongPredicate;
 import reactor.core.publisher.Mono;
 
 /**
- * Asks the origin for one request, and records the fetch: metrics and span. A validation that fails is followed by a second fetch;
- * the state is that of the last one. Thread-safe.
+ * Asks the origin for one request, and records the fetch: metrics and span. A validation that fails is followed by a second fetch; the
+ * state is that of the last one. Thread-safe.
  */
 final class OriginFetcher {
 

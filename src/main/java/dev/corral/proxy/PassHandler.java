@@ -119,8 +119,8 @@ final class PassHandler {
     }
 
     /**
-     * What the origin has changed is no longer served (RFC 9111 section 4.4), before the client gets the response. Without Redis
-     * the other replicas do not hear of it; the response is not withheld for that, nor for a replica that is slow.
+     * What the origin has changed is no longer served (RFC 9111 section 4.4), before the client gets the response. Without Redis the
+     * other replicas do not hear of it; the response is not withheld for that, nor for a replica that is slow.
      */
     private Mono<Void> invalidate(OriginResponse response) {
         List<String> names = request.invalidatedBy(response.head());

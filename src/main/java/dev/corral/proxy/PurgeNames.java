@@ -8,40 +8,40 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A resource as purges name it: by its URL, by what its URL begins with, by its route. What its key has besides, such as the
- * values of request fields, makes no difference to a purge.
+ * The names by which purges refer to a resource: its URL, the prefixes of its URL, its route. Other parts of its key, such as the
+ * values of request fields, do not matter to a purge.
  *
- * @param uriAndRoute the canonical cache key's common part: the normal form of the URI, and behind a line feed the route
- * @param uriHash     of {@link #uriAndRoute}: made once, for each entry that is judged by purges is asked for it
- * @param hostInKey   whether the client's host is part of the key; else any host leads here
+ * @param uriAndRoute the common part of the canonical cache key: the normal form of the URI, then a line feed and the route
+ * @param uriHash     the hash of {@link #uriAndRoute}; computed once, because every check of an entry against the purges needs it
+ * @param hostInKey   whether the client's host is part of the key; otherwise all hosts share this resource
  */
 public record PurgeNames(String uriAndRoute, String uriHash, String routeId, boolean hostInKey) {
 
-    /** By URL, with the hash of {@link #uriAndRoute}. */
+    /** Prefix of a URL name; the hash of {@link #uriAndRoute} follows. */
     private static final String URL_PREFIX = "k:";
 
     private static final String ROUTE_PREFIX = "r:";
     private static final String TAG_PREFIX = "t:";
 
-    // Behind Purges.PREFIX: what the host of a URL is when any will do, and when the key has none.
+    // These follow PREFIX_NAME_MARKER in place of a host: for a prefix on any host, and for keys without a host.
     private static final String ANY_HOST = "*";
     private static final String NO_HOST = "-";
 
     /**
-     * The place of a request or of an operator's URL.
+     * The names for the URL of a request or for a URL given by an operator.
      *
-     * @param scheme    the client's; of no concern when the key has no host
-     * @param authority the client's host and port; likewise
+     * @param scheme    the client's scheme; ignored if the key has no host
+     * @param authority the client's host and port; ignored if the key has no host
      */
     public static PurgeNames of(Route route, String scheme, String authority, String path, Optional<String> query) {
-        boolean hosted = route.hostHeader() instanceof Route.HostHeaderRule.ClientHost;
-        String uri = CacheKey.of(hosted ? scheme : route.originConfig().baseUri().getScheme(),
-                hosted ? authority : route.originConfig().baseUri().getRawAuthority(), path, query, route.queryRule(),
+        boolean hostInKey = route.hostHeader() instanceof Route.HostHeaderRule.ClientHost;
+        String uri = CacheKey.of(hostInKey ? scheme : route.originConfig().baseUri().getScheme(),
+                hostInKey ? authority : route.originConfig().baseUri().getRawAuthority(), path, query, route.queryRule(),
                 List.of("route=" + route.id()));
-        return new PurgeNames(uri, ResourceKeys.hash(uri), route.id(), hosted);
+        return new PurgeNames(uri, ResourceKeys.hash(uri), route.id(), hostInKey);
     }
 
-    /** The place of an entry with this canonical cache key, if the route has it. */
+    /** The names of an entry with this canonical cache key; empty if the key belongs to another route. */
     public static Optional<PurgeNames> ofEntry(String key, Route route) {
         int first = key.indexOf('\n');
         int second = key.indexOf('\n', first + 1);
@@ -53,36 +53,36 @@ public record PurgeNames(String uriAndRoute, String uriHash, String routeId, boo
                 : Optional.empty();
     }
 
-    /** What a purge of this URL names. */
+    /** The name of a purge of this URL. */
     public String urlName() {
         return URL_PREFIX + uriHash;
     }
 
-    /** What a purge of the tag names. */
+    /** The name of a purge of this tag. */
     public static String tagName(String tag) {
         return TAG_PREFIX + tag;
     }
 
-    /** What a purge of the route names. */
+    /** The name of a purge of this route. */
     public static String routeName(String id) {
         return ROUTE_PREFIX + id;
     }
 
-    /** What a purge of all that begins with this path names, on any host. */
+    /** The name of a purge of all URLs whose path starts with this one, on any host. */
     public static String prefixName(String path) {
         return PurgeRegistry.PREFIX_NAME_MARKER + ANY_HOST + UriSyntax.normalizePath(path);
     }
 
-    /** What a purge of all that begins so names: where hosts count that host's, elsewhere any. */
+    /** The names of a purge of all URLs with this prefix: on this host if the host is part of the key, otherwise on any host. */
     public static List<String> prefixNames(String scheme, String authority, String path) {
-        // As a key has it, without the query a key would have.
+        // In the form of a cache key, but without a query.
         return List.of(PurgeRegistry.PREFIX_NAME_MARKER
                 + CacheKey.of(scheme, authority, path, Optional.empty(), CacheKey.QueryRule.ALL_PARAMETERS,
                         List.of()),
                 PurgeRegistry.PREFIX_NAME_MARKER + NO_HOST + UriSyntax.normalizePath(path));
     }
 
-    /** All names that an answer from here with these tags can be purged by. */
+    /** All names by which a response of this resource with these tags can be purged. */
     public List<String> allNames(List<String> tags) {
         var names = new ArrayList<String>(tags.size() + 4);
         String url = url();
@@ -97,13 +97,13 @@ public record PurgeNames(String uriAndRoute, String uriHash, String routeId, boo
         return names;
     }
 
-    /** Path and query of the URI. */
+    /** The path and query of the URI. */
     String target() {
         String url = url();
         return url.substring(url.indexOf('/', url.indexOf("://") + 3));
     }
 
-    /** The URI for people to read. */
+    /** The URI in readable form. */
     public String url() {
         return uriAndRoute.substring(0, uriAndRoute.indexOf('\n'));
     }

@@ -21,25 +21,26 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * Where a resource lives in the tiers.
+ * The keys of a resource in the cache tiers.
  *
- * @param cacheKey    the whole canonical cache key; stored with every entry and compared on every read, for a hash may collide
+ * @param cacheKey    the whole canonical cache key; stored with every entry and compared on every read, because a hash may collide
  * @param resourceKey the key of the resource itself
- * @param purgeNames  what purges name it by
+ * @param purgeNames  the names by which purges refer to it
  */
 public record ResourceKeys(String cacheKey, TierKey resourceKey, PurgeNames purgeNames) {
 
     /**
-     * The address of a canonical cache key.
+     * The keys for a canonical cache key.
      *
-     * @param more what else the key has besides its place, each part behind a line feed; empty when nothing
+     * @param keySuffix the parts of the key beyond URI and route, each behind a line feed; empty if there are none
      */
-    static ResourceKeys of(PurgeNames place, String more) {
-        TierKey resource = TierKey.of(more.isEmpty() ? place.uriHash() : hash(place.uriAndRoute() + more));
-        return new ResourceKeys(place.uriAndRoute() + more, resource, place);
+    static ResourceKeys of(PurgeNames purgeNames, String keySuffix) {
+        String cacheKey = purgeNames.uriAndRoute() + keySuffix;
+        TierKey resourceKey = TierKey.of(keySuffix.isEmpty() ? purgeNames.uriHash() : hash(cacheKey));
+        return new ResourceKeys(cacheKey, resourceKey, purgeNames);
     }
 
-    /** Where the variant of these selecting fields lives; the resource itself when nothing selects. */
+    /** The key of the variant with these selecting fields; the key of the resource if there are none. */
     public TierKey variantKey(HeaderFields selecting) {
         return selecting.lines().isEmpty()
                 ? resourceKey
@@ -47,61 +48,61 @@ public record ResourceKeys(String cacheKey, TierKey resourceKey, PurgeNames purg
     }
 
     /**
-     * The entry, if it is of this resource and no purge since its fetch began has removed it; after a soft purge as stale as that
-     * has made it.
+     * The entry, if it belongs to this resource and no purge since the start of its fetch has removed it. After a soft purge, the
+     * returned entry is stale since that purge.
      */
     public Optional<Entry> validEntry(Entry entry, PurgeRegistry purges, Instant now) {
         if (!entry.cacheKey().equals(cacheKey)) {
             return Optional.empty();
         }
-        // This comparison is all that a hit pays: names are made only when there has been a purge since.
+        // A hit costs only this comparison: the names are built only if there has been a purge since.
         if (entry.purgePosition() >= purges.latestPosition()) {
             return Optional.of(entry);
         }
         return switch (purges.verdict(purgeNamesOf(entry), entry.purgePosition())) {
             case PurgeVerdict.Valid valid -> Optional.of(entry);
             case PurgeVerdict.Stale(long position) -> softPurged(entry, earliest(PurgeRegistry.timeOf(position), now));
-            case PurgeVerdict.Removed gone -> Optional.empty();
+            case PurgeVerdict.Removed removed -> Optional.empty();
         };
     }
 
     private static Optional<Entry> softPurged(Entry entry, Instant since) {
         return switch (entry) {
             case StoredResponse stored -> Optional.of(stored.withFreshness(stored.freshness().staleAsOf(since)));
-            // Stale already.
-            case StaleOnError ailing -> Optional.of(ailing);
-            // Leads to what is judged by itself.
-            case VaryMarker pointer -> Optional.of(pointer);
-            // What it remembers is to be found out again.
-            case HitForMiss marker -> Optional.empty();
+            // It is already stale.
+            case StaleOnError staleOnError -> Optional.of(staleOnError);
+            // It points to entries that are checked on their own.
+            case VaryMarker varyMarker -> Optional.of(varyMarker);
+            // The origin must show again whether its response can be shared.
+            case HitForMiss hitForMiss -> Optional.empty();
             case FailedFill failure -> Optional.of(failure);
         };
     }
 
-    /** A fleet whose clock has gone back has positions from the future. */
-    private static Instant earliest(Instant one, Instant other) {
-        return one.isBefore(other) ? one : other;
+    /** If the clock of the fleet went backwards, a purge position may lie in the future. */
+    private static Instant earliest(Instant first, Instant second) {
+        return first.isBefore(second) ? first : second;
     }
 
-    /** All names the entry can be purged by. */
+    /** All names by which the entry can be purged. */
     public List<String> purgeNamesOf(Entry entry) {
         return switch (entry) {
             case StoredResponse stored -> purgeNames.allNames(stored.tags());
-            case StaleOnError ailing -> purgeNames.allNames(ailing.staleResponse().tags());
-            // What follows has no tags: it leads to what has, or is of an answer for one request.
-            case VaryMarker pointer -> purgeNames.allNames(List.of());
-            case HitForMiss marker -> purgeNames.allNames(List.of());
+            case StaleOnError staleOnError -> purgeNames.allNames(staleOnError.staleResponse().tags());
+            // The following entries have no tags: they point to entries with tags, or concern a response for one request.
+            case VaryMarker varyMarker -> purgeNames.allNames(List.of());
+            case HitForMiss hitForMiss -> purgeNames.allNames(List.of());
             case FailedFill failure -> purgeNames.allNames(List.of());
         };
     }
 
-    /** 128 bits of SHA-256: short, and nobody finds two keys with one hash. */
+    /** 128 bits of SHA-256: short, and collisions are infeasible to find. */
     static String hash(String text) {
         try {
             byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
             return Base64.getUrlEncoder().withoutPadding().encodeToString(Arrays.copyOf(digest, 16));
-        } catch (NoSuchAlgorithmException impossible) {
-            throw new IllegalStateException("every JDK has SHA-256", impossible);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every JDK has SHA-256", e);
         }
     }
 }

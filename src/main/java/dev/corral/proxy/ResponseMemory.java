@@ -7,14 +7,14 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.function.LongPredicate;
 
-/** What responses on their way may take of this process's memory, in bytes. Thread-safe. */
+/** Limits the memory of this process that responses in transit use, in bytes. Thread-safe. */
 public final class ResponseMemory {
 
-    /** Compared as an object: two responses that are equal are two in memory. */
+    /** Compares bodies by identity, because two equal bodies use memory twice. */
     private record BodyIdentity(Body body) {
 
         @Override
-        @SuppressWarnings("ReferenceEquality") // that is what it is for
+        @SuppressWarnings("ReferenceEquality") // compares by identity on purpose
         public boolean equals(Object other) {
             return other instanceof BodyIdentity held && held.body == body;
         }
@@ -31,23 +31,23 @@ public final class ResponseMemory {
     private final ConcurrentMap<BodyIdentity, Integer> readerCounts = new ConcurrentHashMap<>();
 
     /**
-     * @param collecting bodies from the origin, until they are stored
-     * @param unread     long bodies that are being sent, each counted once however many clients read it
-     * @param buffers    copies of their next pieces, for each client
+     * @param bufferedBodies bodies that are being received from the origin, until they are stored
+     * @param unreadBodies   long bodies that are being sent; each is counted once, however many clients read it
+     * @param directBuffers  copies of the next pieces of these bodies, per client
      */
-    public ResponseMemory(ByteBudget collecting, ByteBudget unread, ByteBudget buffers) {
-        this.bufferedBodies = collecting;
-        this.unreadBodies = unread;
-        this.directBuffers = buffers;
+    public ResponseMemory(ByteBudget bufferedBodies, ByteBudget unreadBodies, ByteBudget directBuffers) {
+        this.bufferedBodies = bufferedBodies;
+        this.unreadBodies = unreadBodies;
+        this.directBuffers = directBuffers;
     }
 
-    /** What one fetch collects. */
+    /** The memory that one fetch reserves for the body it receives. */
     final class FetchMemory implements LongPredicate, AutoCloseable {
 
-        private long reservedBytes; // with over guarded by this
+        private long reservedBytes; // guarded by this, like isClosed
         private boolean isClosed;
 
-        /** Takes that many bytes, or says that there are none. */
+        /** Reserves this many bytes. Returns false if they are not available. */
         @Override
         public synchronized boolean test(long bytes) {
             if (bytes == 0) {
@@ -60,7 +60,7 @@ public final class ResponseMemory {
             return true;
         }
 
-        /** Gives all back. */
+        /** Releases all reserved bytes. */
         @Override
         public synchronized void close() {
             if (!isClosed) {
@@ -70,43 +70,43 @@ public final class ResponseMemory {
         }
     }
 
-    /** Bytes in use now, of all three. */
+    /** The bytes in use now, summed over all three budgets. */
     public long usedBytes() {
         return bufferedBodies.usedBytes() + unreadBodies.usedBytes() + directBuffers.usedBytes();
     }
 
-    /** For one fetch; to be closed when what it brought is stored or given up. */
+    /** The memory of one fetch. Close it when the response is stored or discarded. */
     FetchMemory newFetchMemory() {
         return new FetchMemory();
     }
 
     /**
-     * For one client that is sent this body.
+     * Reserves memory for sending this body to one client.
      *
-     * @param pieces bytes of it that wait for the client
-     * @return gives it back; empty when there is no room
+     * @param queuedBytes the bytes of the body that are queued for the client
+     * @return an action that releases the memory; empty if the memory is not available
      */
-    Optional<Runnable> tryReserveBody(Body body, long pieces) {
-        if (!directBuffers.tryReserve(pieces)) {
+    Optional<Runnable> tryReserveBody(Body body, long queuedBytes) {
+        if (!directBuffers.tryReserve(queuedBytes)) {
             return Optional.empty();
         }
         var key = new BodyIdentity(body);
-        // In one step: a refusal leaves nothing that another client could take for bytes that are counted.
-        Integer count = readerCounts.compute(key, (same, before) -> {
-            if (before != null) {
-                return before + 1;
+        // In one atomic step: after a rejection, no other client may find a count for bytes that are not reserved.
+        Integer count = readerCounts.compute(key, (identity, readers) -> {
+            if (readers != null) {
+                return readers + 1;
             }
             return unreadBodies.tryReserve(body.length()) ? 1 : null;
         });
         if (count == null) {
-            directBuffers.release(pieces);
+            directBuffers.release(queuedBytes);
             return Optional.empty();
         }
         return Optional.of(() -> {
-            directBuffers.release(pieces);
-            readerCounts.computeIfPresent(key, (same, before) -> {
-                if (before > 1) {
-                    return before - 1;
+            directBuffers.release(queuedBytes);
+            readerCounts.computeIfPresent(key, (identity, readers) -> {
+                if (readers > 1) {
+                    return readers - 1;
                 }
                 unreadBodies.release(body.length());
                 return null;

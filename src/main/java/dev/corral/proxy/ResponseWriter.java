@@ -27,13 +27,13 @@ import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
 import reactor.netty.http.server.HttpServerResponse;
 
-/** Writes results. The only place that touches a response. Thread-safe. */
+/** Writes responses to clients. No other class writes to a {@link ServerHttpResponse}. Thread-safe. */
 public final class ResponseWriter {
 
-    /** Bytes of a body that are handed to Netty at once; a few pieces wait for a client that reads nothing (Application). */
+    /** Maximum bytes of a body passed to Netty at once. If the client reads nothing, a few pieces are queued (see Application). */
     private static final int CHUNK_BYTES = 32 * 1024;
 
-    /** Those that wait, and one on its way. */
+    /** Bytes of the queued pieces and of the one being written. */
     private static final long MAX_QUEUED_BYTES = 5L * CHUNK_BYTES;
 
     private final InstantSource clock;
@@ -41,9 +41,9 @@ public final class ResponseWriter {
     private final ResponseMemory memory;
 
     /**
-     * @param clock the fleet's, for Age
+     * @param clock  the fleet clock, for Age
      * @param json  writes problem details
-     * @param memory for long bodies, as long as they are read
+     * @param memory accounts for long bodies while they are being sent
      */
     public ResponseWriter(InstantSource clock, ObjectMapper json, ResponseMemory memory) {
         this.memory = memory;
@@ -51,33 +51,34 @@ public final class ResponseWriter {
         this.json = json;
     }
 
-    /** Completes when the answer is written; errors when the client or the origin broke off in the middle of it. */
+    /** Completes when the response is written. Fails if the client or the origin aborts it halfway. */
     Mono<Void> write(ServerHttpResponse response, ClientRequest request, ProxyResponse result) {
         return switch (result) {
-            case ProxyResponse.Cached from -> writeFromMemory(response, from.cacheStatus(),
-                    ClientResponse.of(request.head(), from.response(), clock.instant(), request.route().cachePolicy()));
+            case ProxyResponse.Cached cached -> writeFromMemory(response, cached.cacheStatus(),
+                    ClientResponse.of(request.head(), cached.response(), clock.instant(),
+                            request.route().cachePolicy()));
             case ProxyResponse.SharedError shared -> writeFromMemory(response, shared.cacheStatus(),
                     ClientResponse.of(request.head(), shared.head(), shared.body(), clock.instant(),
                             request.route().cachePolicy()));
-            case ProxyResponse.Passed from -> writePassed(response, request, from);
-            case ProxyResponse.ProblemResponse refused -> writeProblem(response, refused);
+            case ProxyResponse.Passed passed -> writePassed(response, request, passed);
+            case ProxyResponse.ProblemResponse problem -> writeProblem(response, problem);
         };
     }
 
     /** Completes when the problem is written. */
-    Mono<Void> writeProblem(ServerHttpResponse response, ProxyResponse.ProblemResponse refused) {
-        Problem problem = refused.problem();
+    Mono<Void> writeProblem(ServerHttpResponse response, ProxyResponse.ProblemResponse problemResponse) {
+        Problem problem = problemResponse.problem();
         ProblemDetail detail = ProblemDetail.forStatusAndDetail(HttpStatusCode.valueOf(problem.status()),
                 problem.detail());
         detail.setTitle(problem.title());
         detail.setProperty("reason", problem.reason());
         HttpHeaders headers = response.getHeaders();
         headers.setContentType(MediaType.APPLICATION_PROBLEM_JSON);
-        // A problem of ours says nothing about the resource.
+        // A problem of the proxy says nothing about the resource.
         headers.setCacheControl("no-store");
-        headers.add("Cache-Status", refused.cacheStatus().value());
+        headers.add("Cache-Status", problemResponse.cacheStatus().value());
         problem.retryAfter()
-                // Rounded up: who comes back a moment too early has to wait for as long again.
+                // Rounded up, because a client that retries too early gets the same Retry-After again.
                 .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER,
                         Long.toString(Math.max(1, wait.plusMillis(999).toSeconds()))));
         addDateIfMissing(headers);
@@ -90,33 +91,33 @@ public final class ResponseWriter {
     private byte[] toJson(ProblemDetail detail) {
         try {
             return json.writeValueAsBytes(detail);
-        } catch (JsonProcessingException impossible) {
-            throw new IllegalStateException("strings and a number are always JSON", impossible);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("strings and a number are always JSON", e);
         }
     }
 
-    private Mono<Void> writeFromMemory(ServerHttpResponse response, CacheStatus status, ClientResponse reply) {
+    private Mono<Void> writeFromMemory(ServerHttpResponse response, CacheStatus status, ClientResponse clientResponse) {
         DataBufferFactory buffers = response.bufferFactory();
-        List<BodySlice> body = reply.body();
+        List<BodySlice> body = clientResponse.body();
         if (body.size() > 1 || (body.size() == 1 && body.getFirst().length() > CHUNK_BYTES)) {
-            long pieces = Math.min(MAX_QUEUED_BYTES, body.stream().mapToLong(BodySlice::length).sum());
-            return Mono.defer(() -> memory.tryReserveBody(body.getFirst().body(), pieces)
-                    .map(done -> {
-                        writeHead(response, reply.status(), status.appendTo(reply.fields()));
-                        return response.writeWith(chunks(buffers, body)).doFinally(end -> done.run());
+            long queuedBytes = Math.min(MAX_QUEUED_BYTES, body.stream().mapToLong(BodySlice::length).sum());
+            return Mono.defer(() -> memory.tryReserveBody(body.getFirst().body(), queuedBytes)
+                    .map(releaseMemory -> {
+                        writeHead(response, clientResponse.status(), status.appendTo(clientResponse.fields()));
+                        return response.writeWith(chunks(buffers, body)).doFinally(end -> releaseMemory.run());
                     })
                     .orElseGet(() -> writeProblem(response, new ProxyResponse.ProblemResponse(Problem.MEMORY_FULL,
                             status.withDetail(Problem.MEMORY_FULL.reason()), ProxyMetrics.RequestOutcome.REJECTED))));
         }
-        writeHead(response, reply.status(), status.appendTo(reply.fields()));
+        writeHead(response, clientResponse.status(), status.appendTo(clientResponse.fields()));
         return body.isEmpty()
                 ? response.setComplete()
                 : response.writeWith(Mono.just(toBuffer(buffers, body.getFirst())));
     }
 
     /**
-     * A long body, piece by piece as the client reads: Netty copies what is written to it into direct memory, all of it at once.
-     * Hidden, for a source that Reactor Netty fuses with would be asked for all pieces.
+     * A long body in pieces, at the pace at which the client reads. Netty copies everything that is written to it into direct
+     * memory at once. The source is hidden, because Reactor Netty would request all pieces of a source that it can fuse with.
      */
     private static Flux<DataBuffer> chunks(DataBufferFactory buffers, List<BodySlice> body) {
         return Flux.fromIterable(body)
@@ -125,23 +126,24 @@ public final class ResponseWriter {
                 .hide();
     }
 
-    private Mono<Void> writePassed(ServerHttpResponse response, ClientRequest request, ProxyResponse.Passed from) {
-        ResponseHead head = from.response().head();
+    private Mono<Void> writePassed(ServerHttpResponse response, ClientRequest request, ProxyResponse.Passed passed) {
+        ResponseHead head = passed.response().head();
         HeaderFields fields = SurrogateTags.strip(Forwarding.endToEndResponseFields(head.fields()),
                 request.route().cachePolicy());
-        writeHead(response, head.status(), from.cacheStatus().appendTo(fields));
+        writeHead(response, head.status(), passed.cacheStatus().appendTo(fields));
         if (request.clientConnection().protocolVersion().equals("1.0") && !fields.has("Content-Length")) {
             closeAfterResponse(response);
         }
         if (request.head().isHead()) {
             return response.setComplete();
         }
-        return switch (from.response()) {
-            case OriginResponse.Buffered whole -> whole.body().length() == 0
+        return switch (passed.response()) {
+            case OriginResponse.Buffered buffered -> buffered.body().length() == 0
                     ? response.setComplete()
-                    : response.writeWith(Mono.just(response.bufferFactory().wrap(whole.body().bytes())));
-            // Not by writeAndFlushWith: what a client that breaks off leaves unread would never be released. Reactor Netty flushes
-            // whenever it has written all there is, so what an origin sends slowly, such as events, is not held back.
+                    : response.writeWith(Mono.just(response.bufferFactory().wrap(buffered.body().bytes())));
+            // Not writeAndFlushWith: buffers that a disconnecting client leaves unread would never be released. Reactor Netty
+            // flushes whenever it has written all available data, so data that an origin sends slowly, such as events, is not
+            // delayed.
             case OriginResponse.Streaming streaming -> response.writeWith(streaming.body());
         };
     }
@@ -155,17 +157,19 @@ public final class ResponseWriter {
         addDateIfMissing(headers);
     }
 
-    /** RFC 9110 section 6.6.1: who has a clock adds a missing Date to what it forwards or says. */
+    /** RFC 9110 section 6.6.1: a recipient with a clock adds a missing Date to each response that it forwards or generates. */
     private void addDateIfMissing(HttpHeaders headers) {
         if (!headers.containsKey(HttpHeaders.DATE)) {
             headers.set(HttpHeaders.DATE, HttpDate.format(clock.instant()));
         }
     }
 
-    /** RFC 9112 section 6.1: an HTTP/1.0 client gets no chunked coding. What has no length ends with the connection. */
+    /**
+     * RFC 9112 section 6.1: an HTTP/1.0 client gets no chunked coding. A response without a length ends when the connection closes.
+     */
     private static void closeAfterResponse(ServerHttpResponse response) {
-        HttpServerResponse sent = ServerHttpResponseDecorator.getNativeResponse(response);
-        sent.chunkedTransfer(false).keepAlive(false);
+        HttpServerResponse nettyResponse = ServerHttpResponseDecorator.getNativeResponse(response);
+        nettyResponse.chunkedTransfer(false).keepAlive(false);
     }
 
     private static DataBuffer toBuffer(DataBufferFactory buffers, BodySlice slice) {

@@ -6,9 +6,9 @@ import java.util.Optional;
 import org.springframework.http.server.PathContainer;
 
 /**
- * The routes in their order: the first that matches wins. Immutable.
+ * The routes in order of precedence: the first match wins. Immutable.
  *
- * @param routes all of them
+ * @param routes all routes
  */
 public record RouteTable(List<Route> routes) {
 
@@ -17,30 +17,30 @@ public record RouteTable(List<Route> routes) {
         routes = List.copyOf(routes);
     }
 
-    /** Which route a request takes. */
+    /** The result of matching a request target. */
     public sealed interface RouteMatch {
 
-        /** This one. */
+        /** The target matches this route. */
         record MatchedRoute(Route route) implements RouteMatch {}
 
-        /** None has such a path. */
+        /** No route matches the path. */
         record NoRoute() implements RouteMatch {}
 
-        /** The origin could take the path for another one, which has another route or leads out of its base path. */
+        /** The origin could interpret the path as another one that matches another route or leaves its base path. */
         record AmbiguousPath() implements RouteMatch {}
     }
 
     private static final RouteMatch NO_ROUTE = new RouteMatch.NoRoute();
     private static final RouteMatch AMBIGUOUS_PATH = new RouteMatch.AmbiguousPath();
 
-    /** The route of this target, whichever of its readings the origin chooses. */
+    /** Finds the route of this target. All interpretations that an origin could choose must match the same route. */
     public RouteMatch match(RequestTarget target) {
         if (target.isAmbiguous()) {
             return AMBIGUOUS_PATH;
         }
-        List<String> readings = target.interpretations();
-        Optional<Route> route = findRoute(readings.getFirst());
-        for (String other : readings.subList(1, readings.size())) {
+        List<String> interpretations = target.interpretations();
+        Optional<Route> route = findRoute(interpretations.getFirst());
+        for (String other : interpretations.subList(1, interpretations.size())) {
             if (!findRoute(other).equals(route)) {
                 return AMBIGUOUS_PATH;
             }

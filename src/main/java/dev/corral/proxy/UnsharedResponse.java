@@ -6,8 +6,8 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The origin's response that is for one request alone, until it is written or the request has ended. A flight's result never
- * carries it; the request whose fetch brought it finds it here. Thread-safe.
+ * The origin's response that is for one request alone, until it is written or the request has ended. A flight's result never carries
+ * it; the request whose fetch brought it finds it here. Thread-safe.
  */
 final class UnsharedResponse {
 

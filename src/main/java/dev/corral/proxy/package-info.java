@@ -1,5 +1,6 @@
 /**
- * The way of a client request: route, cache lookup, flight or pass, response. Begin with {@link dev.corral.proxy.CacheController}.
+ * Processing of a client request: route, cache lookup, flight or pass, response. Start reading at
+ * {@link dev.corral.proxy.CacheController}.
  */
 @NullMarked
 package dev.corral.proxy;

@@ -53,7 +53,7 @@ public final class ConnectionGuard extends ChannelDuplexHandler {
     private long remainingBodyBytes;
     private boolean requestStarted;
     private long headStartNanos = UNSET_NANOS;
-    /** When the current read of a body began to be too slow; see {@link ConnectionLimits#MIN_BODY_BYTES}. */
+    /** Since when a read is pending without {@link ConnectionLimits#MIN_BODY_BYTES} of the body having arrived. */
     private long slowBodyStartNanos = UNSET_NANOS;
     private int receivedBodyBytes;
     private boolean isReading;

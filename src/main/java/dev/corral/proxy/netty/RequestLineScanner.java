@@ -74,17 +74,17 @@ public final class RequestLineScanner implements ByteProcessor {
 
     private boolean accept(byte next) {
         return switch (state) {
-            case START -> next == '\r' ? to(State.START_CR) : isTokenCharacter(next) && to(State.METHOD);
-            case START_CR -> next == '\n' && to(State.START);
-            case METHOD -> next == ' ' ? to(State.TARGET) : isTokenCharacter(next);
-            case TARGET -> next == ' ' ? !first && to(State.VERSION) : isVisible(next);
-            case VERSION -> next == '\r' ? !first && to(State.VERSION_CR) : isVisible(next);
-            case VERSION_CR -> next == '\n' && to(State.REST);
+            case START -> next == '\r' ? moveTo(State.START_CR) : isTokenCharacter(next) && moveTo(State.METHOD);
+            case START_CR -> next == '\n' && moveTo(State.START);
+            case METHOD -> next == ' ' ? moveTo(State.TARGET) : isTokenCharacter(next);
+            case TARGET -> next == ' ' ? !first && moveTo(State.VERSION) : isVisible(next);
+            case VERSION -> next == '\r' ? !first && moveTo(State.VERSION_CR) : isVisible(next);
+            case VERSION_CR -> next == '\n' && moveTo(State.REST);
             case REST -> true;
         };
     }
 
-    private boolean to(State next) {
+    private boolean moveTo(State next) {
         state = next;
         first = true;
         emptyLine = 1;

@@ -1,4 +1,4 @@
-/** What operators see of requests: metrics, traces, access log. */
+/** Metrics, traces and the access log of client requests. */
 @NullMarked
 package dev.corral.proxy.observe;
 
