@@ -62,8 +62,8 @@ public final class CacheController {
             .empty();
 
     /** @param routes in order of precedence: the first match wins */
-    public CacheController(ProxyContext context, List<Route> routes, ResponseWriter responseWriter, RequestTracing tracing,
-            AccessLog accessLog) {
+    public CacheController(ProxyContext context, List<Route> routes, ResponseWriter responseWriter,
+            RequestTracing tracing, AccessLog accessLog) {
         this.context = context;
         this.routes = new RouteTable(routes);
         this.responseWriter = responseWriter;
@@ -178,7 +178,8 @@ public final class CacheController {
         var observation = new RequestObservation(exchange, request.route().id(), request.span());
         return observation
                 .observe(result
-                        .onErrorResume(cause -> Mono.just(observation.span.inScope(() -> requestFailure(exchange, cause))))
+                        .onErrorResume(
+                                cause -> Mono.just(observation.span.inScope(() -> requestFailure(exchange, cause))))
                         .flatMap(proxyResponse -> responseWriter.write(response, request, proxyResponse)
                                 .thenReturn(proxyResponse.outcome()))
                         .onErrorResume(cause -> response.isCommitted(),

@@ -1,12 +1,12 @@
 package dev.corral.proxy;
 
-/** A request's body is not chunked as RFC 9112 section 7.1 has it: where it ends is not known. */
+/** The body of a request violates the chunked coding of RFC 9112 section 7.1, so its end is unknown. */
 final class MalformedBodyException extends IllegalArgumentException {
 
     private static final long serialVersionUID = 1L;
 
     MalformedBodyException() {
-        super("the chunks of the request's body are malformed");
+        super("the chunked request body is malformed");
     }
 
     @Override

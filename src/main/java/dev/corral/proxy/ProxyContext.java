@@ -10,15 +10,16 @@ import java.util.Optional;
 import java.util.function.Function;
 
 /**
- * What every visit needs of the rooms below.
+ * The collaborators that handling any request needs.
  *
- * @param near      the memory in this process: a value that may be used without asking anybody; else empty
- * @param isolation how long what is stored may be served while this replica does not hear of purges
- * @param invalidation of what unsafe requests have changed
- * @param clock     the fleet's clock: ages are judged by it, on every replica alike
- * @param variantLimiter  which variants have been stored here
- * @param memory    what responses on their way may take
- * @param coalescingEnabled false sends every miss to the origin, for comparison only
+ * @param near              the near cache in this process: returns a value that may be used without contacting Redis, if there is
+ *                          one
+ * @param isolation         how long stored responses may be served while this replica does not receive purges
+ * @param invalidation      purges the resources that unsafe requests have changed
+ * @param clock             the fleet clock: all replicas compute ages with it
+ * @param variantLimiter    bounds the variants that this replica stores for a resource
+ * @param memory            limits the memory of responses in transit
+ * @param coalescingEnabled if false, every miss goes to the origin; for comparison only
  */
 public record ProxyContext(Coalescer<TierKey, Entry> coalescer, Function<TierKey, Optional<Entry>> near,
         PurgeRegistry purges,

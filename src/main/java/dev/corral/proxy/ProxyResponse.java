@@ -8,28 +8,28 @@ import dev.corral.http.ResponseHead;
 import dev.corral.origin.OriginResponse;
 import dev.corral.proxy.observe.ProxyMetrics;
 
-/** What a visit came to, ready to be written. */
+/** The result of handling a request, ready to be written. */
 sealed interface ProxyResponse {
 
-    /** For Cache-Status. */
+    /** The Cache-Status of the response (RFC 9211). */
     CacheStatus cacheStatus();
 
-    /** For the meters. */
+    /** The outcome for the metrics. */
     ProxyMetrics.RequestOutcome outcome();
 
-    /** A stored answer, to be fitted to what this client asked. */
+    /** A stored response, still to be adapted to this client's request (conditions, ranges, HEAD). */
     record Cached(StoredResponse response, CacheStatus cacheStatus,
             ProxyMetrics.RequestOutcome outcome) implements ProxyResponse {}
 
-    /** The origin's answer to this request alone, as it is. */
+    /** The origin's unchanged response to this request only. */
     record Passed(OriginResponse response, CacheStatus cacheStatus,
             ProxyMetrics.RequestOutcome outcome) implements ProxyResponse {}
 
-    /** The origin's error, shared. */
+    /** The origin's error response, shared by all waiting requests. */
     record SharedError(ResponseHead head, Body body, CacheStatus cacheStatus,
             ProxyMetrics.RequestOutcome outcome) implements ProxyResponse {}
 
-    /** An error of our own. */
+    /** An error response that the proxy generates. */
     record ProblemResponse(Problem problem, CacheStatus cacheStatus,
             ProxyMetrics.RequestOutcome outcome) implements ProxyResponse {}
 }

@@ -36,8 +36,8 @@ public record PurgeNames(String uriAndRoute, String uriHash, String routeId, boo
     public static PurgeNames of(Route route, String scheme, String authority, String path, Optional<String> query) {
         boolean hostInKey = route.hostHeader() instanceof Route.HostHeaderRule.ClientHost;
         String uri = CacheKey.of(hostInKey ? scheme : route.originConfig().baseUri().getScheme(),
-                hostInKey ? authority : route.originConfig().baseUri().getRawAuthority(), path, query, route.queryRule(),
-                List.of("route=" + route.id()));
+                hostInKey ? authority : route.originConfig().baseUri().getRawAuthority(), path, query,
+                route.queryRule(), List.of("route=" + route.id()));
         return new PurgeNames(uri, ResourceKeys.hash(uri), route.id(), hostInKey);
     }
 

@@ -13,15 +13,15 @@ import java.util.stream.Collectors;
 import org.springframework.web.util.pattern.PathPattern;
 
 /**
- * Where a request goes and by what rules it is cached.
+ * A route: the origin of a request and the rules for forwarding and caching it.
  *
- * @param pathPattern  which paths
- * @param hostHeader     the Host that the origin sees
- * @param forwarding which of the client's fields the origin sees
- * @param queryRule    which query parameters are part of the cache key
- * @param keyHeaders    request fields whose values are part of the cache key
- * @param allowedMethods of {@link #CACHE_ADMIN_METHODS}, in upper case: those that reach the origin
- * @param maxWait how long a request waits for other replicas before it fetches alone
+ * @param pathPattern    the paths of this route
+ * @param hostHeader     the Host that the origin gets
+ * @param forwarding     which of the client's header fields the origin gets
+ * @param queryRule      which query parameters are part of the cache key
+ * @param keyHeaders     request fields whose values are part of the cache key
+ * @param allowedMethods the methods among {@link #CACHE_ADMIN_METHODS} that are forwarded to the origin, in upper case
+ * @param maxWait        how long a request waits for other replicas before it makes its own fetch
  */
 public record Route(String id, PathPattern pathPattern, OriginConfig originConfig, OriginClient originClient,
         HostHeaderRule hostHeader,
@@ -29,43 +29,43 @@ public record Route(String id, PathPattern pathPattern, OriginConfig originConfi
         CachePolicy cachePolicy, Set<String> allowedMethods, Duration maxWait) {
 
     /**
-     * Methods by which caches are told to remove or fetch again what they have. An origin may be a cache too, and may trust this
-     * one's address.
+     * Methods that instruct caches to remove or refresh entries. An origin may be a cache too, and may trust requests from the
+     * address of this proxy.
      */
     public static final List<String> CACHE_ADMIN_METHODS = List.of("PURGE", "BAN", "REFRESH", "PURGEALL", "SOFTPURGE",
             "BANURL",
             "URLBAN", "FULLBAN", "INVALIDATE");
 
-    /** Whether caches take that method as an order, in whatever case. */
+    /** Whether caches treat this method as an administrative command, in upper or lower case. */
     public static boolean isCacheAdminMethod(String method) {
         return CACHE_ADMIN_METHODS.contains(method.toUpperCase(Locale.ROOT));
     }
 
-    /** Upper-cases the methods. */
+    /** Converts the methods to upper case. */
     public Route {
         allowedMethods = allowedMethods.stream()
                 .map(method -> method.toUpperCase(Locale.ROOT))
                 .collect(Collectors.toUnmodifiableSet());
     }
 
-    /** Whether requests of that method are for the origin of this route. */
+    /** Whether this route forwards requests with this method. */
     boolean allowsMethod(String method) {
         return !isCacheAdminMethod(method) || allowedMethods.contains(method.toUpperCase(Locale.ROOT));
     }
 
-    /** The Host that the origin sees. */
+    /** Determines the Host that the origin gets. */
     public sealed interface HostHeaderRule {
 
         /** The host of the origin's base URL. */
         record OriginHost() implements HostHeaderRule {}
 
-        /** What the client sent; part of the cache key, because the origin's answer may depend on it. */
+        /** The host that the client sent; part of the cache key, because the response may depend on it. */
         record ClientHost() implements HostHeaderRule {}
 
-        /** Always this one. */
+        /** A fixed host. */
         record LiteralHost(String host) implements HostHeaderRule {}
 
-        /** The rule that {@code corral.routes[n].host} names. */
+        /** The rule for a value of {@code corral.routes[n].host}. */
         static HostHeaderRule of(String setting) {
             return switch (setting) {
                 case "origin" -> new OriginHost();

@@ -12,9 +12,9 @@ import org.springframework.web.server.WebFilterChain;
 import reactor.core.publisher.Mono;
 
 /**
- * Hands the controller what WebFlux would answer itself before it asked one: OPTIONS, CORS preflights among them, whose answer
- * only the origin knows; targets that are no path, such as those of {@code OPTIONS *} and CONNECT; and on both ports what
- * {@link RequestSmugglingGuard} has refused, before anybody else takes it for a request.
+ * Forwards requests to the controller that WebFlux would otherwise handle itself: OPTIONS requests, including CORS preflights,
+ * because only the origin knows their response; and targets that are not paths, such as those of {@code OPTIONS *} and CONNECT. On
+ * both ports it also forwards what {@link RequestSmugglingGuard} has rejected, before another component treats it as a request.
  */
 public final class UnmappedRequestFilter implements WebFilter, Ordered {
 
@@ -22,12 +22,13 @@ public final class UnmappedRequestFilter implements WebFilter, Ordered {
     private final ApplicationContext dataPortContext;
 
     /**
-     * @param controller answers them like any other request
-     * @param clients    the context of the clients' port: that of the management port inherits this filter, and has no routes
+     * @param controller      handles them like any other request
+     * @param dataPortContext the context of the data port; the context of the management port inherits this filter but has no
+     *                        routes
      */
-    public UnmappedRequestFilter(CacheController controller, ApplicationContext clients) {
+    public UnmappedRequestFilter(CacheController controller, ApplicationContext dataPortContext) {
         this.controller = controller;
-        this.dataPortContext = clients;
+        this.dataPortContext = dataPortContext;
     }
 
     @Override
