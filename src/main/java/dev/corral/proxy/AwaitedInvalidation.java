@@ -12,8 +12,8 @@ import reactor.core.publisher.Mono;
 import reactor.core.scheduler.Scheduler;
 
 /**
- * Purges what a request has changed, and waits within a bound until the live replicas know: so the client that wrote reads its own
- * write on any of them. Thread-safe.
+ * Purges the resources that a request has changed, and waits for a limited time until all live replicas have acknowledged the
+ * purge. A client then reads its own write from any replica. Thread-safe.
  */
 public final class AwaitedInvalidation {
 
@@ -23,20 +23,23 @@ public final class AwaitedInvalidation {
     private final Scheduler scheduler;
 
     /**
-     * @param live      the live replicas, by id; subscribed to for each invalidation
-     * @param bound     the most an invalidation takes; zero: it ends when the purge is written, however long that takes
-     * @param scheduler where the wait is timed
+     * @param liveReplicaIds the ids of the live replicas; subscribed to for each invalidation
+     * @param maxWait        maximum duration of an invalidation; if zero, it ends when the purge is written, however long that
+     *                       takes
+     * @param scheduler      runs the timeout of the wait
      */
-    public AwaitedInvalidation(PurgeRegistry purges, Mono<Set<String>> live, Duration bound, Scheduler scheduler) {
+    public AwaitedInvalidation(PurgeRegistry purges, Mono<Set<String>> liveReplicaIds, Duration maxWait,
+            Scheduler scheduler) {
         this.purges = purges;
-        this.liveReplicaIds = live;
-        this.maxWait = bound;
+        this.liveReplicaIds = liveReplicaIds;
+        this.maxWait = maxWait;
         this.scheduler = scheduler;
     }
 
     /**
-     * Purges these names, one at least. Completes when the live replicas know, when the bound is reached, or when the purge cannot
-     * be written; never errors for want of the tier. A write that takes longer goes on.
+     * Purges these names, of which there must be at least one. Completes when all live replicas have acknowledged the purge, when
+     * the time limit is reached, or when the purge cannot be written. Never fails because the tier is unavailable. A write that
+     * takes longer than the limit continues in the background.
      */
     public Mono<Void> invalidate(List<String> names) {
         if (maxWait.isZero()) {
@@ -46,18 +49,18 @@ public final class AwaitedInvalidation {
             Mono<PurgeReceipt> write = purges.purge(new Purge(names, false, List.of(), "", true))
                     .onErrorComplete(TierUnavailableException.class)
                     .cache();
-            // Not cancelled at the bound.
-            write.subscribe(purged -> {}, error -> {});
+            // This subscription keeps the write running beyond the time limit.
+            write.subscribe(receipt -> {}, error -> {});
             return write.flatMap(this::awaitAcknowledgements).timeout(maxWait, Mono.empty(), scheduler);
         });
     }
 
-    private Mono<Void> awaitAcknowledgements(PurgeReceipt purged) {
-        Set<String> known = ConcurrentHashMap.newKeySet();
+    private Mono<Void> awaitAcknowledgements(PurgeReceipt receipt) {
+        Set<String> acknowledged = ConcurrentHashMap.newKeySet();
         return liveReplicaIds.onErrorReturn(TierUnavailableException.class, Set.of())
-                .flatMap(ids -> purged.acknowledgements()
-                        .doOnNext(known::add)
-                        .takeUntil(id -> known.containsAll(ids))
+                .flatMap(ids -> receipt.acknowledgements()
+                        .doOnNext(acknowledged::add)
+                        .takeUntil(id -> acknowledged.containsAll(ids))
                         .then());
     }
 }

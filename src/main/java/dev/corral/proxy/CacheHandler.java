@@ -100,18 +100,19 @@ final class CacheHandler {
             return lookupShared(target)
                     .switchIfEmpty(Mono.defer(() -> pass(target, "coalescing-off", Optional.of(""))));
         }
-        LookupTarget asked = rules.isStoringForbidden() && attempt == 1
+        LookupTarget lookupTarget = rules.isStoringForbidden() && attempt == 1
                 ? target.withReason(Optional.of(ForwardReason.REQUEST))
                 : target;
-        var fill = new FillFetch(context, request, asked, rules, unshared, false);
+        var fill = new FillFetch(context, request, lookupTarget, rules, unshared, false);
         // Each waiter goes on in its own event loop: hundreds of them must not hold up the one that ended the flight.
         Mono<FlightResult<Entry>> flight = Mono.defer(() -> context.coalescer().join(fill)).publishOn(eventLoop);
         // A flight under a key of its own does not see what is stored for everybody.
-        Mono<FlightResult<Entry>> result = fill.key().equals(asked.key())
+        Mono<FlightResult<Entry>> result = fill.key().equals(lookupTarget.key())
                 ? flight
-                : findUsable(asked, fill).switchIfEmpty(flight);
+                : findUsable(lookupTarget, fill).switchIfEmpty(flight);
         RequestTracing.WaitSpan wait = request.span().startWait();
-        return result.doOnNext(end -> endWaitSpan(wait, fill, end)).flatMap(end -> finish(asked, fill, end, attempt));
+        return result.doOnNext(end -> endWaitSpan(wait, fill, end))
+                .flatMap(end -> finish(lookupTarget, fill, end, attempt));
     }
 
     private Mono<FlightResult<Entry>> findUsable(LookupTarget target, FillFetch fill) {
@@ -121,7 +122,7 @@ final class CacheHandler {
                 .map(entry -> new FlightResult.Value<>(entry, "", Source.FOUND, true));
     }
 
-    /** What the shared tier has for this request, without a flight; empty when the origin would have to be asked. */
+    /** What the shared tier has for this request, without a flight; empty when the origin would have to be lookupTarget. */
     private Mono<ProxyResponse> lookupShared(LookupTarget target) {
         return context.coalescer()
                 .find(target.key(), request.route().maxWait())
@@ -145,7 +146,7 @@ final class CacheHandler {
                 : before;
         Optional<OriginResponse> own = unshared.get();
         if (own.isPresent() && !(end instanceof FlightResult.FlightFailed<Entry>)) {
-            // A response that was not buffered has no ranges to be cut from: the origin is asked for the range instead.
+            // A response that was not buffered has no ranges to be cut from: the origin is lookupTarget for the range instead.
             return request.head().hasRange() && own.get().head().status() == 200 && unshared.discardStreaming()
                     ? pass(target, "range", Optional.empty())
                     : Mono.just(passed(target, own.get(), false, ""));
@@ -332,8 +333,8 @@ final class CacheHandler {
         }
         boolean originResponded = failure.reason().equals(Problem.ORIGIN_FAILED_REASON);
         CacheStatus sent = CacheStatus.forwarded(target.reason());
-        CacheStatus answered = originResponded ? sent.withForwardStatus(failure.status()) : sent;
-        CacheStatus status = (ownFetch ? answered : answered.withCollapsed()).withDetail(failure.reason());
+        CacheStatus forwarded = originResponded ? sent.withForwardStatus(failure.status()) : sent;
+        CacheStatus status = (ownFetch ? forwarded : forwarded.withCollapsed()).withDetail(failure.reason());
         Optional<StoredResponse> stale = rules.previousResponse(seen)
                 .filter(stored -> rules.mayServeOnFailure(stored, originResponded, failure.status()));
         if (stale.isPresent()) {

@@ -16,27 +16,27 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which variants of a resource this replica has stored of late, and how often it used each: there must be a bound, for clients
- * choose what selects them. Beyond it the least used gives way to the new one, so that nobody can keep out what is in use.
- * Thread-safe.
+ * Remembers which variants of a resource this replica has recently stored, and how often it used each one. The number of variants
+ * must be bounded, because clients choose the selecting fields. At the limit, a new variant replaces the least used one, so that no
+ * client can keep variants in use out of the cache. Thread-safe.
  */
 public final class VariantLimiter {
 
-    /** From the first: then the resource is counted anew, for what was in use once need not be for ever. */
+    /** Starts with the first variant. Afterwards counting restarts, because a variant that was once in use may not be any more. */
     static final Duration COUNTING_PERIOD = Duration.ofMinutes(10);
 
-    /** Variants of all resources together, about 20 MB. A resource that falls out is counted anew. */
+    /** Limit for the variants of all resources together, about 20 MB. For an evicted resource, counting restarts. */
     static final int MAX_REMEMBERED_VARIANTS = 100_000;
 
     /**
-     * Of each resource: its variants in the order in which they were stored first, and their hits since. The maps are never
-     * changed.
+     * For each resource: its variants in the order in which they were first stored, and their hits since then. The maps are
+     * unmodifiable.
      */
     private final Cache<TierKey, Map<TierKey, AtomicInteger>> useCounts;
 
-    /** None so far. */
+    /** Creates a limiter that remembers no variants. */
     public VariantLimiter(Ticker ticker) {
-        // On the caller's thread: to evict is quick.
+        // Evicts on the caller's thread, because eviction is fast.
         this.useCounts = Caffeine.newBuilder()
                 .expireAfter(
                         Expiry.<TierKey, Map<TierKey, AtomicInteger>>creating((resource, variants) -> COUNTING_PERIOD))
@@ -48,29 +48,30 @@ public final class VariantLimiter {
     }
 
     /**
-     * This variant is about to be stored. If there are as many of the resource as may be, the least used one, and of these the
-     * oldest, gives way: it is the result, and must be removed.
+     * Admits a variant that is about to be stored. If the resource already has {@code maxVariants} variants, the new one replaces
+     * the least used one; among several of these, the oldest.
      *
-     * @param most of one resource
+     * @param maxVariants the maximum number of variants of one resource
+     * @return the replaced variant, which the caller must remove
      */
-    Optional<TierKey> admit(TierKey resource, TierKey variant, int most) {
+    Optional<TierKey> admit(TierKey resource, TierKey variant, int maxVariants) {
         if (useCountsOf(resource).containsKey(variant)) {
             return Optional.empty();
         }
         var removed = new AtomicReference<@Nullable TierKey>();
-        // Written anew, for so it is weighed anew.
+        // Replaces the map instead of changing it, so that Caffeine computes its weight again.
         useCounts.asMap().compute(resource, (key, before) -> {
             removed.set(null);
             if (before != null && before.containsKey(variant)) {
                 return before;
             }
             var after = new LinkedHashMap<TierKey, AtomicInteger>(before == null ? Map.of() : before);
-            if (after.size() >= most) {
-                TierKey least = Collections
+            if (after.size() >= maxVariants) {
+                TierKey leastUsed = Collections
                         .min(after.entrySet(), Comparator.comparingInt(entry -> entry.getValue().get()))
                         .getKey();
-                after.remove(least);
-                removed.set(least);
+                after.remove(leastUsed);
+                removed.set(leastUsed);
             }
             after.put(variant, new AtomicInteger());
             return Collections.unmodifiableMap(after);
@@ -78,7 +79,7 @@ public final class VariantLimiter {
         return Optional.ofNullable(removed.get());
     }
 
-    /** This variant has served a request. */
+    /** Records that this variant has served a request. */
     void recordUse(TierKey resource, TierKey variant) {
         AtomicInteger uses = useCountsOf(resource).get(variant);
         if (uses != null) {
@@ -87,11 +88,11 @@ public final class VariantLimiter {
     }
 
     private Map<TierKey, AtomicInteger> useCountsOf(TierKey resource) {
-        Map<TierKey, AtomicInteger> known = useCounts.getIfPresent(resource);
-        return known == null ? Map.of() : known;
+        Map<TierKey, AtomicInteger> counts = useCounts.getIfPresent(resource);
+        return counts == null ? Map.of() : counts;
     }
 
-    /** How many variants of the resource are remembered. */
+    /** The number of remembered variants of the resource. */
     int rememberedCount(TierKey resource) {
         return useCountsOf(resource).size();
     }
