@@ -122,7 +122,7 @@ final class CacheHandler {
                 .map(entry -> new FlightResult.Value<>(entry, "", Source.FOUND, true));
     }
 
-    /** What the shared tier has for this request, without a flight; empty when the origin would have to be lookupTarget. */
+    /** What the shared tier has for this request, without a flight; empty when the origin would have to be contacted. */
     private Mono<ProxyResponse> lookupShared(LookupTarget target) {
         return context.coalescer()
                 .find(target.key(), request.route().maxWait())
@@ -146,7 +146,7 @@ final class CacheHandler {
                 : before;
         Optional<OriginResponse> own = unshared.get();
         if (own.isPresent() && !(end instanceof FlightResult.FlightFailed<Entry>)) {
-            // A response that was not buffered has no ranges to be cut from: the origin is lookupTarget for the range instead.
+            // A response that was not buffered has no ranges to be cut from: the range is requested from the origin instead.
             return request.head().hasRange() && own.get().head().status() == 200 && unshared.discardStreaming()
                     ? pass(target, "range", Optional.empty())
                     : Mono.just(passed(target, own.get(), false, ""));

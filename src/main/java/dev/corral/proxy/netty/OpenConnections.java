@@ -56,7 +56,7 @@ public final class OpenConnections {
 
     /**
      * Closes the connections on which no request is in progress. Each is closed for writing first. What the client sends
-     * meanwhile is read and discarded: bytes that nobody reads would make the kernel reset the connection, and a client that is
+     * meanwhile is read and discarded: unread bytes would make the kernel reset the connection, and a client that is
      * reset cannot know whether its last response was complete.
      *
      * @param limit how long to wait for a client to close its side
