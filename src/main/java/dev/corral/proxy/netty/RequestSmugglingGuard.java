@@ -134,7 +134,10 @@ public final class RequestSmugglingGuard extends ChannelDuplexHandler {
     private void endMalformedBody(ChannelHandlerContext context) {
         bodyMalformed = true;
         if (closesOnMalformedBody || unanswered == 0) {
-            var unused = context.close();
+            // After the writes that other threads have queued: closing first would release what they are about to send.
+            context.executor().execute(() -> {
+                var unused = context.close();
+            });
             return;
         }
         chunked.ifPresent(ReceivedHeaders::endMalformedBody);
